@@ -1,0 +1,160 @@
+"""What is known about one subject: the value the changelog and RocksDB hold per subject_id.
+
+Every type is frozen; `core` returns a new state instead of changing one, so a batch whose transaction fails leaves
+nothing behind. Instants are integer milliseconds since 1970 UTC. The byte layout is owned by `codec`, not by this
+module. Tuples are kept sorted as their comments say: equal states are equal values, whatever order events came in.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FOREVER_MS = 253370764800000
+"""9999-12-31T00:00:00Z: a stated indefinite end (SEMANTICS rule 17)."""
+
+Outcome = Literal[
+    "not_attempted",
+    "not_connected",
+    "busy",
+    "no_answer",
+    "ignored",
+    "bounced",
+    "voicemail",
+    "delivered",
+    "answered",
+    "wrong_number",
+    "refused",
+    "unsubscribed",
+    "complained",
+]
+"""Outcomes from the least to the most restricting: when two are reported for one request the later in this list holds."""
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Hours on some weekdays, as local wall time; shared by policy windows, preferred windows and consent windows."""
+
+    days: tuple[int, ...] = ()  # 0 = Monday .. 6 = Sunday; empty = every day
+    from_ms: int = 0  # of the local day
+    to_ms: int = 86_400_000  # of the local day; before from_ms = overnight, belongs to the day it starts on
+    from_exclusive: bool = False
+    to_inclusive: bool = False
+    holidays: str | None = None  # `CN`, `AU-NSW`: closed on that calendar's public holidays
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True):
+    """One consent as given. It counts only if evidence, notice and time allow; that is judged at decision time."""
+
+    time_ms: int
+    controller: str
+    purposes: tuple[str, ...]  # sorted dotted paths; `marketing` covers `marketing.insurance`
+    channels: tuple[str, ...]  # sorted
+    recipients: tuple[str, ...] | None  # sorted; None: the controller alone
+    categories: tuple[str, ...] | None  # sorted data categories; None: none were named
+    notice_id: str | None
+    evidence: str | None  # method
+    effective_ms: int | None
+    expires_ms: int | None  # None: no period stated; FOREVER_MS: stated indefinite
+    windows: tuple[Span, ...]  # hours this consent lifts the calling windows for
+    event_id: str
+
+
+class Withdrawal(msgspec.Struct, frozen=True, array_like=True):
+    """One opt-out. None in a field means all."""
+
+    time_ms: int
+    controller: str | None
+    purposes: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+    recipients: tuple[str, ...] | None
+    event_id: str
+
+
+class Contact(msgspec.Struct, frozen=True, array_like=True):
+    """An approval and what became of it, or a contact we did not decide (`contact.observed`), or a complaint."""
+
+    time_ms: int  # of the decision: a reserved place has the decision's time; of the event if observed
+    request_id: str  # "" when observed
+    valid_until_ms: int  # 0 when observed
+    outcome: Outcome | None
+    outcome_ms: int  # 0 without outcome
+    recalled: str | None  # rule code that recalled it (`consent.withdrawn`)
+    channel: str
+    purpose: str
+    controller: str
+    requester: str
+    campaign: str | None
+    matters: tuple[str, ...]  # the request's matter, or those the outcome names
+    address: str | None  # keyed token
+    categories: tuple[str, ...]
+    jurisdictions: tuple[str, ...]  # sorted, countries implied by subdivisions included
+    event_id: str  # of the observed event or complaint; "" for approvals
+    complaint: bool = False  # feeds cool-offs only, never caps
+
+    @property
+    def observed(self) -> bool:
+        """Whether this was not decided by us."""
+        return not self.request_id
+
+
+class Reason(msgspec.Struct, frozen=True, array_like=True):
+    """One failed rule: its code (SEMANTICS "Reason codes"), words for people, and when it alone would pass."""
+
+    rule: str
+    detail: str
+    until_ms: int | None
+
+
+class Seen(msgspec.Struct, frozen=True, array_like=True):
+    """The first decision on a request_id, kept for the de-duplication horizon."""
+
+    request_id: str
+    decided_ms: int
+    reasons: tuple[Reason, ...]  # empty: it passed
+    next_eligible_ms: int | None
+    valid_until_ms: int | None  # of the approval; None when blocked
+
+
+class Relationship(msgspec.Struct, frozen=True, array_like=True):
+    """An established business relationship with one controller."""
+
+    controller: str
+    kind: str  # purchase | inquiry | contract
+    date: int  # proleptic ordinal of the local date (datetime.date.toordinal)
+    until: int | None  # ordinal of the last day, None: open
+    event_id: str
+
+
+class Profile(msgspec.Struct, frozen=True, array_like=True):
+    """Facts about the person that decide which rules bind. Each field carries the time of the event that set it."""
+
+    timezones: tuple[str, ...] = ()
+    timezones_ms: int = 0
+    jurisdictions: tuple[str, ...] = ()  # sorted ISO 3166 codes as given
+    jurisdictions_ms: int = 0
+    flags: tuple[str, ...] = ()  # sorted; minor deceased vulnerable business
+    flags_ms: int = 0
+    preferred: tuple[Span, ...] = ()
+    preferred_ms: int = 0
+    relationships: tuple[Relationship, ...] = ()
+    wrong_addresses: tuple[str, ...] = ()  # sorted tokens reported as wrong numbers for this subject
+    erased_ms: int = 0  # 0: never
+
+
+class SubjectState(msgspec.Struct, frozen=True, array_like=True):
+    """All of it. `EMPTY` is an unknown subject."""
+
+    profile: Profile = Profile()
+    grants: tuple[Grant, ...] = ()  # sorted by (time_ms, event_id)
+    withdrawals: tuple[Withdrawal, ...] = ()  # sorted by (time_ms, event_id)
+    contacts: tuple[Contact, ...] = ()  # sorted by (time_ms, request_id, event_id)
+    seen: tuple[Seen, ...] = ()  # sorted by (decided_ms, request_id)
+
+
+EMPTY = SubjectState()
+
+
+def is_empty(state: SubjectState) -> bool:
+    """Whether nothing is known: such a subject needs no record (its changelog record is a tombstone)."""
+    return state == EMPTY

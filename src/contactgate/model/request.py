@@ -1,0 +1,60 @@
+"""A contact request as the core sees it: addresses are keyed tokens, instants are milliseconds; and its answer.
+
+`codec.admit` makes a `Request` from the wire message; the clear address ends there.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contactgate.model.facts import Reason
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One request to contact one person once."""
+
+    request_id: str
+    subject_id: str
+    time_ms: int
+    requester: str
+    controller: str
+    purpose: str
+    channel: str
+    campaign: str | None = None
+    categories: tuple[str, ...] = ()
+    matter: str | None = None
+    mode: str = "live"  # live | autodialled | prerecorded
+    address: str | None = None  # keyed token
+    address_fault: bool = False  # an address was given but cannot be read: request.malformed
+    number_zones: tuple[str, ...] = ()  # IANA zones the number may be in; () unknown, or not a number
+    number_jurisdictions: tuple[str, ...] = ()
+    not_before_ms: int | None = None
+    not_after_ms: int | None = None
+    jurisdictions: tuple[str, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The answer. `pass` exactly when `reasons` is empty."""
+
+    reasons: tuple[Reason, ...]
+    next_eligible_ms: int | None  # None: passes now, or never
+    approval_id: str | None
+    valid_until_ms: int | None
+    decided_ms: int
+    duplicate: bool = False  # the request_id was seen before: its first decision again, no cap used
+
+    @property
+    def passed(self) -> bool:
+        """Whether the contact may be made."""
+        return not self.reasons
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """An open approval that became illegal."""
+
+    approval_id: str
+    request_id: str
+    requester: str
+    channel: str
+    rule: str  # the rule code it now fails (`consent.withdrawn`)
+    reason: str  # vendor-safe word: withdrawn erased suppressed listed paused party campaign person

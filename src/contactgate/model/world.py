@@ -1,0 +1,100 @@
+"""What is known about the world around the subjects: values folded from control events and address suppressions.
+
+Absent lists mean "all" and are None here. The mutable tables that hold these values live in `core.world`.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """One version of a notice. All versions ever published are kept: a grant is judged by the one in force then."""
+
+    notice_id: str
+    version: int
+    controller: str
+    purposes: tuple[str, ...] | None
+    recipients: tuple[str, ...] | None
+    categories: tuple[str, ...] | None
+    effective_ms: int  # `effective_at`, else the event's time
+    expires_ms: int | None = None
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """What one controller allows a party to do for it."""
+
+    controller: str
+    purposes: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+    categories: tuple[str, ...] | None
+    valid_from_ms: int | None
+    valid_until_ms: int | None
+
+
+class Party(msgspec.Struct, frozen=True):
+    """A requester: a company or system that may be allowed to contact."""
+
+    party_id: str
+    status: str  # active | suspended | ended
+    agreements: tuple[Agreement, ...]
+
+
+class Campaign(msgspec.Struct, frozen=True):
+    """A campaign and who may run it for what."""
+
+    campaign_id: str
+    status: str  # draft | approved | paused | closed
+    controller: str | None
+    requesters: tuple[str, ...] | None
+    purposes: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+    created_by: str | None
+    approved_by: str | None
+    valid_from_ms: int | None
+    valid_until_ms: int | None
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """A stop at any scope: all given fields must match; none given = everything."""
+
+    pause_id: str
+    time_ms: int
+    until_ms: int | None
+    controllers: tuple[str, ...] | None
+    requesters: tuple[str, ...] | None
+    campaigns: tuple[str, ...] | None
+    purposes: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+
+
+class Suppression(msgspec.Struct, frozen=True):
+    """One suppression of an address, binding every subject that uses it; all given fields must match."""
+
+    time_ms: int
+    channels: tuple[str, ...] | None
+    controller: str | None
+    purposes: tuple[str, ...] | None
+    campaigns: tuple[str, ...] | None
+    reason: str
+    expires_ms: int | None
+    event_id: str
+
+
+class Listing(Protocol):
+    """Looks one address token up in a do-not-call list."""
+
+    def since(self, token: str) -> int | None:
+        """Ordinal of the day of listing (0 when the list gives none); None when not listed."""
+        ...
+
+
+class RegistryVersion(msgspec.Struct, frozen=True):
+    """The list in force: its version, when it was taken, and how to look a number up."""
+
+    registry: str
+    version: str
+    as_of_ms: int
+    listing: Listing
