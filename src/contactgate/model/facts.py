@@ -29,7 +29,7 @@ Outcome = Literal[
     "unsubscribed",
     "complained",
 ]
-"""Outcomes from the least to the most restricting: when two are reported for one request the later in this list holds."""
+"""Outcomes from the least to the most restricting: when two are reported for one request the later here holds."""
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
