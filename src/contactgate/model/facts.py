@@ -91,6 +91,8 @@ class Contact(msgspec.Struct, frozen=True, array_like=True):
     jurisdictions: tuple[str, ...]  # sorted, countries implied by subdivisions included
     event_id: str  # of the observed event or complaint; "" for approvals
     complaint: bool = False  # feeds cool-offs only, never caps
+    mode: str = "live"  # of the request: a review of the open approval asks for the same plan
+    matters_told: bool = False  # `matters` are those an outcome named, not the request's
 
     @property
     def observed(self) -> bool:
@@ -124,6 +126,7 @@ class Relationship(msgspec.Struct, frozen=True, array_like=True):
     date: int  # proleptic ordinal of the local date (datetime.date.toordinal)
     until: int | None  # ordinal of the last day, None: open
     event_id: str
+    time_ms: int = 0  # of the event: an erasure drops what is not newer than itself
 
 
 class Profile(msgspec.Struct, frozen=True, array_like=True):

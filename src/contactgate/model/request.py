@@ -38,10 +38,11 @@ class Decision(msgspec.Struct, frozen=True):
 
     reasons: tuple[Reason, ...]
     next_eligible_ms: int | None  # None: passes now, or never
-    approval_id: str | None
+    approval_id: str | None  # the core has no key: None, the codec derives it from subject, request_id and approved_ms
     valid_until_ms: int | None
     decided_ms: int
     duplicate: bool = False  # the request_id was seen before: its first decision again, no cap used
+    approved_ms: int | None = None  # when the approval was given (of a duplicate: at its first decision)
 
     @property
     def passed(self) -> bool:
@@ -52,9 +53,10 @@ class Decision(msgspec.Struct, frozen=True):
 class Recall(msgspec.Struct, frozen=True):
     """An open approval that became illegal."""
 
-    approval_id: str
+    approval_id: str  # "" from the core; derived by the codec from subject, request_id and approved_ms
     request_id: str
     requester: str
     channel: str
     rule: str  # the rule code it now fails (`consent.withdrawn`)
     reason: str  # vendor-safe word: withdrawn erased suppressed listed paused party campaign person
+    approved_ms: int = 0  # the decision's time

@@ -1,0 +1,97 @@
+"""Domain events: what can be told about one subject, after the wire form, tokens and zones are dealt with.
+
+Only shapes; `core.apply` says what each does. An absent list is None and means all. Instants are milliseconds.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from contactgate.model.facts import Grant, Outcome, Span, Withdrawal
+
+
+class GrantGiven(msgspec.Struct, frozen=True):
+    """`consent.granted`."""
+
+    grant: Grant
+
+
+class ConsentWithdrawn(msgspec.Struct, frozen=True):
+    """`consent.withdrawn`."""
+
+    withdrawal: Withdrawal
+
+
+class ProfileUpdated(msgspec.Struct, frozen=True):
+    """`subject.updated`. None: the field was absent and stays; an empty tuple: it was null or empty and clears."""
+
+    event_id: str
+    time_ms: int
+    timezones: tuple[str, ...] | None = None
+    jurisdictions: tuple[str, ...] | None = None
+    flags: tuple[str, ...] | None = None
+    preferred: tuple[Span, ...] | None = None
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """`subject.erased`."""
+
+    event_id: str
+    time_ms: int
+
+
+class ComplaintReceived(msgspec.Struct, frozen=True):
+    """`complaint.received`. None: every controller, every channel."""
+
+    event_id: str
+    time_ms: int
+    controller: str | None
+    channel: str | None
+
+
+class RelationshipRecorded(msgspec.Struct, frozen=True):
+    """`relationship.recorded`; dates are proleptic ordinals (datetime.date.toordinal)."""
+
+    event_id: str
+    time_ms: int
+    controller: str
+    kind: str  # purchase | inquiry | contract
+    date: int
+    until: int | None
+
+
+class OutcomeReported(msgspec.Struct, frozen=True):
+    """`contact.outcome`."""
+
+    event_id: str
+    request_id: str
+    time_ms: int
+    outcome: Outcome
+    matters: tuple[str, ...] | None = None
+
+
+class ContactObserved(msgspec.Struct, frozen=True):
+    """`contact.observed`. What it does not name is unknown, and counts against every rule that asks for it."""
+
+    event_id: str
+    time_ms: int
+    controller: str
+    channel: str
+    purpose: str
+    outcome: Outcome
+    requester: str | None = None
+    campaign: str | None = None
+    address: str | None = None  # keyed token
+    matters: tuple[str, ...] = ()
+
+
+SubjectEvent = (
+    GrantGiven
+    | ConsentWithdrawn
+    | ProfileUpdated
+    | Erased
+    | ComplaintReceived
+    | RelationshipRecorded
+    | OutcomeReported
+    | ContactObserved
+)
