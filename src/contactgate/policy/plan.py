@@ -13,6 +13,9 @@ from typing import Literal
 from contactgate.model.facts import Outcome, Span
 
 Counts = Literal["approved", "attempted", "connected", "delivered", "conversation"]
+Lacking = Literal["block", "any"]
+"""What a scope does with a request that lacks its field: `block` (SEMANTICS rule 6), or `any`: the field then narrows
+nothing, every contact counts whatever its value, and a contact without the field counts for every value."""
 ScopeField = Literal["address", "channel", "purpose", "controller", "requester", "campaign", "matter"]
 Relation = Literal["purchase", "inquiry", "contract"]
 
@@ -61,6 +64,7 @@ class Cap:
     scope: tuple[ScopeField, ...]  # beyond the subject, which is always in scope
     selector: Selector
     counts: Counts = "approved"
+    lacking: Lacking = "block"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ class CoolOff:
     selector: Selector = Selector()
     after_count: int = 1
     after_within_ms: int = 0  # 0: no threshold
+    lacking: Lacking = "block"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ class Basis:
     default_days: int | None = None
     max_months: int | None = None  # a grant lasts at most this long, whatever it states
     unless_relations: tuple[RelationPeriod, ...] = ()  # opt_in is not needed while one of these holds
+    revokes_all_from_ms: int | None = None  # a withdrawal of that time or later reaches every purpose on its channels
 
 
 @dataclass(frozen=True, slots=True)

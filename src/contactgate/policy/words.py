@@ -1,0 +1,98 @@
+"""Words that a policy may use, checked one by one: names, channels, purposes, codes, zones; and the nearest right one.
+
+Must never accept a word that can match nothing: a rule with a misspelt channel would silently not apply.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from contactgate.policy import zones
+
+CHANNELS = ("voice", "sms", "email", "mail")
+EVIDENCE = ("written", "esign", "recorded_call", "web", "double_opt_in")
+MODES = ("live", "autodialled", "prerecorded")
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+_WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean \\`caps\\`?` when a known word is near, else the empty text."""
+    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def name(text: str) -> str:
+    """A rule's or policy's name: it becomes part of reason codes."""
+    if not 1 <= len(text) <= 64 or not _NAME.issuperset(text):
+        raise ValueError("a name is 1 to 64 letters, digits, `_`, `-` or `.`")
+    return text
+
+
+def channel(text: str) -> str:
+    """A channel: one of the four of the design, or another plain word unless it looks like a misspelling of those."""
+    if text in CHANNELS:
+        return text
+    if not 1 <= len(text) <= 64 or not _WORD.issuperset(text):
+        raise ValueError(f"a channel is a lower-case word: {', '.join(CHANNELS)}{nearest(text.lower(), CHANNELS)}")
+    hint = nearest(text, CHANNELS)
+    if hint:
+        raise ValueError(f"`{text}` is not a channel{hint}")
+    return text
+
+
+def purpose(text: str) -> str:
+    """A dotted path of lower-case words."""
+    if not 1 <= len(text) <= 128 or not all(part and _WORD.issuperset(part) for part in text.split(".")):
+        raise ValueError("a purpose is a dotted path of lower-case words, such as marketing.insurance")
+    return text
+
+
+def zone(text: str) -> str:
+    """`subject`, `UTC` or a zone of the tzdata package."""
+    if text in ("subject", "UTC") or text in zones.names():
+        return text
+    raise ValueError(
+        f"no time zone of that name: use `subject`, `UTC` or one such as Europe/Paris{nearest(text, zones.names())}"
+    )
+
+
+def named_zone(text: str) -> str:
+    """`UTC` or a zone of the tzdata package."""
+    if text == "subject":
+        raise ValueError("a fixed zone is needed here: `UTC` or one such as Europe/Paris")
+    return zone(text)
+
+
+def jurisdiction(text: str) -> str:
+    """An ISO 3166 country, or a subdivision written `US-FL`."""
+    country, _, part = text.partition("-")
+    if country == "UK":
+        raise ValueError("ISO 3166 calls the United Kingdom GB")
+    if country not in zones.countries() or (
+        "-" in text and not (1 <= len(part) <= 3 and part.isalnum() and part == part.upper())
+    ):
+        raise ValueError("a jurisdiction is an ISO 3166 code in capitals, such as GB or US-FL")
+    return text
+
+
+def holidays(text: str) -> str:
+    """A country's public holidays, `CN`, or a subdivision's, `AU-NSW`."""
+    country, _, part = text.partition("-")
+    known = zones.calendars()
+    if country == "UK":
+        raise ValueError("ISO 3166 calls the United Kingdom GB")
+    if country not in known:
+        raise ValueError(
+            "no public holidays are known for this code: use a country such as CN, or a subdivision such as AU-NSW"
+        )
+    if "-" in text and part not in known[country]:
+        parts = ", ".join(sorted(known[country])) or "none"
+        raise ValueError(f"no public holidays are known for this part of {country}: use {country} or one of {parts}")
+    return text
+
+
+def implied(codes: Iterable[str]) -> frozenset[str]:
+    """The codes with the countries that their subdivisions imply."""
+    return frozenset(code for given in codes for code in (given, given.partition("-")[0]))
