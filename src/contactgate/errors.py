@@ -9,7 +9,8 @@
     │   ├── BrokerUnavailable
     │   ├── TopicsDiffer         topics exist but not as the design needs them
     │   ├── Fenced               another worker owns this partition now
-    │   └── BarrierTimeout       the order barrier could not be passed in time: nothing is decided
+    │   ├── BarrierTimeout       the order barrier could not be passed in time: nothing is decided
+    │   └── Halted               going on could break a promise: the worker stops until an operator acts
     ├── StoreError               the local state
     │   ├── StoreCorrupt         move aside and rebuild from the changelog
     │   └── StoreForeign         the directory belongs to another application, cluster or partition
@@ -82,6 +83,10 @@ class Fenced(BrokerError):
 
 class BarrierTimeout(BrokerError):
     """The order barrier was not passed before its deadline; the batch is held, nothing is decided."""
+
+
+class Halted(BrokerError):
+    """Going on could break a promise (lost changelog, lost input): the worker stops until an operator acts."""
 
 
 class StoreError(ContactgateError):

@@ -20,7 +20,7 @@ import contextlib
 import gc
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self, cast
 
 import msgspec
 from rocksdict import (
@@ -44,7 +44,7 @@ _HEAD = b"head"
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """Whose state a directory holds. `topic_id` is Kafka's id of the changelog topic, "" where the broker tells none."""
+    """Whose state a directory holds; `topic_id` is Kafka's id of the changelog topic, "" where none is known."""
 
     app: str
     cluster: str
@@ -167,7 +167,8 @@ class PartitionStore:
                 f"the directory belongs to {found.app!r} partition {found.partition} of {found.topic!r} "
                 f"(topic id {found.topic_id or 'unknown'}) in cluster {found.cluster!r}, not to {self.owner.app!r} "
                 f"partition {self.owner.partition} of {self.owner.topic!r} (topic id "
-                f"{self.owner.topic_id or 'unknown'}) in cluster {self.owner.cluster!r}; point the worker at another directory or move this one away"
+                f"{self.owner.topic_id or 'unknown'}) in cluster {self.owner.cluster!r}; point the worker at another "
+                "directory or move this one away"
             )
 
     def _write(self, batch: WriteBatch, what: str) -> None:
@@ -189,8 +190,8 @@ class PartitionStore:
         if not keys:
             return []
         with _translated("reading states"):
-            found: list[bytes | None] = self._db.get(keys, None)
-        return found
+            found: Any = self._db.get(keys, None)  # type: ignore[arg-type]  # list is invariant in its stub
+        return cast("list[bytes | None]", found)
 
     def get(self, key: bytes) -> bytes | None:
         """State bytes of one subject."""

@@ -1,0 +1,184 @@
+"""One partition's batch as a pure step: inputs in, outputs and changed states out, in the canonical order.
+
+The live task, the simulated log and the offline replay all run this same step. The canonical order within a batch:
+
+    world changes (already folded) -> reviews of open approvals -> consents -> outcomes -> requests
+
+It must never wait, write, or look at a clock; `Work.now_ms` is the only time it knows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contactgate.engine.effects import Positions
+from contactgate.engine.overlay import GetMany, Overlay
+from contactgate.engine.ports import GatePort, Pending, Position, Record, StateCodec, WorldView, open_until_ms
+
+META_KEY = b"\0meta"
+"""Changelog key of a partition's meta record; no subject_id can be it, for identifiers are printable."""
+
+
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one transaction stood at: written as one changelog record in each, and what a restart trusts.
+
+    Positions are next offsets. With the inputs, the sequence of these records is enough to do everything again.
+    """
+
+    seq: int = 0  # of the last decision in the partition's audit chain
+    prev: str = ""  # its hash; "" before the first
+    consent: int = 0
+    outcome: int = 0
+    request: int = 0
+    control: int = 0
+    suppression: int = 0
+    now_ms: int = 0  # the batch's decision time
+    review: str = ""  # a review of open approvals began here: all or tokens
+    reviewed: int = 0  # how many subjects of the running review this transaction covers
+
+    @property
+    def positions(self) -> Positions:
+        """The partition's own input positions."""
+        return Positions(self.consent, self.outcome, self.request)
+
+
+_encode_meta = msgspec.json.Encoder().encode
+decode_meta = msgspec.json.Decoder(Meta).decode
+
+
+class Work(NamedTuple):
+    """The inputs of one transaction and the positions after it."""
+
+    consents: list[Record]
+    outcomes: list[Record]
+    requests: list[Record]
+    positions: Positions
+    now_ms: int
+    review_limit: int
+
+
+class Batch(NamedTuple):
+    """What one transaction carries."""
+
+    outs: list[Any]
+    states: list[tuple[bytes, bytes | None]]
+    opened: list[tuple[int, bytes]]
+    meta: Meta
+    meta_bytes: bytes
+
+    @property
+    def changelog(self) -> list[tuple[bytes, bytes | None]]:
+        """The changelog records: one per changed subject, the meta record last."""
+        return [*self.states, (META_KEY, self.meta_bytes)]
+
+
+class Fold:
+    """A partition's gate, states and index of open approvals. `apply` then `adopt`, or throw the whole thing away."""
+
+    def __init__(
+        self,
+        partition: int,
+        gate: GatePort,
+        world: WorldView,
+        codec: StateCodec,
+        get_many: GetMany,
+        meta: Meta,
+        *,
+        cache: int,
+        event_time: bool,
+    ) -> None:
+        self.partition = partition
+        self.meta = meta
+        self.pending: Pending = world.watch()
+        # Approvals granted before this run may have become illegal while nobody watched.
+        self.pending.full = True
+        self.open: dict[bytes, int] = {}  # subject -> when its last open approval lapses, never too early
+        self._gate = gate
+        self._world = world
+        self._codec = codec
+        self._event_time = event_time
+        self._overlay = Overlay(get_many, codec, cache)
+        self._queue: list[bytes] = []  # subjects of the running review, in reverse order
+
+    def close(self) -> None:
+        """Stop watching the world."""
+        self._world.unwatch(self.pending)
+
+    @property
+    def reviewing(self) -> bool:
+        """Whether a review is due or running."""
+        return bool(self._queue) or self.pending.full or bool(self.pending.tokens)
+
+    def _candidates(self, full: bool, tokens: frozenset[str], now_ms: int) -> list[bytes]:
+        subjects = [subject for subject, until in self.open.items() if until > now_ms]
+        if not full:
+            self._overlay.prefetch(subjects)
+            touches, get = self._codec.touches, self._overlay.get
+            subjects = [subject for subject in subjects if touches(get(subject), tokens)]
+        return sorted(subjects, reverse=True)
+
+    def begin_review(self, now_ms: int) -> str:
+        """Take what the world changed and queue the subjects concerned; tells what kind of review, "" for none."""
+        if self._queue or not self.reviewing:
+            return ""
+        full, tokens = self.pending.full, frozenset(self.pending.tokens)
+        self.pending.full = False
+        self.pending.tokens.clear()
+        self._queue = self._candidates(full, tokens, now_ms)
+        return ("all" if full else "tokens") if self._queue else ""
+
+    def apply(self, work: Work) -> Batch | None:
+        """Run one transaction's work; None when it leaves nothing to commit (no input, no output, no review)."""
+        gate, overlay, world = self._gate, self._overlay, self._world
+        now_ms = work.now_ms
+        review = self.begin_review(now_ms)
+        subjects = [self._queue.pop() for _ in range(min(len(self._queue), work.review_limit))]
+        overlay.prefetch([*subjects, *(rec.key for rec in work.consents), *(rec.key for rec in work.outcomes)])
+        overlay.prefetch([rec.key for rec in work.requests])
+        for subject in subjects:
+            gate.review(subject, overlay, now_ms)
+        for rec in work.consents:
+            gate.consent(rec, overlay)
+        for rec in work.outcomes:
+            gate.outcome(rec, overlay)
+        consent, outcome, request = work.positions
+        control, suppression = world.control, world.suppression
+        partition, event_time, decide = self.partition, self._event_time, gate.request
+        for rec in work.requests:
+            position = Position(partition, rec.offset, consent, outcome, control, suppression)
+            decide(rec, overlay, rec.timestamp_ms if event_time else now_ms, position)
+        outs = list(gate.out)
+        gate.out.clear()
+        if partition == 0:
+            # Every worker folds the broadcast topics; only partition 0 emits their dead letters, each once.
+            outs.extend(world.dead_letters(self.meta.control, self.meta.suppression))
+        if not (subjects or outs or work.consents or work.outcomes or work.requests):
+            if self.meta.positions == work.positions:
+                return None
+        meta = Meta(
+            gate.seq, gate.prev, consent, outcome, request, control, suppression, now_ms, review, len(subjects)
+        )
+        encode, states, opened = self._codec.encode, [], []
+        for subject, state in overlay.changed.items():
+            value = encode(state, now_ms)
+            states.append((subject, value))
+            if value is not None and (until := open_until_ms(value)) > now_ms:
+                opened.append((until, subject))
+        return Batch(outs, states, opened, meta, _encode_meta(meta))
+
+    def heartbeat(self) -> Batch:
+        """An empty transaction: renews the group's committed positions and the transactional id on an idle partition."""
+        return Batch([], [], [], self.meta, _encode_meta(self.meta))
+
+    def adopt(self, batch: Batch) -> None:
+        """The batch is committed and stored."""
+        self._overlay.adopt()
+        self.meta = batch.meta
+        for until_ms, subject in batch.opened:
+            self.open[subject] = until_ms
+
+    def forget_lapsed(self, now_ms: int) -> None:
+        """Drop lapsed approvals from the index."""
+        self.open = {subject: until for subject, until in self.open.items() if until > now_ms}

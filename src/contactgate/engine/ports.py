@@ -1,0 +1,120 @@
+"""What the engine needs from the gate, the codec, the world and the store, as protocols and plain records.
+
+The partition task is written against these, so that the live worker, the simulated log and the offline replay give it
+their own. Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from contactgate.store import Head
+
+State = Any
+"""A decoded subject state. The engine never looks inside; only the gate and the codec know its type."""
+
+
+class Record(NamedTuple):
+    """One input record. `topic` is its kind: consent, request, outcome, control or suppression."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Out(NamedTuple):
+    """One output record. `kind` is decision, approval or dead; `requester` names the approvals topic."""
+
+    kind: str
+    requester: str | None
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+class Position(NamedTuple):
+    """The input a decision was made from: the request's own offset, and the next offset of everything else."""
+
+    partition: int
+    request: int
+    consent: int
+    outcome: int
+    control: int
+    suppression: int
+
+
+class States(Protocol):
+    """What the gate reads and writes."""
+
+    def get(self, subject: bytes) -> State: ...
+    def put(self, subject: bytes, state: State) -> None: ...
+
+
+class GatePort(Protocol):
+    """The synchronous heart of one partition."""
+
+    seq: int
+    prev: str
+    out: list[Any]
+
+    def consent(self, rec: Any, states: Any) -> None: ...
+    def outcome(self, rec: Any, states: Any) -> None: ...
+    def request(self, rec: Any, states: Any, now_ms: int, position: Any) -> None: ...
+    def review(self, subject: bytes, states: Any, now_ms: int) -> None: ...
+
+
+GateFactory = Callable[[int, int, str], GatePort]
+"""(partition, seq, prev) -> the gate that continues that chain."""
+
+
+class StateCodec(Protocol):
+    """Bytes of a state. Layout promise: byte 0 is a version, bytes 1..6 are open_until_ms, big-endian."""
+
+    empty: State
+
+    def encode(self, state: State, now_ms: int) -> bytes | None:
+        """None when nothing is known: the changelog record is a tombstone."""
+        ...
+
+    def decode(self, data: bytes) -> State: ...
+    def touches(self, state: State, tokens: frozenset[str]) -> bool:
+        """Whether an approval of this state uses one of the address tokens."""
+        ...
+
+
+def open_until_ms(value: bytes) -> int:
+    """When the last open approval of an encoded state lapses; 0 when there is none."""
+    return int.from_bytes(value[1:7], "big")
+
+
+class Pending(Protocol):
+    """World changes one task has not reviewed yet."""
+
+    full: bool
+    tokens: set[str]
+
+
+class WorldView(Protocol):
+    """The broadcast tables: the next control and suppression offset applied, and what is left to review."""
+
+    control: int
+    suppression: int
+
+    def watch(self) -> Pending: ...
+    def unwatch(self, pending: Any) -> None: ...
+    def dead_letters(self, control: int, suppression: int) -> list[Any]:
+        """Dead letters of broadcast records at or above these offsets, in order."""
+        ...
+
+
+class Shelf(Protocol):
+    """The local store as the task reads it; writing is an effect."""
+
+    def head(self) -> Head | None: ...
+    def get_many(self, keys: list[bytes]) -> list[bytes | None]: ...
+    def open_since(self, now_ms: int) -> Iterator[tuple[int, bytes]]: ...
+    def scan(self) -> Iterable[tuple[bytes, bytes]]: ...
