@@ -1,0 +1,159 @@
+"""Control events and address suppressions: bytes -> values of the world, strictly; and their widest readings.
+
+Never applies anything: `gate.WorldFeed` does. Error texts name fields, never their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from contactgate.codec import strict, widest
+from contactgate.codec.tokens import Tokens, is_address_token
+from contactgate.codec.widest import Loose, wide_time, wide_word, wide_words
+from contactgate.errors import MalformedMessage
+from contactgate.model.address import AddressError
+from contactgate.model.control import (
+    CONTROL,
+    CampaignUpdated,
+    ControlMessage,
+    NoticePublished,
+    PartyUpdated,
+    PauseLifted,
+    PauseSet,
+    PolicyActivated,
+    RegistryPublished,
+)
+from contactgate.model.world import Campaign, Party, Pause, Suppression
+
+_STOPS: Final = {
+    "pause.set": (None, "pause", "pause_id"),
+    "party.updated": (("suspended", "ended"), "party", "party_id"),
+    "campaign.updated": (("paused", "closed"), "campaign", "campaign_id"),
+}
+"""Restricting control events: the statuses that restrict (None: always), the kind in the key, the field of the id."""
+
+
+def decode(raw: bytes) -> ControlMessage:
+    """One control event. Raises MalformedMessage."""
+    found = strict.load(raw)
+    if strict.topic_of(found) != "control":
+        raise MalformedMessage("type.wrong_topic", "messages of this `type` do not belong on the control topic")
+    return _validate(found)
+
+
+def _validate(found: dict[str, Any]) -> ControlMessage:
+    try:
+        return CONTROL[found["type"]].model_validate(found)  # type: ignore[return-value]
+    except ValidationError as error:
+        raise complaint(error) from None
+
+
+def complaint(error: ValidationError) -> MalformedMessage:
+    """The first fault of a document as a dead letter reason; its value is not told."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
+    where = f"`{place}`" if place else "the message"
+    if first["type"] == "missing":
+        return MalformedMessage("field.missing", f"{where} is missing")
+    if "RFC 3339" in first["msg"]:
+        return MalformedMessage("time.invalid", f"{where} must be RFC 3339 with an offset (2026-01-31T09:30:00Z)")
+    if first["type"].startswith("string_too") or "printed" in first["msg"]:
+        return MalformedMessage("identifier.invalid", f"{where} is not 1 to 128 printable characters")
+    said = first["msg"].removeprefix("Value error, ").lower() if first["type"] == "value_error" else first["type"]
+    return MalformedMessage("field.invalid", f"{where}: {said.replace('_', ' ')}")
+
+
+def key_of(message: ControlMessage) -> tuple[str, ...]:
+    """The keys a control record of this message may have; the first is what we write."""
+    match message:
+        case NoticePublished():
+            # One key a version keeps every version through compaction; one key a notice keeps the last alone.
+            return (f"notice:{message.notice_id}:{message.version}", f"notice:{message.notice_id}")
+        case PartyUpdated():
+            return (f"party:{message.party_id}",)
+        case CampaignUpdated():
+            return (f"campaign:{message.campaign_id}",)
+        case PolicyActivated():
+            return ("policy:active",)
+        case RegistryPublished():
+            return (f"registry:{message.registry}:{message.version}",)
+        case PauseSet() | PauseLifted():
+            return (f"pause:{message.pause_id}",)
+
+
+def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pause | Party | Campaign]:
+    """What a refused control event still stops at its widest reading (SEMANTICS rule 28); usually nothing."""
+    loose = widest.loosely(raw)
+    for type_ in widest.types(loose) & _STOPS.keys():
+        statuses, kind, id_field = _STOPS[type_]
+        said = {s.strip().lower() for s in loose.fields.get("status", []) if isinstance(s, str)}
+        stopping = sorted(said.intersection(statuses or ()))
+        if statuses is not None and not stopping:
+            continue
+        prefix, _, rest = (key or "").partition(":")
+        named = {name for name in loose.fields.get(id_field, []) if wide_word(name, folded=False)}
+        if prefix == kind and wide_word(rest, folded=False):
+            named.add(rest)
+        for name in sorted(named):
+            if kind == "party":
+                yield Party(name, stopping[0], ())
+            elif kind == "campaign":
+                yield Campaign(name, stopping[0], None, None, None, None, None, None, None, None)
+            else:
+                yield _pause(loose, name, timestamp_ms)
+
+
+def _pause(loose: Loose, name: str, timestamp_ms: int) -> Pause:
+    if loose.ambiguous:
+        return Pause(name, timestamp_ms, None, None, None, None, None, None)
+    scope = loose.one("scope")
+    fields = scope if isinstance(scope, dict) else {}
+    said = wide_time(loose.one("time"))
+    return Pause(
+        name,
+        timestamp_ms if said is None else said,
+        wide_time(loose.one("until")),
+        wide_words(fields.get("controllers"), folded=False),
+        wide_words(fields.get("requesters"), folded=False),
+        wide_words(fields.get("campaigns"), folded=False),
+        wide_words(fields.get("purposes"), folded=True),
+        wide_words(fields.get("channels"), folded=True),
+    )
+
+
+def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens) -> Iterator[tuple[str, Suppression]]:
+    """What a refused suppression still suppresses at its widest reading: (token, suppression); usually nothing."""
+    loose = widest.loosely(raw)
+    if "address.suppressed" not in widest.types(loose):
+        return
+    bound = {key} if key and is_address_token(key) else set()
+    bound.update(t for t in loose.fields.get("address_token", []) if isinstance(t, str) and is_address_token(t))
+    channels = None if loose.ambiguous else wide_words(loose.one("channels"), folded=True)
+    for address in loose.fields.get("address", []):
+        if isinstance(address, str):
+            try:
+                bound.update(tokens.suppressed(address, channels))
+            except AddressError:
+                continue
+    said = None if loose.ambiguous else wide_time(loose.one("time"))
+    at_ms = timestamp_ms if said is None else said
+    event_id = "unread-" + blake2b(raw, digest_size=12).hexdigest()
+    if loose.ambiguous:
+        widened = Suppression(at_ms, None, None, None, None, "manual", None, event_id)
+    else:
+        widened = Suppression(
+            at_ms,
+            channels,
+            wide_word(loose.one("controller"), folded=False),
+            wide_words(loose.one("purposes"), folded=True),
+            wide_words(loose.one("campaigns"), folded=False),
+            wide_word(loose.one("reason"), folded=True) or "manual",
+            wide_time(loose.one("expires_at")),
+            wide_word(loose.one("event_id"), folded=False) or event_id,
+        )
+    for token in sorted(bound):
+        yield token, widened

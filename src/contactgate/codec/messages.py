@@ -1,0 +1,284 @@
+"""Wire messages -> what the core takes: times become milliseconds, addresses become tokens, lists are sorted.
+
+The clear address ends here. Raises MalformedMessage for values that are well formed but cannot be meant; what a rule
+should judge (an unknown channel, an unreadable address of a request, an unloadable time zone) passes through to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import Any, Final
+
+from msgspec import UNSET, UnsetType
+
+from contactgate.codec.strict import to_ms
+from contactgate.codec.tokens import Contactable, Tokens, is_address_token
+from contactgate.codec.widest import suspicious
+from contactgate.errors import MalformedMessage
+from contactgate.model import events, messages
+from contactgate.model.address import AddressError
+from contactgate.model.facts import FOREVER_MS, Grant, Span, Withdrawal
+from contactgate.model.request import Request
+from contactgate.model.world import Suppression
+
+_DAYS: Final = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
+_UNREADABLE: Final = Contactable("", (), ())
+
+
+def words(values: Iterable[str] | UnsetType | None) -> tuple[str, ...] | None:
+    """Sorted without repeats; None for absent."""
+    return None if values is None or values is UNSET else tuple(sorted(set(values)))  # type: ignore[arg-type]
+
+
+def optional_ms(instant: Any) -> int | None:
+    """Milliseconds; None for absent."""
+    return None if instant is None or instant is UNSET else to_ms(instant)
+
+
+def _clock_ms(text: str) -> int:
+    hours, minutes, *seconds = text.split(":")
+    return (int(hours) * 3600 + int(minutes) * 60 + int(seconds[0] if seconds else 0)) * 1000
+
+
+def spans(hours: Iterable[messages.Hours]) -> tuple[Span, ...]:
+    """Hours as the core compares them."""
+    return tuple(
+        sorted(
+            (
+                Span(
+                    tuple(sorted({_DAYS[day] for day in h.days or ()})),
+                    _clock_ms(h.from_) if h.from_ else 0,
+                    _clock_ms(h.to) if h.to else 86_400_000,
+                    bool(h.from_exclusive),
+                    bool(h.to_inclusive),
+                    h.holidays or None,
+                )
+                for h in hours
+            ),
+            key=lambda span: (span.days, span.from_ms, span.to_ms, span.holidays or ""),
+        )
+    )
+
+
+def _ordinal(day: str, name: str) -> int:
+    try:
+        return date.fromisoformat(day).toordinal()
+    except ValueError:
+        raise MalformedMessage("field.invalid", f"`{name}` is not a day of the calendar") from None
+
+
+def contactable(
+    tokens: Tokens, channel: str, address: str | None, token: str | None
+) -> tuple[Contactable | None, bool]:
+    """What an address given in clear, as a token, or both, stands for, and whether it cannot be read."""
+    if address is None and token is None:
+        return None, False
+    found = None
+    if address is not None:
+        try:
+            found = tokens.contactable(channel, address)
+        except AddressError:
+            return None, True
+    if token is None:
+        return found, False
+    if not is_address_token(token) or (found is not None and found.token != token):
+        return None, True
+    return found or Contactable(token, (), ()), False
+
+
+def request(message: messages.ContactRequested, tokens: Tokens) -> Request:
+    """A contact request."""
+    channel, address = message.channel, message.address
+    if address and not message.address_token:
+        try:
+            known = tokens.contactable(channel, address)
+            fault = False
+        except AddressError:
+            known, fault = _UNREADABLE, True
+    else:
+        found, fault = contactable(
+            tokens,
+            channel,
+            None if address is UNSET or address is None else address,
+            message.address_token or None,
+        )
+        known = found or _UNREADABLE
+    categories = message.data_categories
+    jurisdictions = message.jurisdictions
+    return Request(
+        message.request_id,
+        message.subject_id,
+        to_ms(message.time),
+        message.requester,
+        message.controller,
+        message.purpose,
+        channel,
+        message.campaign_id or None,
+        tuple(sorted(set(categories))) if categories else (),
+        message.matter_id or None,
+        message.mode or "live",
+        known.token or None,
+        fault,
+        known.zones,
+        known.jurisdictions,
+        optional_ms(message.not_before),
+        optional_ms(message.not_after),
+        tuple(sorted(set(jurisdictions))) if jurisdictions else (),
+    )
+
+
+def grant(message: messages.ConsentGranted) -> Grant:
+    """A consent."""
+    expires = optional_ms(message.expires_at)
+    return Grant(
+        to_ms(message.time),
+        message.controller,
+        words(message.purposes) or (),
+        words(message.channels) or (),
+        words(message.recipients),
+        words(message.data_categories),
+        message.notice_id or None,
+        message.evidence.method if message.evidence else None,
+        optional_ms(message.effective_at),
+        None if expires is None else min(expires, FOREVER_MS),
+        spans(message.windows or ()),
+        message.event_id,
+    )
+
+
+def withdrawal(message: messages.ConsentWithdrawn) -> Withdrawal:
+    """An opt-out."""
+    refuse_suspicious("purposes", message.purposes)
+    refuse_suspicious("channels", message.channels)
+    refuse_everything("recipients", message.recipients)
+    refuse_everything("controller", (message.controller,) if message.controller else None)
+    return Withdrawal(
+        to_ms(message.time),
+        message.controller or None,
+        words(message.purposes),
+        words(message.channels),
+        words(message.recipients),
+        message.event_id,
+    )
+
+
+def profile(message: messages.SubjectUpdated) -> events.ProfileUpdated:
+    """Facts about the person; `timezones` beats `timezone` when both are given."""
+    zones: tuple[str, ...] | None = None
+    if message.timezones is not UNSET:
+        zones = words(message.timezones) or ()
+    elif message.timezone is not UNSET:
+        zones = (message.timezone,) if message.timezone else ()
+    return events.ProfileUpdated(
+        message.event_id,
+        to_ms(message.time),
+        zones,
+        None if message.jurisdictions is UNSET else words(message.jurisdictions) or (),
+        None if message.flags is UNSET else words(message.flags) or (),
+        None if message.preferred_windows is UNSET else spans(message.preferred_windows or ()),
+    )
+
+
+def complaint(message: messages.ComplaintReceived) -> events.ComplaintReceived:
+    """A complaint."""
+    refuse_suspicious("channel", (message.channel,) if message.channel else None)
+    refuse_everything("controller", (message.controller,) if message.controller else None)
+    return events.ComplaintReceived(
+        message.event_id, to_ms(message.time), message.controller or None, message.channel or None
+    )
+
+
+def relationship(message: messages.RelationshipRecorded) -> events.RelationshipRecorded:
+    """A business relationship."""
+    return events.RelationshipRecorded(
+        message.event_id,
+        to_ms(message.time),
+        message.controller,
+        message.kind,
+        _ordinal(message.date, "date"),
+        _ordinal(message.until, "until") if message.until else None,
+    )
+
+
+def outcome(message: messages.ContactOutcome) -> events.OutcomeReported:
+    """What became of an approved contact."""
+    return events.OutcomeReported(
+        message.event_id, message.request_id, to_ms(message.time), message.outcome, words(message.matters)
+    )
+
+
+def observed(message: messages.ContactObserved, tokens: Tokens) -> events.ContactObserved:
+    """A contact that was not decided here; an address that cannot be read is unknown."""
+    found, _ = contactable(tokens, message.channel, message.address or None, message.address_token or None)
+    return events.ContactObserved(
+        message.event_id,
+        to_ms(message.time),
+        message.controller,
+        message.channel,
+        message.purpose,
+        message.outcome,
+        message.requester or None,
+        message.campaign_id or None,
+        found.token if found else None,
+        words(message.matters) or (),
+    )
+
+
+def event(message: Any, tokens: Tokens) -> events.SubjectEvent:
+    """The domain event of any message about one subject."""
+    match message:
+        case messages.ContactOutcome():
+            return outcome(message)
+        case messages.ConsentGranted():
+            return events.GrantGiven(grant(message))
+        case messages.ConsentWithdrawn():
+            return events.ConsentWithdrawn(withdrawal(message))
+        case messages.SubjectUpdated():
+            return profile(message)
+        case messages.SubjectErased():
+            return events.Erased(message.event_id, to_ms(message.time))
+        case messages.ComplaintReceived():
+            return complaint(message)
+        case messages.RelationshipRecorded():
+            return relationship(message)
+        case messages.ContactObserved():
+            return observed(message, tokens)
+    raise MalformedMessage("type.unknown", "no message of this `type` exists")
+
+
+def refuse_suspicious(name: str, values: Iterable[str] | UnsetType | None) -> None:
+    """A restricting event must not name purposes or channels that can match none."""
+    if values and any(suspicious(value) for value in values):
+        raise MalformedMessage(
+            "scope.suspicious", f"`{name}` names `*`, capitals or stray spaces; leave it out for all"
+        )
+
+
+def refuse_everything(name: str, values: Iterable[str] | UnsetType | None) -> None:
+    """A restricting event must not name "everybody" as if that were somebody."""
+    if values and any(suspicious(value.lower()) for value in values):
+        raise MalformedMessage("scope.suspicious", f"`{name}` names `*` or has stray spaces; leave it out for all")
+
+
+def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
+    """The suppression and the further live ones of its record."""
+    found = []
+    for item in (message, *(message.also or ())):
+        refuse_suspicious("channels", item.channels)
+        refuse_suspicious("purposes", item.purposes)
+        refuse_everything("campaigns", item.campaigns)
+        refuse_everything("controller", (item.controller,) if item.controller else None)
+        found.append(
+            Suppression(
+                to_ms(item.time),
+                words(item.channels),
+                item.controller or None,
+                words(item.purposes),
+                words(item.campaigns),
+                item.reason or "manual",
+                optional_ms(item.expires_at),
+                item.event_id,
+            )
+        )
+    return found

@@ -1,0 +1,303 @@
+"""JSON bytes -> wire structs, strictly: what two readers could understand differently is refused (SEMANTICS rule 30).
+
+A message is at most 64 KiB of UTF-8 without a byte order mark, one object, no duplicate key at any depth (however it is
+spelled), no NaN or Infinity, no lone surrogate, at most 32 levels deep. Never raises anything but `MalformedMessage`,
+and never puts input bytes into the text of one: they may hold an address.
+
+Fast path. msgspec decodes into the struct of the message's `type`, which skips unknown keys and lets the last of
+duplicate keys win. To prove that there were neither, count: `present` = the fields found in the struct, nested ones
+included; `colons` = occurrences of `":` in the bytes. If no whitespace stands before a colon, every key occurrence has
+its own `":`, and string contents can only add to them, so  keys <= colons.  `present` counts distinct known keys, so
+present <= keys.  Hence present == colons  =>  every key is known and occurs once. Anything else takes the exact path.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn
+
+import msgspec
+from msgspec import UNSET
+from msgspec.structs import astuple
+
+from contactgate.errors import MalformedMessage
+from contactgate.model.messages import (
+    ConsentMessage,
+    Evidence,
+    Hours,
+    LiveSuppression,
+    OutcomeMessage,
+    RequestMessage,
+    SuppressionMessage,
+)
+
+MAX_BYTES: Final = 65_536
+MAX_DEPTH: Final = 32
+_MAX_DIGITS: Final = 400
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FREE_TEXT: Final = frozenset({"ref"})  # may hold anything; never matched, never emitted
+_NESTED: Final = (Evidence, Hours, LiveSuppression)
+
+REASONS: Final[dict[str, str]] = {
+    "value.missing": "the record has no value; a tombstone means nothing on this topic",
+    "message.too_large": "the message is longer than 65,536 bytes",
+    "json.not_utf8": "the bytes are not UTF-8, or begin with a byte order mark",
+    "json.malformed": "the bytes are not one JSON document",
+    "json.not_an_object": "the JSON document is not an object",
+    "json.duplicate_key": "an object holds the same key twice",
+    "json.too_deep": "objects and arrays are nested more than 32 deep",
+    "json.number": "NaN, an infinity, or a number of more than 400 digits",
+    "json.surrogate": "a string holds half of a surrogate pair",
+    "type.missing": "there is no `type`, or it is not a string",
+    "type.unknown": "no message of this type exists",
+    "type.wrong_topic": "messages of this type belong on another topic",
+    "field.missing": "a required field is absent or null",
+    "field.invalid": "a field's value is not of the kind it must be",
+    "identifier.invalid": "an identifier is not 1 to 128 printable characters",
+    "time.invalid": "an instant is not RFC 3339 with an offset",
+    "time.absurd": "`time` is before 2000-01-01, or more than 24 hours after the record's timestamp",
+    "key.missing": "the record has no key",
+    "key.mismatch": "the record's key differs from the one its value calls for",
+    "partition.wrong": "the record lies on a partition its key does not belong to",
+    "scope.suspicious": "a restricting event names a scope that can match nothing (`*`, capitals, an empty list)",
+    "address.unreadable": "the address cannot be read, so nothing can be bound to it",
+    "outcome.unknown_request": "no request with this request_id was decided for this subject",
+    "registry.source_unavailable": "the list that the event points to cannot be read here; the registry counts as stale",
+    "registry.base_unknown": "the version that a delta applies to is not the one in force",
+    "policy.invalid": "the policy document has faults",
+    "policy.hash_mismatch": "the policy document does not have the hash that the event states",
+    "processing.failed": "a rule of ours failed on this message; see the log for the fault",
+}
+"""Every reason a dead letter may give, and what it means. Closed: `MalformedMessage` from here uses no other."""
+
+
+class _Nothing(msgspec.Struct, tag_field="type", tag=""):
+    """Makes a union of the one type of the request topic: msgspec lets a lone struct come without its tag."""
+
+
+_consent: Final = msgspec.json.Decoder(ConsentMessage)
+_request: Final = msgspec.json.Decoder(RequestMessage | _Nothing)
+_outcome: Final = msgspec.json.Decoder(OutcomeMessage)
+_suppression: Final = msgspec.json.Decoder(SuppressionMessage)
+DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    "consent": _consent,
+    "request": _request,
+    "outcome": _outcome,
+    "suppression": _suppression,
+}
+TYPES: Final[dict[str, str]] = {
+    "consent.granted": "consent",
+    "consent.withdrawn": "consent",
+    "subject.updated": "consent",
+    "subject.erased": "consent",
+    "complaint.received": "consent",
+    "relationship.recorded": "consent",
+    "contact.requested": "request",
+    "contact.outcome": "outcome",
+    "contact.observed": "outcome",
+    "address.suppressed": "suppression",
+    "address.released": "suppression",
+    "notice.published": "control",
+    "party.updated": "control",
+    "campaign.updated": "control",
+    "policy.activated": "control",
+    "registry.published": "control",
+    "pause.set": "control",
+    "pause.lifted": "control",
+}
+"""Which topic a message's `type` belongs on."""
+
+
+def decode(kind: str, raw: bytes) -> Any:
+    """The wire struct in `raw`, of a type that belongs on topic `kind`. Raises MalformedMessage."""
+    if len(raw) > MAX_BYTES:
+        raise MalformedMessage("message.too_large", f"{len(raw)} bytes; the limit is {MAX_BYTES}")
+    try:
+        message = DECODERS[kind].decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        explain(kind, raw, error)
+    # INVARIANT (one reading): what is accepted here is read the same by every JSON reader.
+    values = astuple(message)
+    present = len(values) + 1 - values.count(UNSET)
+    if present != raw.count(b'":'):
+        present = 1 + _count(message)
+    if (
+        present != raw.count(b'":')
+        or b" :" in raw
+        or (b"\n" in raw and b"\n:" in raw)
+        or (b"\t" in raw and b"\t:" in raw)
+        or (b"\r" in raw and b"\r:" in raw)
+    ):
+        load(raw)
+    if b"\\" in raw or b"\x7f" in raw or not raw.isascii():
+        check_printable(message)
+    return message
+
+
+def _count(value: Any) -> int:
+    """How many keys of the JSON object behind this struct were present, nested structs included."""
+    number = 0
+    for item in astuple(value):
+        if item is UNSET:
+            continue
+        number += 1
+        if type(item) is tuple:
+            for nested in item:
+                if isinstance(nested, _NESTED):
+                    number += _count(nested)
+        elif isinstance(item, _NESTED):
+            number += _count(item)
+    return number
+
+
+def check_printable(message: Any) -> None:
+    """Refuse strings with characters that cannot be seen: an identifier must look like what it is."""
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        if type(value) is str:
+            if name not in _FREE_TEXT and not value.isprintable():
+                raise MalformedMessage("identifier.invalid", f"`{name}` holds a character that cannot be printed")
+        elif type(value) is tuple:
+            for item in value:
+                if type(item) is str:
+                    if not item.isprintable():
+                        raise MalformedMessage(
+                            "identifier.invalid", f"`{name}` holds a character that cannot be printed"
+                        )
+                elif isinstance(item, _NESTED):
+                    check_printable(item)
+        elif isinstance(value, _NESTED):
+            check_printable(value)
+
+
+class _Duplicate(ValueError):
+    pass
+
+
+class _Number(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Duplicate
+    return found
+
+
+def _constant(_: str) -> NoReturn:
+    raise _Number
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS:
+        raise _Number
+    return int(text)
+
+
+def _real(text: str) -> float:
+    if len(text) > _MAX_DIGITS:
+        raise _Number
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise _Number
+    return value
+
+
+_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for sign in re.findall(r"[\[\]{}]", _STRINGS.sub("", text)):
+        depth += 1 if sign in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def load(raw: bytes) -> dict[str, Any]:
+    """The exact path: one JSON object as a dict, or MalformedMessage with the reason."""
+    if len(raw) > MAX_BYTES:
+        raise MalformedMessage("message.too_large", f"{len(raw)} bytes; the limit is {MAX_BYTES}")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedMessage("json.not_utf8", f"byte {error.start} is not UTF-8") from None
+    if text.startswith("\ufeff"):
+        raise MalformedMessage("json.not_utf8", "begins with a byte order mark; send plain UTF-8")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise MalformedMessage("json.too_deep", f"more than {MAX_DEPTH} levels")
+    try:
+        found = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_real
+        )
+    except _Duplicate:
+        raise MalformedMessage(
+            "json.duplicate_key", "a key occurs twice in one object; it can be read two ways"
+        ) from None
+    except _Number:
+        raise MalformedMessage("json.number", "a number is NaN, infinite or longer than 400 digits") from None
+    except json.JSONDecodeError as error:
+        raise MalformedMessage("json.malformed", f"not JSON at character {error.pos}") from None
+    except (ValueError, RecursionError):
+        raise MalformedMessage("json.malformed", "not JSON") from None
+    if not isinstance(found, dict):
+        raise MalformedMessage("json.not_an_object", "the document is not an object")
+    if "\\u" in text or "\\U" in text:
+        try:
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise MalformedMessage("json.surrogate", "a string holds half of a surrogate pair") from None
+    return found
+
+
+def topic_of(message: dict[str, Any]) -> str:
+    """The topic kind of a loaded message. Raises MalformedMessage for a `type` that is missing or unknown."""
+    name = message.get("type")
+    if not isinstance(name, str):
+        raise MalformedMessage("type.missing", "the message has no `type`")
+    kind = TYPES.get(name)
+    if kind is None:
+        raise MalformedMessage("type.unknown", "no message of this `type` exists")
+    return kind
+
+
+def explain(kind: str, raw: bytes, error: Exception) -> NoReturn:
+    """Say in our words, without the input's, why msgspec refused; always raises MalformedMessage."""
+    found = load(raw)
+    belongs = topic_of(found)
+    if belongs != kind:
+        raise MalformedMessage("type.wrong_topic", f"messages of this `type` belong on the {belongs} topic")
+    raise complaint(error)
+
+
+def complaint(error: Exception) -> MalformedMessage:
+    """msgspec's complaint as a dead letter reason; the field's place is told, its value is not."""
+    text = str(error)
+    place = re.search(r"`\$\.?([^`]*)`\s*$", text)
+    where = f"`{place.group(1)}`" if place else "the message"
+    if missing := re.match(r"Object missing required field `(\w+)`", text):
+        return MalformedMessage("field.missing", f"`{missing.group(1)}` is missing in {where}")
+    if "null" not in text.split("got ")[0] and "got `null`" in text:
+        return MalformedMessage("field.missing", f"{where} is null")
+    if "RFC3339" in text or "timezone" in text:
+        return MalformedMessage("time.invalid", f"{where} is not RFC 3339 with an offset (2026-01-31T09:30:00Z)")
+    if "length" in text:
+        return MalformedMessage("identifier.invalid", f"{where} is too short or too long")
+    if wanted := re.match(r"Expected `([^`]*)`, got `([^`]*)`", text):
+        return MalformedMessage("field.invalid", f"{where} must be {wanted.group(1)}, not {wanted.group(2)}")
+    return MalformedMessage("field.invalid", f"{where} has a value that is not allowed")
+
+
+def to_ms(instant: datetime) -> int:
+    """Milliseconds since 1970 UTC; parts of a millisecond are cut off towards the past."""
+    since = instant - _EPOCH
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+def printable(words: Iterable[str]) -> bool:
+    """Whether every word is an identifier: 1 to 128 printable characters."""
+    return all(0 < len(word) <= 128 and word.isprintable() for word in words)

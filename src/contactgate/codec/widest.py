@@ -1,0 +1,139 @@
+"""The widest reading of a restricting message that cannot be read whole (SEMANTICS rule 28): no opt-out may vanish.
+
+A message that is refused for the dead letter topic is looked at once more, loosely. If it says that a person withdrew,
+was erased, complained, is deceased or a minor, or that a contact ended in a refusal, then what *can* be read of it binds:
+every field that cannot be read, and every field that could match nothing (`*`, capitals, an empty list), counts as
+absent, which means "all". If even the JSON is broken or ambiguous, the words of its `type` anywhere in the bytes and
+the subject in its key or in its bytes are enough. Too much is blocked then, which an operator sees and repairs; the
+other error cannot be seen. Must never widen what permits: grants, releases and lifted pauses are not read here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from contactgate.codec.strict import to_ms
+from contactgate.model.messages import Instant
+
+RESTRICTING: Final = ("consent.withdrawn", "subject.erased", "complaint.received")
+_HARD_OUTCOMES: Final = ("complained", "unsubscribed", "refused", "wrong_number")
+_FLAGS: Final = frozenset({"minor", "deceased", "vulnerable"})
+_EVERYTHING: Final = frozenset({"*", "all", "any", "none", "null", "everything", "-"})
+_SUBJECT_ID: Final = re.compile(rb'"subject_id"\s*:\s*"([^"\\\x00-\x1f]{1,512})"')
+_WORDS: Final = re.compile(
+    rb'"(?:type|outcome)"\s*:\s*"\s*(consent\.withdrawn|subject\.erased|complaint\.received|contact\.outcome|pause\.set|address\.suppressed'
+    rb'|unsubscribed|complained)\s*"',
+    re.IGNORECASE,
+)
+
+
+class Loose(NamedTuple):
+    """What could be read of a message: every value a key has, top level only."""
+
+    fields: dict[str, list[Any]]
+    ambiguous: bool  # some key occurs twice, or the JSON is broken: only type and subject are believed
+
+    def one(self, name: str) -> Any:
+        """The value of a field, None when absent."""
+        values = self.fields.get(name)
+        return values[-1] if values else None
+
+
+def suspicious(word: str) -> bool:
+    """Whether a purpose or channel could never match one: nobody means it as it stands."""
+    return word != word.strip() or word != word.lower() or word in _EVERYTHING
+
+
+def wide_word(value: Any, *, folded: bool) -> str | None:
+    """A readable identifier, else None, which means all. `folded`: names of this kind are lower case."""
+    if not isinstance(value, str) or not 0 < len(value) <= 128 or not value.isprintable():
+        return None
+    if value.strip().lower() in _EVERYTHING or value != value.strip() or (folded and suspicious(value)):
+        return None
+    return value
+
+
+def wide_words(value: Any, *, folded: bool) -> tuple[str, ...] | None:
+    """Readable identifiers, sorted; None, which means all, when one of them is not readable or there is none."""
+    if isinstance(value, str) or not isinstance(value, list) or not value:
+        return None
+    words = [wide_word(item, folded=folded) for item in value]
+    return None if None in words else tuple(sorted({word for word in words if word is not None}))
+
+
+def wide_time(value: Any) -> int | None:
+    """A readable instant in milliseconds, else None."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return to_ms(msgspec.convert(value, Instant))
+    except msgspec.ValidationError:
+        return None
+
+
+class _Pairs(list[tuple[str, Any]]):
+    pass
+
+
+def _ambiguous(value: Any) -> bool:
+    if isinstance(value, _Pairs):
+        keys = [key for key, _ in value]
+        return len(set(keys)) != len(keys) or any(_ambiguous(item) for _, item in value)
+    return isinstance(value, list) and any(_ambiguous(item) for item in value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {key: _plain(item) for key, item in value}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def loosely(raw: bytes) -> Loose:
+    """Whatever can be read of a message that was refused; never raises."""
+    try:
+        found = json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
+        if isinstance(found, _Pairs):
+            fields: dict[str, list[Any]] = {}
+            for key, value in found:
+                fields.setdefault(key, []).append(_plain(value))
+            return Loose(fields, ambiguous=_ambiguous(found) or "\ufffd" in str(fields.get("subject_id")))
+    except (ValueError, RecursionError):
+        pass
+    plain = raw.replace(b"\x00", b"")  # UTF-16 of ASCII text
+    words = sorted({match.decode("ascii").lower() for match in _WORDS.findall(plain)})
+    subjects = sorted({match.decode("utf-8", "replace") for match in _SUBJECT_ID.findall(plain)})
+    return Loose(
+        {
+            "type": [w for w in words if "." in w],
+            "outcome": [w for w in words if "." not in w],
+            "subject_id": list(subjects),
+        },
+        ambiguous=True,
+    )
+
+
+def types(loose: Loose) -> set[str]:
+    """Every `type` the message may have, as it would be without capitals and stray spaces."""
+    return {value.strip().lower() for value in loose.fields.get("type", []) if isinstance(value, str)}
+
+
+def subjects(loose: Loose, key: str | None) -> tuple[str, ...]:
+    """Everybody the message may be about: its key and its `subject_id`."""
+    named = [key, *loose.fields.get("subject_id", [])]
+    return tuple(sorted({n for n in named if isinstance(n, str) and 0 < len(n) <= 128 and n.isprintable()}))
+
+
+def outcomes(loose: Loose) -> set[str]:
+    """The restricting outcomes that the message may report."""
+    said = {value.strip().lower() for value in loose.fields.get("outcome", []) if isinstance(value, str)}
+    return said.intersection(_HARD_OUTCOMES)
+
+
+def flags(loose: Loose) -> tuple[str, ...]:
+    """The restricting flags that the message may set."""
+    said = [flag for value in loose.fields.get("flags", []) for flag in (value if isinstance(value, list) else [value])]
+    return tuple(sorted({f.strip().lower() for f in said if isinstance(f, str)} & _FLAGS))

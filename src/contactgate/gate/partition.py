@@ -1,0 +1,218 @@
+"""One `Gate` per input partition: consent, outcome and request records become states, decisions, approvals, recalls.
+
+INVARIANT (one fate): every record given to a gate becomes exactly one of: an applied event, a decision, a dead letter; a
+restricting record that cannot be read whole becomes a dead letter *and* binds at its widest reading (codec.widest).
+INVARIANT (reserve before emit): the state that holds an approval's place is put before its approval is in `out`; the
+caller commits both or neither. Must never look at a clock, do I/O, or raise on input.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from contactgate.codec import emit, strict
+from contactgate.codec import messages as read
+from contactgate.codec.restrictions import restrictions
+from contactgate.codec.seal import Sealer
+from contactgate.codec.tokens import Tokens
+from contactgate.core.apply import apply
+from contactgate.core.decide import decide
+from contactgate.core.review import review
+from contactgate.core.world import World
+from contactgate.errors import MalformedMessage
+from contactgate.gate.records import DeadLetters, Out, Position, Record, States, check_time, murmur2
+from contactgate.model import events
+from contactgate.model.facts import Reason, Seen, SubjectState
+from contactgate.model.messages import WirePosition
+from contactgate.model.request import Decision, Recall, Request
+
+_VERIFIED: Final = 131_072
+
+
+class Gate:
+    """One input partition: its audit chain, and what its records become."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        world: World,
+        *,
+        partition: int,
+        seq: int,
+        prev: str,
+        source: str,
+        sealer: Sealer | None,
+        strict_partition: int | None = None,
+        requesters: frozenset[str] | None = None,
+    ) -> None:
+        """`strict_partition`: how many partitions there are, to refuse misplaced keys; None: do not check.
+
+        `requesters`: who has an approvals topic; None: everybody (offline). `seq` is the next decision's number.
+        """
+        self._tokens = tokens
+        self._world = world
+        self._partition = partition
+        self._letters = DeadLetters(source, sealer)
+        self._events = emit.CloudEvents(source)
+        self._partitions = strict_partition
+        self._placed: set[bytes] = set()
+        self.requesters = requesters
+        self.seq = seq
+        self.prev = prev
+        self.out: list[Out] = []
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def consent(self, rec: Record, states: States) -> None:
+        """Apply one record of consent-events."""
+        self._event(rec, states)
+
+    def outcome(self, rec: Record, states: States) -> None:
+        """Apply one record of contact-outcomes."""
+        self._event(rec, states)
+
+    def _event(self, rec: Record, states: States) -> None:
+        try:
+            message = self._read(rec)
+            check_time(strict.to_ms(message.time), rec.timestamp_ms)
+            event = read.event(message, self._tokens)
+            self._apply(rec.key or b"", message.subject_id, event, rec, states)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+
+    def _read(self, rec: Record) -> Any:
+        if rec.value is None:
+            raise MalformedMessage("value.missing", "the record has no value")
+        message = strict.decode(rec.topic, rec.value)
+        key = rec.key
+        if not key:
+            raise MalformedMessage("key.missing", "the record has no key; it must be the subject_id")
+        if key != message.subject_id.encode():
+            raise MalformedMessage("key.mismatch", "the record's key is not its subject_id")
+        if self._partitions is not None and key not in self._placed:
+            if murmur2(key) % self._partitions != self._partition:
+                raise MalformedMessage(
+                    "partition.wrong", "another partition owns this key; use the default partitioner"
+                )
+            if len(self._placed) >= _VERIFIED:
+                self._placed.clear()
+            self._placed.add(key)
+        return message
+
+    def _apply(self, subject: bytes, subject_id: str, event: events.SubjectEvent, rec: Record, states: States) -> None:
+        before = states.get(subject)
+        after, recalls = apply(event, before, self._world, rec.timestamp_ms)
+        if after is not before:
+            states.put(subject, after)
+        if recalls:
+            self._recall(subject_id, recalls, rec.timestamp_ms)
+
+    def _recall(self, subject_id: str, recalls: tuple[Recall, ...], at_ms: int) -> None:
+        for recalled in recalls:
+            token = self._tokens.subject(recalled.requester, subject_id)
+            self.out.append(
+                Out(
+                    "approval",
+                    recalled.requester,
+                    token.encode(),
+                    emit.recall(recalled, token),
+                    self._events.headers("contact.recalled", f"{recalled.approval_id}-recalled", at_ms),
+                )
+            )
+
+    # --- what cannot be read whole --------------------------------------------------------------------------------
+
+    def _refuse(self, rec: Record, fault: MalformedMessage, states: States) -> None:
+        if rec.value is not None:
+            key = None if rec.key is None else rec.key.decode("utf-8", "replace")
+            for subject_id, event in restrictions(rec.value, key, rec.timestamp_ms, fault):
+                subject = subject_id.encode()
+                if isinstance(event, events.ProfileUpdated):  # flags: what is known stays known
+                    known = states.get(subject).profile.flags
+                    event = msgspec.structs.replace(event, flags=tuple(sorted({*known, *(event.flags or ())})))
+                try:
+                    self._apply(subject, subject_id, event, rec, states)
+                except MalformedMessage:
+                    continue  # an outcome of a request that this subject never had
+        self.out.append(self._letters.letter(rec, fault))
+
+    def refuse(self, rec: Record, states: States) -> None:
+        """Turn a record that belongs on no topic at all into a dead letter, at its widest reading."""
+        try:
+            if rec.value is not None:
+                strict.topic_of(strict.load(rec.value))
+            raise MalformedMessage("value.missing", "the record has no value")
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def request(self, rec: Record, states: States, now_ms: int, position: Position) -> None:
+        """Decide one record of contact-requests."""
+        try:
+            message = self._read(rec)
+            request = read.request(message, self._tokens)
+            check_time(request.time_ms, rec.timestamp_ms)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+            return
+        subject = rec.key or b""
+        before = states.get(subject)
+        made, after = decide(request, before, self._world, now_ms)
+        if self.requesters is not None and request.requester not in self.requesters:
+            made, after = _without_topic(request, made, before, after)
+        if after is not before:
+            states.put(subject, after)
+        policy = self._world.policy
+        value, digest = emit.decision(
+            request, made, None if policy is None else policy.hash, WirePosition(*position), self.seq, self.prev
+        )
+        self.out.append(
+            Out(
+                "decision",
+                request.requester,
+                subject,
+                value,
+                self._events.headers("contact.decided", f"{self._partition}-{self.seq}", made.decided_ms),
+            )
+        )
+        self.seq += 1
+        self.prev = digest
+        if not made.reasons and not made.duplicate:
+            token = self._tokens.subject(request.requester, request.subject_id)
+            self.out.append(
+                Out(
+                    "approval",
+                    request.requester,
+                    token.encode(),
+                    emit.approval(made, request, token),
+                    self._events.headers("contact.approved", made.approval_id or "", made.decided_ms),
+                )
+            )
+
+    def review(self, subject: bytes, states: States, now_ms: int) -> None:
+        """Check a subject's open approvals again after the world changed; recalls those that became illegal."""
+        before = states.get(subject)
+        after, recalls = review(before, self._world, now_ms)
+        if after is not before:
+            states.put(subject, after)
+        if recalls:
+            self._recall(subject.decode(), recalls, now_ms)
+
+
+def _without_topic(
+    request: Request, made: Decision, before: SubjectState, after: SubjectState
+) -> tuple[Decision, SubjectState]:
+    """Block a request whose requester has no approvals topic: its approval could reach nobody and its recall neither."""
+    reason = Reason("party.unknown", "the requester has no approvals topic", None)
+    if made.reasons:
+        blocked = msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None)
+        return blocked, after
+    blocked = Decision((reason,), None, None, None, made.decided_ms, made.duplicate)
+    if made.duplicate:
+        return blocked, after
+    seen = Seen(request.request_id, made.decided_ms, (reason,), None, None)
+    kept = sorted((*before.seen, seen), key=lambda each: (each.decided_ms, each.request_id))
+    return blocked, msgspec.structs.replace(before, seen=tuple(kept))

@@ -1,0 +1,146 @@
+"""What goes into and comes out of a gate, and how a record that cannot be processed becomes a dead letter.
+
+A dead letter holds the record whole: sealed with the operator's key when live, in clear offline. Its reason and detail
+never hold input; its key is the record's only if that cannot be an address.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from contactgate.codec import emit
+from contactgate.codec.seal import Sealed, Sealer
+from contactgate.errors import MalformedMessage
+from contactgate.model.facts import SubjectState
+from contactgate.model.messages import DeadLetter
+
+EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
+LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
+AHEAD_MS: Final = 86_400_000
+
+
+class Record(NamedTuple):
+    """One Kafka record, or one line."""
+
+    topic: str  # kind: consent | request | outcome | control | suppression
+    partition: int
+    offset: int
+    timestamp_ms: int  # of the broker; offline the line's own time
+    key: bytes | None
+    value: bytes | None
+
+
+class Position(NamedTuple):
+    """What a decision was made from: the request's own offset, and the next offset to be applied of everything else."""
+
+    partition: int
+    request: int
+    consent: int
+    outcome: int
+    control: int
+    suppression: int
+
+
+class States(Protocol):
+    """The subject states of one partition."""
+
+    def get(self, subject: bytes) -> SubjectState:
+        """The state of a subject, EMPTY when nothing is known."""
+        ...
+
+    def put(self, subject: bytes, state: SubjectState) -> None:
+        """Keep a new state."""
+        ...
+
+
+class Out(NamedTuple):
+    """One record to publish."""
+
+    kind: str  # decision | approval | dead
+    requester: str | None  # approval: whose topic
+    key: bytes | None
+    value: bytes
+    headers: emit.Headers
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's default partitioner hash, made positive, as every client computes it."""
+    length = len(data)
+    h = 0x9747B28C ^ length
+    whole = length & ~3
+    for (k,) in struct.iter_unpack("<I", memoryview(data)[:whole]):
+        k = (k * 0x5BD1E995) & 0xFFFFFFFF
+        k = ((k ^ (k >> 24)) * 0x5BD1E995) & 0xFFFFFFFF
+        h = ((h * 0x5BD1E995) & 0xFFFFFFFF) ^ k
+    if rest := data[whole:]:
+        h = ((h ^ int.from_bytes(rest, "little")) * 0x5BD1E995) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 0x5BD1E995) & 0xFFFFFFFF
+    return (h ^ (h >> 15)) & 0x7FFFFFFF
+
+
+class DeadLetters:
+    """Builds dead letters: sealed when a sealer is given, in clear (offline) otherwise."""
+
+    def __init__(self, source: str, sealer: Sealer | None) -> None:
+        self._events = emit.CloudEvents(source)
+        self._sealer = sealer
+
+    def letter(self, rec: Record, fault: MalformedMessage) -> Out:
+        """One dead letter for one record."""
+        if self._sealer is None:
+            value = emit.dead(DeadLetter(fault.reason, fault.detail, rec.topic, original=_original(rec.value, fault)))
+        else:
+            place = f"{rec.topic}/{rec.partition}/{rec.offset}"
+            value = emit.dead(
+                DeadLetter(
+                    fault.reason,
+                    fault.detail,
+                    rec.topic,
+                    rec.partition,
+                    rec.offset,
+                    emit.instant(max(rec.timestamp_ms, 0)),
+                    self._sealer.seal(place, Sealed(rec.key, rec.value, [])),
+                )
+            )
+        name = f"{rec.topic}-{rec.partition}-{rec.offset}"
+        return Out(
+            "dead",
+            None,
+            _plain_key(rec.key),
+            value,
+            self._events.headers("dead.letter", name, max(rec.timestamp_ms, 0)),
+        )
+
+
+def _plain_key(key: bytes | None) -> bytes | None:
+    """The original key, unless it could be an address."""
+    if key is None:
+        return None
+    try:
+        text = key.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    digits = sum(char.isdigit() for char in text)
+    if "@" in text or text.startswith("+") or (digits >= 7 and digits * 2 > len(text) and "-" not in text[1:-1]):
+        return None
+    return key if 0 < len(text) <= 128 and text.isprintable() else None
+
+
+def _original(value: bytes | None, fault: MalformedMessage) -> msgspec.Raw | str | None:
+    """The message in clear: as JSON when it is an object that can be read one way only, else as text."""
+    if value is None:
+        return None
+    if not fault.reason.startswith(("json.", "message.")):
+        return msgspec.Raw(value.strip())
+    return value.decode("utf-8", "replace")
+
+
+def check_time(at_ms: int, timestamp_ms: int) -> None:
+    """Refuse an event time that nobody can mean. Raises MalformedMessage."""
+    if at_ms < EARLIEST_MS or at_ms >= LATEST_MS:
+        raise MalformedMessage("time.absurd", "`time` is before 2000 or after 2099")
+    if at_ms > timestamp_ms + AHEAD_MS:
+        raise MalformedMessage("time.absurd", "`time` is more than 24 hours after the record was appended")

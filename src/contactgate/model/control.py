@@ -1,0 +1,263 @@
+"""Control events: documents that people write about the world around the subjects, and their values for the core.
+
+Shapes and conversions only. Absent lists mean all. Unknown extra fields are ignored, as on every input; what is there
+must be of its kind, except that `widest` readings of restricting events drop what cannot be read (SEMANTICS rule 28).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+
+from contactgate.model.messages import Instant as WireInstant
+from contactgate.model.world import Agreement, Campaign, Notice, Party, Pause
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _milliseconds(value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValueError("must be RFC 3339 with an offset, as text")
+    try:
+        since = msgspec.convert(value, WireInstant) - _EPOCH
+    except msgspec.ValidationError:
+        raise ValueError("must be RFC 3339 with an offset (2026-01-31T09:30:00Z)") from None
+    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
+
+
+def _ordinal(value: Any) -> int:
+    if not isinstance(value, str) or len(value) != 10:
+        raise ValueError("must be a day, YYYY-MM-DD")
+    try:
+        return date.fromisoformat(value).toordinal()
+    except ValueError:
+        raise ValueError("must be a day, YYYY-MM-DD") from None
+
+
+def _printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("must hold only characters that can be printed")
+    return value
+
+
+Milliseconds = Annotated[
+    int, BeforeValidator(_milliseconds), WithJsonSchema({"type": "string", "format": "date-time"}, mode="validation")
+]
+Ordinal = Annotated[
+    int, BeforeValidator(_ordinal), WithJsonSchema({"type": "string", "format": "date"}, mode="validation")
+]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, strict=True),
+    BeforeValidator(lambda v: _printable(v) if isinstance(v, str) else v),
+]
+Names = tuple[Name, ...] | None
+Text = Annotated[str, StringConstraints(max_length=1024, strict=True)]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class _Control(_Document):
+    event_id: Name
+    time: Milliseconds
+    by: Name | None = None
+
+
+class NoticePublished(_Control):
+    """A version of the words people agree to."""
+
+    type: Literal["notice.published"]
+    notice_id: Name
+    version: Annotated[int, Field(strict=True, ge=0, lt=2**53)] = 1
+    controller: Name
+    purposes: Names = None
+    recipients: Names = None
+    data_categories: Names = None
+    effective_at: Milliseconds | None = None
+    expires_at: Milliseconds | None = None
+    text_sha256: Annotated[str, StringConstraints(max_length=128, strict=True)] | None = None
+
+    def value(self) -> Notice:
+        """For the world."""
+        return Notice(
+            self.notice_id,
+            self.version,
+            self.controller,
+            self.purposes,
+            self.recipients,
+            self.data_categories,
+            self.time if self.effective_at is None else self.effective_at,
+            self.expires_at,
+        )
+
+
+class AgreementTerms(_Document):
+    """What one controller allows a party."""
+
+    controller: Name
+    purposes: Names = None
+    channels: Names = None
+    data_categories: Names = None
+    valid_from: Milliseconds | None = None
+    valid_until: Milliseconds | None = None
+
+
+class PartyUpdated(_Control):
+    """A requester and its agreements; none = it may do nothing."""
+
+    type: Literal["party.updated"]
+    party_id: Name
+    status: Literal["active", "suspended", "ended"]
+    agreements: tuple[AgreementTerms, ...] | None = None
+
+    def value(self) -> Party:
+        """For the world."""
+        return Party(
+            self.party_id,
+            self.status,
+            tuple(
+                Agreement(a.controller, a.purposes, a.channels, a.data_categories, a.valid_from, a.valid_until)
+                for a in self.agreements or ()
+            ),
+        )
+
+
+class CampaignUpdated(_Control):
+    """A campaign."""
+
+    type: Literal["campaign.updated"]
+    campaign_id: Name
+    status: Literal["draft", "approved", "paused", "closed"]
+    controller: Name | None = None
+    requesters: Names = None
+    purposes: Names = None
+    channels: Names = None
+    created_by: Name | None = None
+    approved_by: Name | None = None
+    valid_from: Milliseconds | None = None
+    valid_until: Milliseconds | None = None
+
+    def value(self) -> Campaign:
+        """For the world."""
+        return Campaign(
+            self.campaign_id,
+            self.status,
+            self.controller,
+            self.requesters,
+            self.purposes,
+            self.channels,
+            self.created_by,
+            self.approved_by,
+            self.valid_from,
+            self.valid_until,
+        )
+
+
+class PolicyActivated(_Control):
+    """The policy that judges from now on."""
+
+    type: Literal["policy.activated"]
+    policy: Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$", strict=True)] | None = None
+    document: dict[str, Any]
+
+
+class RegistryEntry(_Document):
+    """One listed address and its day of listing."""
+
+    address: Annotated[str, StringConstraints(min_length=1, max_length=320, strict=True)]
+    since: Ordinal | None = None
+
+
+class RegistrySource(_Document):
+    """Where a large list lies."""
+
+    uri: Annotated[str, StringConstraints(min_length=1, max_length=2048, strict=True)]
+    format: Literal["e164-lines", "snapshot"]
+    count: Annotated[int, Field(strict=True, ge=0)] | None = None
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", strict=True)] | None = None
+
+
+class RegistryPublished(_Control):
+    """A version of a do-not-call list: a snapshot, or what changed since `base`."""
+
+    type: Literal["registry.published"]
+    registry: Name
+    version: Name
+    as_of: Milliseconds  # when the list was taken: its age counts from here
+    kind: Literal["snapshot", "delta"] = "snapshot"
+    base: Name | None = None
+    entries: tuple[RegistryEntry, ...] | None = None
+    removed: tuple[Annotated[str, StringConstraints(min_length=1, max_length=320, strict=True)], ...] | None = None
+    source: RegistrySource | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> RegistryPublished:
+        if self.kind == "delta" and self.base is None:
+            raise ValueError("a delta needs `base`, the version it applies to")
+        if self.kind == "snapshot" and (self.removed or (self.entries is None and self.source is None)):
+            raise ValueError("a snapshot needs `entries` or `source`, and cannot have `removed`")
+        if self.entries is not None and self.source is not None:
+            raise ValueError("give `entries` or `source`, not both")
+        return self
+
+
+class PauseScope(_Document):
+    """What is paused: all given fields must match; none = everything."""
+
+    controllers: Names = None
+    requesters: Names = None
+    campaigns: Names = None
+    purposes: Names = None
+    channels: Names = None
+
+
+class PauseSet(_Control):
+    """Stop at once."""
+
+    type: Literal["pause.set"]
+    pause_id: Name
+    reason: Text | None = None
+    until: Milliseconds | None = None
+    scope: PauseScope | None = None
+
+    def value(self) -> Pause:
+        """For the world."""
+        scope = self.scope or PauseScope()
+        return Pause(
+            self.pause_id,
+            self.time,
+            self.until,
+            scope.controllers,
+            scope.requesters,
+            scope.campaigns,
+            scope.purposes,
+            scope.channels,
+        )
+
+
+class PauseLifted(_Control):
+    """Go on."""
+
+    type: Literal["pause.lifted"]
+    pause_id: Name
+
+
+ControlMessage = (
+    NoticePublished | PartyUpdated | CampaignUpdated | PolicyActivated | RegistryPublished | PauseSet | PauseLifted
+)
+
+CONTROL: Final[dict[str, type[_Control]]] = {
+    "notice.published": NoticePublished,
+    "party.updated": PartyUpdated,
+    "campaign.updated": CampaignUpdated,
+    "policy.activated": PolicyActivated,
+    "registry.published": RegistryPublished,
+    "pause.set": PauseSet,
+    "pause.lifted": PauseLifted,
+}
+"""The model of every control event's `type`."""

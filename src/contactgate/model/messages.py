@@ -1,0 +1,307 @@
+"""Messages on the wire, exactly as DESIGN.md "Messages" and SEMANTICS.md name them: one msgspec struct per `type`.
+
+For shapes only: nothing here decides, converts or reads a clock. Field order is the order we emit. Optional fields of
+inputs default to UNSET, which lets `codec.strict` count the keys that were really present; `null` means the same as
+absent everywhere except in `subject.updated`, where it clears.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from contactgate.model.facts import Outcome
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=128, description="1 to 128 printable characters")]
+Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset; kept to the millisecond in UTC")]
+Words = Annotated[tuple[Identifier, ...], Meta(min_length=1, description="absent: all")]
+Address = Annotated[str, Meta(min_length=1, max_length=320, description="E.164, e-mail, or a postal hash")]
+Jurisdiction = Annotated[str, Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$", description="ISO 3166: `GB`, `US-FL`")]
+Clock = Annotated[
+    str,
+    Meta(
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?|24:00(:00)?)$", description="local wall time, HH:MM or HH:MM:SS"
+    ),
+]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Flag = Literal["minor", "deceased", "vulnerable", "business"]
+Mode = Literal["live", "autodialled", "prerecorded"]
+DataCategory = Identifier
+
+
+class Hours(msgspec.Struct, rename={"from_": "from"}):
+    """Hours on some weekdays: of a person's preference, or of a consent that lifts the calling windows."""
+
+    days: tuple[Day, ...] | UnsetType | None = UNSET
+    from_: Clock | UnsetType | None = UNSET
+    to: Clock | UnsetType | None = UNSET
+    from_exclusive: bool | UnsetType = UNSET
+    to_inclusive: bool | UnsetType = UNSET
+    holidays: Jurisdiction | UnsetType | None = UNSET
+
+
+class Evidence(msgspec.Struct):
+    """How a consent was obtained; a method that no policy accepts makes the grant count for nothing."""
+
+    method: Identifier
+    ref: Annotated[str, Meta(max_length=1024)] | UnsetType | None = UNSET
+
+
+# --- consent-events ------------------------------------------------------------------------------------------------
+
+
+class ConsentGranted(msgspec.Struct, tag_field="type", tag="consent.granted"):
+    """A person agreed."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    controller: Identifier
+    purposes: Words
+    channels: Words
+    recipients: tuple[Identifier, ...] | UnsetType | None = UNSET
+    data_categories: tuple[DataCategory, ...] | UnsetType | None = UNSET
+    notice_id: Identifier | UnsetType | None = UNSET
+    evidence: Evidence | UnsetType | None = UNSET
+    effective_at: Instant | UnsetType | None = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
+    windows: tuple[Hours, ...] | UnsetType | None = UNSET
+
+
+class ConsentWithdrawn(msgspec.Struct, tag_field="type", tag="consent.withdrawn"):
+    """A person opted out; an absent field means all."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    controller: Identifier | UnsetType | None = UNSET
+    purposes: Words | UnsetType | None = UNSET
+    channels: Words | UnsetType | None = UNSET
+    recipients: Words | UnsetType | None = UNSET
+
+
+class SubjectUpdated(msgspec.Struct, tag_field="type", tag="subject.updated"):
+    """Facts about a person: absent fields stay, null clears."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    timezone: Identifier | UnsetType | None = UNSET
+    timezones: tuple[Identifier, ...] | UnsetType | None = UNSET
+    jurisdictions: tuple[Jurisdiction, ...] | UnsetType | None = UNSET
+    flags: tuple[Flag, ...] | UnsetType | None = UNSET
+    preferred_windows: tuple[Hours, ...] | UnsetType | None = UNSET
+
+
+class SubjectErased(msgspec.Struct, tag_field="type", tag="subject.erased"):
+    """Everything known about a person before this must go."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+
+
+class ComplaintReceived(msgspec.Struct, tag_field="type", tag="complaint.received"):
+    """A person complained: withdraws marketing for the controller and channel named; absent: all."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    controller: Identifier | UnsetType | None = UNSET
+    channel: Identifier | UnsetType | None = UNSET
+
+
+class RelationshipRecorded(msgspec.Struct, tag_field="type", tag="relationship.recorded"):
+    """An established business relationship."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    controller: Identifier
+    kind: Literal["purchase", "inquiry", "contract"]
+    date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    until: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | UnsetType | None = UNSET
+
+
+# --- contact-requests ----------------------------------------------------------------------------------------------
+
+
+class ContactRequested(msgspec.Struct, tag_field="type", tag="contact.requested"):
+    """May this person be contacted now?"""
+
+    request_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    requester: Identifier
+    controller: Identifier
+    purpose: Identifier
+    channel: Identifier
+    campaign_id: Identifier | UnsetType | None = UNSET
+    address: str | UnsetType | None = UNSET  # an address that cannot be read blocks, it is no dead letter
+    address_token: str | UnsetType | None = UNSET
+    data_categories: tuple[DataCategory, ...] | UnsetType | None = UNSET
+    matter_id: Identifier | UnsetType | None = UNSET
+    not_before: Instant | UnsetType | None = UNSET
+    not_after: Instant | UnsetType | None = UNSET
+    jurisdictions: tuple[Jurisdiction, ...] | UnsetType | None = UNSET
+    mode: Mode | UnsetType | None = UNSET
+
+
+# --- contact-outcomes ----------------------------------------------------------------------------------------------
+
+
+class ContactOutcome(msgspec.Struct, tag_field="type", tag="contact.outcome"):
+    """What became of an approved contact."""
+
+    event_id: Identifier
+    request_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    outcome: Outcome
+    matters: tuple[Identifier, ...] | UnsetType | None = UNSET
+
+
+class ContactObserved(msgspec.Struct, tag_field="type", tag="contact.observed"):
+    """A contact that was not decided here."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    controller: Identifier
+    channel: Identifier
+    purpose: Identifier
+    outcome: Outcome
+    direction: Literal["inbound", "outbound"] | UnsetType | None = UNSET
+    requester: Identifier | UnsetType | None = UNSET
+    campaign_id: Identifier | UnsetType | None = UNSET
+    address: str | UnsetType | None = UNSET
+    address_token: str | UnsetType | None = UNSET
+    matters: tuple[Identifier, ...] | UnsetType | None = UNSET
+
+
+# --- address-suppressions ------------------------------------------------------------------------------------------
+
+
+class LiveSuppression(msgspec.Struct):
+    """A further live suppression of the same address, so that one compacted record holds all of them."""
+
+    event_id: Identifier
+    time: Instant
+    channels: Words | UnsetType | None = UNSET
+    controller: Identifier | UnsetType | None = UNSET
+    purposes: Words | UnsetType | None = UNSET
+    campaigns: Words | UnsetType | None = UNSET
+    reason: Identifier | UnsetType | None = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
+
+
+class AddressSuppressed(msgspec.Struct, tag_field="type", tag="address.suppressed"):
+    """Nobody may be contacted at this address; all given fields must match."""
+
+    event_id: Identifier
+    time: Instant
+    address: Address | UnsetType | None = UNSET
+    address_token: Identifier | UnsetType | None = UNSET
+    channels: Words | UnsetType | None = UNSET
+    controller: Identifier | UnsetType | None = UNSET
+    purposes: Words | UnsetType | None = UNSET
+    campaigns: Words | UnsetType | None = UNSET
+    reason: Identifier | UnsetType | None = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
+    also: tuple[LiveSuppression, ...] | UnsetType | None = UNSET
+
+
+class AddressReleased(msgspec.Struct, tag_field="type", tag="address.released"):
+    """Lifts every suppression of the address."""
+
+    event_id: Identifier
+    time: Instant
+    address: Address | UnsetType | None = UNSET
+    address_token: Identifier | UnsetType | None = UNSET
+    reason: Annotated[str, Meta(max_length=1024)] | UnsetType | None = UNSET
+
+
+ConsentMessage = (
+    ConsentGranted | ConsentWithdrawn | SubjectUpdated | SubjectErased | ComplaintReceived | RelationshipRecorded
+)
+RequestMessage = ContactRequested
+OutcomeMessage = ContactOutcome | ContactObserved
+SuppressionMessage = AddressSuppressed | AddressReleased
+
+
+# --- what we emit --------------------------------------------------------------------------------------------------
+
+
+class WireReason(msgspec.Struct):
+    """One failed rule, as published."""
+
+    rule: str
+    detail: str
+    until: str | None
+
+
+class WirePosition(msgspec.Struct):
+    """The exact input a decision was made from: the request's own offset, and the next offset of every other input."""
+
+    partition: int
+    request: int
+    consent: int
+    outcome: int
+    control: int
+    suppression: int
+
+
+class ContactDecided(msgspec.Struct, tag_field="type", tag="contact.decided"):
+    """One decision; `hash` is appended after the rest is encoded (core.chain)."""
+
+    request_id: str
+    subject_id: str
+    requester: str
+    campaign_id: str | None
+    channel: str
+    verdict: str  # pass | block
+    reasons: list[WireReason]
+    next_eligible_at: str | None
+    approval_id: str | None
+    valid_until: str | None
+    decided_at: str
+    policy: str | None
+    position: WirePosition
+    duplicate: bool
+    seq: int
+    prev: str
+
+
+class ContactApproved(msgspec.Struct, tag_field="type", tag="contact.approved"):
+    """What a vendor may know of a pass: nothing about the person."""
+
+    approval_id: str
+    request_id: str
+    subject_token: str
+    channel: str
+    valid_until: str
+
+
+class ContactRecalled(msgspec.Struct, tag_field="type", tag="contact.recalled"):
+    """An approval that must not be used any more."""
+
+    approval_id: str
+    request_id: str
+    subject_token: str
+    reason: str  # withdrawn erased suppressed listed paused party campaign person
+
+
+class DeadLetter(msgspec.Struct, tag_field="type", tag="dead.letter", omit_defaults=True):
+    """A message that could not be processed, whole. Live: sealed; offline: in clear."""
+
+    reason: str
+    detail: str
+    topic: str
+    partition: int | None = None
+    offset: int | None = None
+    time: str | None = None
+    sealed: str | None = None
+    original: msgspec.Raw | str | None = None

@@ -1,0 +1,155 @@
+"""The offline fold: JSON lines in, JSON lines out, through the same gate as the live engine and without Kafka.
+
+`contactgate decide`, backtests and policy tests all run this. One partition, memory that grows with the number of
+subjects and not of events. The topic of a line follows from its `type`, its key is its `subject_id`, and `now` is its
+own `time`; a line whose time cannot be read gets the latest time seen so far, so that a damaged opt-out still beats
+every grant before it. No clock and no I/O: the caller reads and writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from contactgate.codec import strict, widest
+from contactgate.codec.tokens import Tokens
+from contactgate.core.chain import GENESIS
+from contactgate.core.review import open_until
+from contactgate.core.world import Change, World
+from contactgate.gate import DeadLetters, Gate, Position, Record, WorldFeed
+from contactgate.model.control import RegistryPublished
+from contactgate.model.facts import EMPTY, SubjectState
+from contactgate.model.messages import Instant
+from contactgate.model.world import Listing
+from contactgate.policy.compiled import CompiledPolicy
+
+SOURCE: Final = "/contactgate/offline"
+
+
+class _Line(msgspec.Struct):
+    """What the fold itself needs of a line; the gate reads the rest."""
+
+    type: str
+    time: Instant
+    subject_id: str = ""
+
+
+_peek: Final = msgspec.json.Decoder(_Line).decode
+
+
+class MemoryStates:
+    """Subject states in a dict."""
+
+    __slots__ = ("subjects",)
+
+    def __init__(self) -> None:
+        self.subjects: dict[bytes, SubjectState] = {}
+
+    def get(self, subject: bytes) -> SubjectState:
+        """The state of a subject, EMPTY when nothing is known."""
+        return self.subjects.get(subject, EMPTY)
+
+    def put(self, subject: bytes, state: SubjectState) -> None:
+        """Keep a new state."""
+        self.subjects[subject] = state
+
+
+class Fold:
+    """Feed it lines in order; each call answers with the lines that come out."""
+
+    def __init__(
+        self,
+        policy: CompiledPolicy | None,
+        tokens: Tokens,
+        *,
+        open_list: Callable[[RegistryPublished], Listing] | None = None,
+    ) -> None:
+        self.world = World()
+        if policy is not None:
+            self.world.activate(policy)
+        self.states = MemoryStates()
+        self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=SOURCE, sealer=None)
+        self._feed = WorldFeed(tokens, self.world, source=SOURCE, sealer=None, open_list=open_list, keyed=False)
+        self._letters = DeadLetters(SOURCE, None)
+        self._next = {"consent": 0, "request": 0, "outcome": 0, "control": 0, "suppression": 0, "unknown": 0}
+        self._latest_ms = 0
+        self._open: set[bytes] = set()
+
+    def line(self, line: bytes) -> list[bytes]:
+        """Fold one line, without its line end; a blank line is nothing."""
+        try:
+            seen = _peek(line)
+            kind = strict.TYPES[seen.type]
+            at_ms = strict.to_ms(seen.time)
+            key = seen.subject_id.encode()
+            if at_ms > self._latest_ms:
+                self._latest_ms = at_ms
+        except (msgspec.MsgspecError, ValueError, KeyError, RecursionError):
+            if not line.strip():
+                return []
+            kind, key, at_ms = self._guess(line)
+        offsets = self._next
+        offset = offsets[kind]
+        offsets[kind] = offset + 1
+        rec = Record(kind, 0, offset, at_ms, key, line)
+        gate = self._gate
+        if kind == "request":
+            gate.request(
+                rec,
+                self.states,
+                at_ms,
+                Position(0, offset, offsets["consent"], offsets["outcome"], offsets["control"], offsets["suppression"]),
+            )
+            if len(gate.out) > 1:
+                self._open.add(key)
+        elif kind == "consent":
+            gate.consent(rec, self.states)
+        elif kind == "outcome":
+            gate.outcome(rec, self.states)
+        elif kind == "control":
+            return self._world_changed(self._feed.control(rec), at_ms)
+        elif kind == "suppression":
+            return self._world_changed(self._feed.suppression(rec), at_ms)
+        else:
+            gate.refuse(rec, self.states)
+        made = [out.value for out in gate.out]
+        gate.out.clear()
+        return made
+
+    def _guess(self, line: bytes) -> tuple[str, bytes, int]:
+        """Topic, key and time of a line that cannot be read whole."""
+        loose = widest.loosely(line)
+        kinds = {strict.TYPES[name] for name in widest.types(loose) if name in strict.TYPES}
+        # Of an ambiguous line, the topic whose widest reading can bind a subject.
+        kind = next((k for k in ("consent", "outcome", "suppression", "control", "request") if k in kinds), "unknown")
+        named = widest.subjects(loose, None)
+        said = None if loose.ambiguous else widest.wide_time(loose.one("time"))
+        return kind, named[0].encode() if named else b"", self._latest_ms if said is None else said
+
+    def _world_changed(self, change: Change | None, at_ms: int) -> list[bytes]:
+        if change is not None and change.restricts:
+            for subject in sorted(self._open):
+                state = self.states.get(subject)
+                if change.tokens is None or any(contact.address in change.tokens for contact in state.contacts):
+                    self._gate.review(subject, self.states, at_ms)
+                if at_ms >= self._latest_ms and not open_until(self.states.get(subject), at_ms):
+                    self._open.discard(subject)
+        made = [out.value for out in (*self._feed.out, *self._gate.out)]
+        self._feed.out.clear()
+        self._gate.out.clear()
+        return made
+
+
+def fold(
+    lines: Iterable[bytes],
+    policy: CompiledPolicy | None,
+    tokens: Tokens,
+    *,
+    open_list: Callable[[RegistryPublished], Listing] | None = None,
+) -> Iterator[bytes]:
+    """Decisions, approvals, recalls and dead letters of a stream of lines, one JSON object each, without line ends."""
+    state = Fold(policy, tokens, open_list=open_list)
+    for line in lines:
+        yield from state.line(line)
