@@ -112,7 +112,8 @@ def down() -> BrokerStatus:
             time.sleep(0.05)
         _state_path().unlink(missing_ok=True)
         if found.directory is not None and not found.keep:
-            shutil.rmtree(found.directory, ignore_errors=True)
+            for node in found.directory.glob("node-*"):  # the directory itself may be somebody's
+                shutil.rmtree(node, ignore_errors=True)
         return found
 
 

@@ -32,6 +32,8 @@ __all__ = ["START_DEADLINE_S", "Node", "Voter", "free_ports"]
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 20.0
 _PR_SET_PDEATHSIG = 1
+# Nodes that are meant to outlive this process; held so that nobody warns of an unfinished child.
+_OUTLIVING: list[subprocess.Popen[bytes]] = []
 # Below the range that Linux gives to outgoing connections: a stopped node's port is not taken by one while it is down.
 _PORTS = range(20_000, 32_000)
 
@@ -148,6 +150,8 @@ class Node:
             options=self._java_options,
         )
         self._process = self._spawn(command)
+        if self._outlive_parent:
+            _OUTLIVING.append(self._process)
 
     def wait_ready(self, needed: frozenset[int], deadline_s: float = START_DEADLINE_S) -> None:
         """Return once this node's own metadata lists every broker of `needed`.
