@@ -199,6 +199,7 @@ class CoolOffDoc(Rule):
     scope: Scope
     lacking: Lacking = "block"
     after: Threshold | None = None
+    until_consent: StrictBool = False
 
 
 class WindowDoc(Rule):

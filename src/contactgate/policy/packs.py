@@ -71,7 +71,11 @@ def load_pack(text: str, name: str) -> Pack:
         document = PackDoc.model_validate(raw)
     except ValidationError as error:
         raise PolicyError(title, faults(error, PackDoc, raw)) from None
-    found = [*checks.document_faults(document, raw), *checks.pack_faults(document)]
+    found = [
+        *checks.document_faults(document, raw),
+        *checks.filter_faults(document, document.purposes),
+        *checks.pack_faults(document),
+    ]
     if document.pack != name:
         found.append(Fault("pack", f"must be {name}, the name of its file"))
     if found:

@@ -83,6 +83,7 @@ class CoolOff:
     after_count: int = 1
     after_within_ms: int = 0  # 0: no threshold
     lacking: Lacking = "block"
+    until_consent: bool = False  # a valid grant for the request given after the outcome ends it
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,11 +154,11 @@ def midnight_ms(day: date, zone: str) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=rules).timestamp()) * 1000
 
 
-def dated(line: Dated, zone: str) -> tuple[int | None, int | None]:
+def dated(valid_from: date | None, valid_to: date | None, zone: str) -> tuple[int | None, int | None]:
     """From and to of a dated line in milliseconds; the last day is included."""
     return (
-        None if line.valid_from is None else midnight_ms(line.valid_from, zone),
-        None if line.valid_to is None else midnight_ms(line.valid_to + timedelta(days=1), zone),
+        None if valid_from is None else midnight_ms(valid_from, zone),
+        None if valid_to is None else midnight_ms(valid_to + timedelta(days=1), zone),
     )
 
 
@@ -226,6 +226,7 @@ def _cooloff(doc: CoolOffDoc) -> CoolOff:
         after_count=doc.after.count if doc.after else 1,
         after_within_ms=doc.after.within if doc.after else 0,
         lacking=doc.lacking,
+        until_consent=doc.until_consent,
     )
 
 
@@ -259,12 +260,12 @@ def compile_source(
     """Every line of a checked document, ready to be asked."""
 
     def line(rule: Dated, value: R) -> Line[R]:
-        from_ms, to_ms = dated(rule, doc.zone)
+        from_ms, to_ms = dated(rule.valid_from, rule.valid_to, doc.zone)
         if not isinstance(rule, Rule):
             return Line(value, Selector(), None, from_ms, to_ms)
         return Line(value, _selector(rule), None if rule.mode is None else frozenset(rule.mode), from_ms, to_ms)
 
-    whole = dated(Dated(valid_from=valid_from, valid_to=valid_to), doc.zone)
+    whole = dated(valid_from, valid_to, doc.zone)
     return Source(
         name=name,
         jurisdiction=jurisdiction,
