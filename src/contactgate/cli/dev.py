@@ -1,4 +1,4 @@
-"""`contactgate dev`: what developers need: an embedded broker. Only mounts."""
+"""`contactgate dev`: what a developer's machine needs and production never does."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import typer
 
 from contactgate.cli import kafka
 
-app = typer.Typer(name="dev", no_args_is_help=True, help="Tools for development; nothing here belongs in production.")
+app = typer.Typer(name="dev", no_args_is_help=True, help="Tools for development; never for production.")
 app.add_typer(kafka.app, name="kafka")
 
 
 @app.callback()
 def dev() -> None:
-    """Tools for development; nothing here belongs in production."""
+    """Tools for development; never for production."""
