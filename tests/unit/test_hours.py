@@ -57,6 +57,14 @@ def test_bounds_can_be_changed() -> None:
     assert next_open(hours, where, start) == start + 1
 
 
+def test_a_closed_end_at_midnight_is_one_millisecond_of_the_next_day() -> None:
+    """A window to 24:00 inclusive admits midnight itself, on a day that is otherwise closed."""
+    hours, where = rule(span("09:00", "24:00", (0,), to_inclusive=True)), at("UTC")
+    midnight = ms("2026-03-03T00:00")
+    assert [is_open(hours, where, t) for t in (midnight - 1, midnight, midnight + 1)] == [True, True, False]
+    assert open_until(hours, where, midnight - 1) == midnight + 1
+
+
 def test_a_day_can_end_at_24_00() -> None:
     """A window to 24:00 reaches midnight, and meets one that starts at 00:00 without a gap."""
     hours, where = rule(span("20:00", "24:00"), span("00:00", "02:00")), at("UTC")
