@@ -132,6 +132,7 @@ def _latest_start(zones: tuple[Zone, ...], time_ms: int, unit: Unit, count: int,
     return max(day_start(_next_period(local_day(time_ms, z), unit, count, week_starts), z) for z in zones)
 
 
+@lru_cache(maxsize=16_384)
 def _next_period(day: int, unit: Unit, count: int, week_starts: int) -> int:
     """The first date that is outside of the period; `count` matters for days only."""
     if unit == "day":

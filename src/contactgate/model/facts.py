@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-FOREVER_MS = 253370764800000
+FOREVER_MS = 253402214400000
 """9999-12-31T00:00:00Z: a stated indefinite end (SEMANTICS rule 17)."""
 
 Outcome = Literal[
