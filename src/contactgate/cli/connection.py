@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from contactgate import broker
 from contactgate.client.routing import Tokeniser
 
 BootstrapOption = Annotated[
@@ -34,7 +35,8 @@ def bootstrap_of(option: str) -> str:
 
 
 def _running_dev_kafka() -> str:
-    return ""
+    found = broker.status()
+    return found.bootstrap if found.running else ""
 
 
 def tokeniser() -> Tokeniser | None:

@@ -17,7 +17,6 @@ from uuid import uuid4
 
 import msgspec
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,7 +25,7 @@ from contactgate.client.feed import Feed
 from contactgate.client.routing import TOPIC_OF_KIND, Misrouted, Routed, loose_key, loose_kind, route
 from contactgate.errors import BrokerError, PolicyError
 from contactgate.policy.load import load_policy
-from contactgate.policy.packs import PackLibrary
+from contactgate.policy.reading import read
 
 
 class OnError(enum.StrEnum):
@@ -115,13 +114,13 @@ def policy_event(file: Path) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         fail(f"the policy {file} cannot be read ({type(error).__name__}); name a yaml file in utf-8")
-    compiled = load_policy(text, packs=PackLibrary())
+    compiled = load_policy(text)
     return {
         "type": "policy.activated",
         "event_id": f"policy-{uuid4()}",
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "policy": compiled.hash,
-        "document": yaml.safe_load(text),
+        "document": read(text, "the policy is wrong"),
     }
 
 

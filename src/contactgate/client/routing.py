@@ -7,33 +7,15 @@ the address of a suppression is replaced by its keyed token, so that no clear ad
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 
+from contactgate.codec.strict import TYPES
 from contactgate.errors import ContactgateError
 from contactgate.model.address import AddressError
-from contactgate.model.messages import ConsentMessage, OutcomeMessage, SuppressionMessage
 
 CONSENT, REQUEST, OUTCOME, CONTROL, SUPPRESSION = "consent", "request", "outcome", "control", "suppression"
-
-def _tags(union: object) -> list[str]:
-    return [str(struct.__struct_config__.tag) for struct in get_args(union)]
-
-
-KIND_OF_TYPE: dict[str, str] = {
-    **dict.fromkeys(_tags(ConsentMessage), CONSENT),
-    "contact.requested": REQUEST,
-    **dict.fromkeys(_tags(OutcomeMessage), OUTCOME),
-    "notice.published": CONTROL,
-    "party.updated": CONTROL,
-    "campaign.updated": CONTROL,
-    "policy.activated": CONTROL,
-    "registry.published": CONTROL,
-    "pause.set": CONTROL,
-    "pause.lifted": CONTROL,
-    **dict.fromkeys(_tags(SuppressionMessage), SUPPRESSION),
-}
 
 TOPIC_OF_KIND = {
     CONSENT: "consent-events",
@@ -85,9 +67,9 @@ def route(line: bytes, tokens: Tokeniser | None = None) -> tuple[Routed, ...]:
     kind_of_message = message.get("type")
     if not isinstance(kind_of_message, str):
         raise Misrouted("field `type` is missing or is not a string; it chooses the topic")
-    kind = KIND_OF_TYPE.get(kind_of_message)
+    kind = TYPES.get(kind_of_message)
     if kind is None:
-        known = ", ".join(sorted(KIND_OF_TYPE))
+        known = ", ".join(sorted(TYPES))
         raise Misrouted(f"unknown type {kind_of_message[:64]!r}; known are {known}")
     if kind == CONTROL:
         return (Routed(kind, control_key(message).encode(), line),)
@@ -113,7 +95,7 @@ def loose_kind(line: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return REQUEST
     kind = message.get("type") if isinstance(message, dict) else None
-    return KIND_OF_TYPE.get(kind, REQUEST) if isinstance(kind, str) else REQUEST
+    return TYPES.get(kind, REQUEST) if isinstance(kind, str) else REQUEST
 
 
 def control_key(message: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -34,6 +34,13 @@ _OFFERS: tuple[tuple[int, str, str, str, tuple[str, ...], str | None], ...] = (
 )
 
 
+class Step(NamedTuple):
+    """One record of the stream; `request_id` only when it is a well-formed request that is sent for the first time."""
+
+    routed: Routed
+    request_id: str | None
+
+
 class Population:
     """Everything that is sent, in the order it is sent; `start_ms` is when the stream starts."""
 
@@ -54,7 +61,7 @@ class Population:
             for event in history(person, random, self.start_ms):
                 yield Routed(CONSENT, person.subject_id.encode(), _encode(event))
 
-    def stream(self, requests: int, rate: float) -> Iterator[Routed]:
+    def stream(self, requests: int, rate: float) -> Iterator[Step]:
         """`requests` requests at `rate` a second; consents, opt-outs and malformed messages between them."""
         random = self._random("stream")
         hot = self.people[: max(1, len(self.people) // 40)]
@@ -65,18 +72,18 @@ class Population:
             person = random.choice(hot) if random.random() < 0.2 else random.choice(self.people)
             message = self._request(random, person, random.choices(_OFFERS, weights)[0], number, now_ms)
             key, value = person.subject_id.encode(), _encode(message)
-            yield Routed(REQUEST, key, value)
+            yield Step(Routed(REQUEST, key, value), message["request_id"])
             draw = random.random()
             if draw < 0.01:  # the one just asked about opts out: an open approval may have to be recalled
-                yield Routed(CONSENT, key, _encode(withdrawal(person, random, now_ms, f"w-{number}")))
+                yield Step(Routed(CONSENT, key, _encode(withdrawal(person, random, now_ms, f"w-{number}"))), None)
             elif draw < 0.016:
-                yield Routed(CONSENT, key, _encode(_renewed(person, now_ms, number)))
+                yield Step(Routed(CONSENT, key, _encode(_renewed(person, now_ms, number))), None)
             elif draw < 0.019:
-                yield Routed(REQUEST, key, value)  # sent twice: the first decision again, no cap used
+                yield Step(Routed(REQUEST, key, value), None)  # sent twice: the first decision again, no cap used
             elif draw < 0.02:
-                yield Routed(CONSENT, key, _encode(_erasure(person, now_ms, number)))
+                yield Step(Routed(CONSENT, key, _encode(_erasure(person, now_ms, number))), None)
             if number in spoiled:
-                yield _spoiled(spoiled[number], person, now_ms, value)
+                yield Step(_spoiled(spoiled[number], person, now_ms, value), None)
 
     def _request(
         self, random: Random, person: Person, offer: tuple[Any, ...], number: int, now_ms: int

@@ -1,0 +1,105 @@
+"""The requesters' side of the demonstration: reads approvals read_committed and reports what became of each contact.
+
+Knows what a dialer knows: its own requests, and the opaque approvals. A recalled approval is never used. What a person
+does follows from the request's id and the seed, so two runs with the same verdicts report the same outcomes.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import msgspec
+
+from contactgate.client.feed import Feed
+from contactgate.client.reading import Reading
+from contactgate.client.routing import OUTCOME, Routed
+from contactgate.demo.times import stamp
+
+_VOICE = (
+    ("answered", 34), ("no_answer", 24), ("busy", 8), ("voicemail", 8), ("refused", 6), ("not_attempted", 6),
+    ("unsubscribed", 2), ("wrong_number", 1), ("complained", 1), (None, 10),
+)  # fmt: skip
+_WRITTEN = (("delivered", 82), ("bounced", 4), ("unsubscribed", 3), ("not_attempted", 2), (None, 9))
+_decode = msgspec.json.Decoder().decode
+
+
+class Dialers:
+    """All requesters' dialers in one thread. `left_alone` holds request ids that get no outcome."""
+
+    def __init__(
+        self, feed: Feed, bootstrap: str, prefix: str, requesters: tuple[str, ...], seed: int, now_ms: Callable[[], int]
+    ) -> None:
+        self.approved: dict[str, str] = {}  # request -> approval
+        self.recalled: dict[str, str] = {}  # request -> vendor-safe reason
+        self.reported = 0
+        self.failure: BaseException | None = None
+        self.left_alone: set[str] = set()
+        self._subjects: dict[str, str] = {}
+        self._feed = feed
+        self._seed = seed
+        self._now_ms = now_ms
+        self._waiting: list[tuple[int, str, str]] = []
+        self._stop = threading.Event()
+        topics = [f"{prefix}approvals.{requester}" for requester in requesters]
+        self._reading = Reading(bootstrap, topics, from_beginning=True, fetch_max_wait_ms=100)
+        self._thread = threading.Thread(target=self._run, name="dialers", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer approvals."""
+        self._thread.start()
+
+    def asked(self, request_id: str, subject_id: str) -> None:
+        """A requester remembers whom its own request was about."""
+        self._subjects[request_id] = subject_id
+
+    def stop(self) -> None:
+        """Make no more contacts; what is reported is flushed by the owner of the feed."""
+        self._stop.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for record in self._reading.poll(100):
+                    self._read(_decode(record.value))
+                self._report()
+        except BaseException as error:  # noqa: BLE001 - handed to the demo, which ends with it
+            self.failure = error
+        finally:
+            self._reading.close()
+
+    def _read(self, message: dict[str, Any]) -> None:
+        request_id = message["request_id"]
+        if message["type"] == "contact.recalled":
+            self.recalled[request_id] = message["reason"]
+            return
+        self.approved[request_id] = message["approval_id"]
+        if request_id in self.left_alone:
+            return
+        random = Random(f"{self._seed}:{request_id}")  # noqa: S311 - what an invented person does
+        results = _VOICE if message["channel"] in {"voice", "sms"} else _WRITTEN
+        (outcome,) = random.choices([name for name, _ in results], [weight for _, weight in results])
+        if outcome is not None:
+            heapq.heappush(self._waiting, (self._now_ms() + random.randrange(300, 3_000), request_id, outcome))
+
+    def _report(self) -> None:
+        now_ms = self._now_ms()
+        while self._waiting and self._waiting[0][0] <= now_ms:
+            _, request_id, outcome = heapq.heappop(self._waiting)
+            subject_id = self._subjects.get(request_id)
+            if request_id in self.recalled or subject_id is None:
+                continue
+            message = {
+                "type": "contact.outcome",
+                "event_id": f"o-{request_id}",
+                "request_id": request_id,
+                "subject_id": subject_id,
+                "time": stamp(now_ms),
+                "outcome": outcome,
+            }
+            self._feed.send(Routed(OUTCOME, subject_id.encode(), msgspec.json.encode(message)))
+            self.reported += 1
