@@ -1,0 +1,405 @@
+"""Folds one event about a person into what is known of them, and recalls what it makes illegal.
+
+Equal sets of events give equal states, in whatever order they come; the same event twice changes nothing. So a value
+says by itself whether it still matters: a later event time wins, equal times restrict. Nothing here is pruned by age:
+that happens when deciding, so that folding never depends on when it was done. Never looks at a clock.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+
+from contactgate.core.decide import RESTRICTING, approval_of, with_contact
+from contactgate.core.review import is_open, recall, review
+from contactgate.core.world import World
+from contactgate.errors import MalformedMessage
+from contactgate.model.events import (
+    ComplaintReceived,
+    ConsentWithdrawn,
+    ContactObserved,
+    Erased,
+    GrantGiven,
+    OutcomeReported,
+    ProfileUpdated,
+    RelationshipRecorded,
+    SubjectEvent,
+)
+from contactgate.model.facts import (
+    Contact,
+    Grant,
+    Outcome,
+    Profile,
+    Relationship,
+    Span,
+    SubjectState,
+    Withdrawal,
+)
+from contactgate.model.request import Recall
+from contactgate.policy.plan import covers
+
+_RANK: dict[Outcome, int] = {outcome: rank for rank, outcome in enumerate(get_args(Outcome))}
+
+Applied = tuple[SubjectState, tuple[Recall, ...]]
+
+
+def apply(event: SubjectEvent, state: SubjectState, world: World, now_ms: int) -> Applied:
+    """The state after an event, and what it recalls. `now_ms` only says which approvals are still open.
+
+    Raises MalformedMessage (`outcome.unknown_request`) for an outcome of a request that was never approved.
+    """
+    if isinstance(event, GrantGiven):
+        return grant(state, event.grant), ()
+    if isinstance(event, Erased):
+        return _erased(event, state, world, now_ms)
+    after = _fold(event, state)
+    if after is state:
+        return state, ()
+    return review(after, world, now_ms)
+
+
+def _fold(event: SubjectEvent, state: SubjectState) -> SubjectState:
+    if isinstance(event, OutcomeReported):
+        return outcome(state, event)
+    if isinstance(event, ConsentWithdrawn):
+        return withdraw(state, event.withdrawal)
+    if isinstance(event, ProfileUpdated):
+        return update(state, event)
+    if isinstance(event, ContactObserved):
+        return observe(state, event)
+    if isinstance(event, ComplaintReceived):
+        return complain(state, event)
+    if isinstance(event, RelationshipRecorded):
+        return relate(state, event)
+    raise AssertionError(f"no such event: {type(event).__name__}")
+
+
+# --- consent ------------------------------------------------------------------------------------------------------
+
+
+def grant(state: SubjectState, given: Grant) -> SubjectState:
+    """Keeps a consent, unless an erasure or a withdrawal of all of it is as new, or it is known."""
+    if given.time_ms <= state.profile.erased_ms or given in state.grants:
+        return state
+    for withdrawal in state.withdrawals:
+        if _undoes(withdrawal, given):
+            return state
+    if given.notice_id is None:
+        if any(_replaces(known, given) for known in state.grants):
+            return state
+        kept = tuple(known for known in state.grants if not _replaces(given, known))
+    else:
+        kept = state.grants
+    if kept and _event_order(kept[-1]) > _event_order(given):
+        grants = tuple(sorted((*kept, given), key=_event_order))
+    else:
+        grants = (*kept, given)
+    return SubjectState(state.profile, grants, state.withdrawals, state.contacts, state.seen)
+
+
+def withdraw(state: SubjectState, withdrawal: Withdrawal) -> SubjectState:
+    """Keeps an opt-out, unless it says nothing that is not known, and drops every consent that it undoes."""
+    if withdrawal.time_ms <= state.profile.erased_ms:
+        return state
+    if any(_includes(known, withdrawal) for known in state.withdrawals):
+        return state
+    others = [known for known in state.withdrawals if not _includes(withdrawal, known)]
+    withdrawals = tuple(sorted((*others, withdrawal), key=_event_order))
+    grants = tuple(given for given in state.grants if not _undoes(withdrawal, given))
+    return SubjectState(state.profile, grants, withdrawals, state.contacts, state.seen)
+
+
+def _event_order(fact: Grant | Withdrawal) -> tuple[int, str]:
+    return (fact.time_ms, fact.event_id)
+
+
+def _undoes(withdrawal: Withdrawal, given: Grant) -> bool:
+    """Whether an opt-out reaches everything that a consent covers, and is not older."""
+    recipients = (given.controller,) if given.recipients is None else given.recipients
+    return (
+        withdrawal.time_ms >= given.time_ms
+        and (withdrawal.controller is None or withdrawal.controller == given.controller)
+        and _within(given.channels, withdrawal.channels)
+        and _within(recipients, withdrawal.recipients)
+        and _purposes_within(given.purposes, withdrawal.purposes)
+    )
+
+
+def _includes(one: Withdrawal, other: Withdrawal) -> bool:
+    """Whether an opt-out says all that another says, and is not older. Of two equal ones the smaller event id stays."""
+    if one.time_ms < other.time_ms:
+        return False
+    inside = (
+        (one.controller is None or one.controller == other.controller)
+        and (one.channels is None or (other.channels is not None and _within(other.channels, one.channels)))
+        and (one.recipients is None or (other.recipients is not None and _within(other.recipients, one.recipients)))
+        and (one.purposes is None or (other.purposes is not None and _purposes_within(other.purposes, one.purposes)))
+    )
+    if not inside:
+        return False
+    return not (one.time_ms == other.time_ms and one.event_id > other.event_id and _includes(other, one))
+
+
+def _replaces(one: Grant, other: Grant) -> bool:
+    """Whether a newer consent says exactly what an older one says. Not with a notice: its version then is the point."""
+    return (
+        (one.time_ms, one.event_id) > (other.time_ms, other.event_id)
+        and one.notice_id is None
+        and other.notice_id is None
+        and one.controller == other.controller
+        and one.purposes == other.purposes
+        and one.channels == other.channels
+        and one.recipients == other.recipients
+        and one.categories == other.categories
+        and one.evidence == other.evidence
+        and one.windows == other.windows
+        and one.expires_ms == other.expires_ms
+        and one.effective_ms is None
+    )
+
+
+def _within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
+    return outer is None or all(each in outer for each in inner)
+
+
+def _purposes_within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
+    return outer is None or all(any(covers(prefix, each) for prefix in outer) for each in inner)
+
+
+# --- the person ---------------------------------------------------------------------------------------------------
+
+
+def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
+    """Merges facts about the person field by field; at equal times both hold, which restricts."""
+    profile, at = state.profile, event.time_ms
+    if at <= profile.erased_ms:
+        return state
+    changed: dict[str, object] = {}
+    for name, given in (
+        ("timezones", event.timezones),
+        ("jurisdictions", event.jurisdictions),
+        ("flags", event.flags),
+    ):
+        known, known_ms = getattr(profile, name), getattr(profile, f"{name}_ms")
+        if given is None or at < known_ms:
+            continue
+        changed[name] = tuple(sorted({*given, *known} if at == known_ms else set(given)))
+        changed[f"{name}_ms"] = at
+    if event.preferred is not None and (at, _spans(event.preferred)) > (
+        profile.preferred_ms,
+        _spans(profile.preferred),
+    ):
+        changed["preferred"] = event.preferred
+        changed["preferred_ms"] = at
+    return _with_profile(state, msgspec.structs.replace(profile, **changed))
+
+
+def relate(state: SubjectState, event: RelationshipRecorded) -> SubjectState:
+    """Keeps a relationship, unless a newer event says the same or later of it."""
+    profile = state.profile
+    if event.time_ms <= profile.erased_ms:
+        return state
+    one = Relationship(event.controller, event.kind, event.date, event.until, event.event_id, event.time_ms)
+    if any(_outdates(known, one) for known in profile.relationships):
+        return state
+    others = [known for known in profile.relationships if not _outdates(one, known)]
+    relationships = tuple(
+        sorted((*others, one), key=lambda each: (each.controller, each.kind, each.date, each.time_ms))
+    )
+    return _with_profile(state, msgspec.structs.replace(profile, relationships=relationships))
+
+
+def _outdates(one: Relationship, other: Relationship) -> bool:
+    """Whether a record makes another one superfluous: the same contract told later, a later purchase told later."""
+    if one.controller != other.controller or one.kind != other.kind or one.time_ms < other.time_ms:
+        return False
+    if one.date != other.date and (one.kind == "contract" or one.date < other.date):
+        return False
+    if (one.time_ms, one.date) == (other.time_ms, other.date):
+        return _least(one) <= _least(other)
+    return True
+
+
+def _least(relationship: Relationship) -> tuple[bool, int, str]:
+    """Orders records of equal time and date: the one that ends first restricts most."""
+    return (relationship.until is None, relationship.until or 0, relationship.event_id)
+
+
+def _spans(spans: tuple[Span, ...]) -> list[tuple[object, ...]]:
+    return [
+        (span.days, span.from_ms, span.to_ms, span.from_exclusive, span.to_inclusive, span.holidays or "")
+        for span in spans
+    ]
+
+
+def _with_profile(state: SubjectState, profile: Profile) -> SubjectState:
+    if profile == state.profile:
+        return state
+    return SubjectState(profile, state.grants, state.withdrawals, state.contacts, state.seen)
+
+
+def _erased(event: Erased, state: SubjectState, world: World, now_ms: int) -> Applied:
+    """Drops every fact that is not newer than the erasure, and recalls what was approved on such facts."""
+    erased_ms = event.time_ms
+    if erased_ms <= state.profile.erased_ms:
+        return state, ()
+    gone = [each for each in state.contacts if each.time_ms <= erased_ms]
+    recalls = tuple(recall(contact, "subject.erased") for contact in gone if is_open(contact, now_ms))
+    after, more = review(erase(state, erased_ms), world, now_ms)
+    return after, recalls + more
+
+
+def erase(state: SubjectState, erased_ms: int) -> SubjectState:
+    """The state without every fact of that time or before."""
+    profile = state.profile
+    contacts = tuple(each for each in state.contacts if each.time_ms > erased_ms)
+    changed: dict[str, object] = {
+        "erased_ms": erased_ms,
+        "relationships": tuple(each for each in profile.relationships if each.time_ms > erased_ms),
+        "wrong_addresses": tuple(
+            address
+            for address in profile.wrong_addresses
+            if any(each.address == address and each.outcome in RESTRICTING for each in contacts)
+        ),
+    }
+    for name in ("timezones", "jurisdictions", "flags", "preferred"):
+        if getattr(profile, f"{name}_ms") <= erased_ms:
+            changed[name] = ()
+            changed[f"{name}_ms"] = 0
+    return SubjectState(
+        msgspec.structs.replace(profile, **changed),
+        tuple(each for each in state.grants if each.time_ms > erased_ms),
+        tuple(each for each in state.withdrawals if each.time_ms > erased_ms),
+        contacts,
+        tuple(each for each in state.seen if each.decided_ms > erased_ms),
+    )
+
+
+# --- contacts -----------------------------------------------------------------------------------------------------
+
+
+def outcome(state: SubjectState, event: OutcomeReported) -> SubjectState:
+    """Commits or releases the place of an approval; what it says about the person's will binds at once."""
+    contact = approval_of(state, event.request_id)
+    if contact is None:
+        raise MalformedMessage(
+            "outcome.unknown_request", "no approval of this request is known: check request_id and subject_id"
+        )
+    told = _told(contact, event)
+    after = state
+    if told != contact:
+        contacts = tuple(told if each is contact else each for each in state.contacts)
+        after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.seen)
+    if event.outcome in ("unsubscribed", "complained"):
+        after = withdraw(after, _opt_out(event.time_ms, contact, event.event_id))
+    elif event.outcome == "wrong_number" and contact.address is not None:
+        wrong = tuple(sorted({*after.profile.wrong_addresses, contact.address}))
+        after = _with_profile(after, msgspec.structs.replace(after.profile, wrong_addresses=wrong))
+    return after
+
+
+def _told(contact: Contact, event: OutcomeReported) -> Contact:
+    """The contact with an outcome: of several the one that restricts most holds, of equal ones the earliest."""
+    matters, named = contact.matters, contact.matters_told
+    if event.matters is not None:
+        matters = tuple(sorted({*event.matters, *matters} if named else set(event.matters)))
+        named = True
+    result, result_ms = event.outcome, event.time_ms
+    if contact.outcome is not None:
+        old, new = _RANK[contact.outcome], _RANK[event.outcome]
+        if old > new or (old == new and contact.outcome_ms <= event.time_ms):
+            result, result_ms = contact.outcome, contact.outcome_ms
+    return Contact(
+        contact.time_ms,
+        contact.request_id,
+        contact.valid_until_ms,
+        result,
+        result_ms,
+        contact.recalled,
+        contact.channel,
+        contact.purpose,
+        contact.controller,
+        contact.requester,
+        contact.campaign,
+        matters,
+        contact.address,
+        contact.categories,
+        contact.jurisdictions,
+        contact.event_id,
+        contact.complaint,
+        contact.mode,
+        named,
+    )
+
+
+def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
+    """Keeps a contact that was not decided here; what it says about the person's will binds at once."""
+    if event.time_ms <= state.profile.erased_ms or _known(state, event.event_id):
+        return state
+    contact = Contact(
+        event.time_ms,
+        "",
+        0,
+        event.outcome,
+        event.time_ms,
+        None,
+        event.channel,
+        event.purpose,
+        event.controller,
+        event.requester or "",
+        event.campaign,
+        tuple(sorted(set(event.matters))),
+        event.address,
+        (),
+        (),
+        event.event_id,
+    )
+    after = _with_contact(state, contact)
+    if event.outcome in ("unsubscribed", "complained"):
+        after = withdraw(after, _opt_out(event.time_ms, contact, event.event_id))
+    elif event.outcome == "wrong_number" and event.address is not None:
+        wrong = tuple(sorted({*after.profile.wrong_addresses, event.address}))
+        after = _with_profile(after, msgspec.structs.replace(after.profile, wrong_addresses=wrong))
+    return after
+
+
+def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
+    """Withdraws marketing for the controller and channel named, and feeds cool-offs."""
+    if event.time_ms <= state.profile.erased_ms or _known(state, event.event_id):
+        return state
+    contact = Contact(
+        event.time_ms,
+        "",
+        0,
+        "complained",
+        event.time_ms,
+        None,
+        event.channel or "",
+        "marketing",
+        event.controller or "",
+        "",
+        None,
+        (),
+        None,
+        (),
+        (),
+        event.event_id,
+        True,
+    )
+    channels = None if event.channel is None else (event.channel,)
+    opt_out = Withdrawal(event.time_ms, event.controller, ("marketing",), channels, None, event.event_id)
+    return withdraw(_with_contact(state, contact), opt_out)
+
+
+def _opt_out(time_ms: int, contact: Contact, event_id: str) -> Withdrawal:
+    return Withdrawal(time_ms, contact.controller, (contact.purpose,), (contact.channel,), None, event_id)
+
+
+def _known(state: SubjectState, event_id: str) -> bool:
+    return any(contact.event_id == event_id for contact in state.contacts)
+
+
+def _with_contact(state: SubjectState, contact: Contact) -> SubjectState:
+    contacts = with_contact(state.contacts, contact)
+    return SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.seen)

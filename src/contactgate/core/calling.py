@@ -1,0 +1,141 @@
+"""Calling hours as rules: the policy's windows, those of packs, the person's own, and the hours a consent lifts.
+
+Windows of different names must all be open, each in every zone the person may be in (SEMANTICS rules 9 to 13). Without
+a known zone every window that asks for one blocks; `ZoneRule` is what says so. Must never guess a zone.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.consent import counting, ends, starts
+from contactgate.core.hours import HORIZON_DAYS, is_open, next_open, open_until, window_rule
+from contactgate.core.hours import WindowRule as Times
+from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.words import instant
+from contactgate.model.facts import Grant, Reason
+from contactgate.policy.plan import Basis, WindowRule
+
+HORIZON_MS = HORIZON_DAYS * 86_400_000
+"""How far ahead an opening is looked for."""
+
+
+class ZoneRule(Rule):
+    """A window that follows the person's clock needs to know where that is."""
+
+    name = "window.unknown_zone"
+
+    def __init__(self, needed: bool) -> None:
+        self._needed = needed
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        return NEVER if ctx.zones is None and (self._needed or ctx.profile.preferred) else t
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        return (Reason(self.name, "the time zone of the person is not known, and calling hours apply", None),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        if ctx.profile.timezones:
+            return (f"zones of the person {', '.join(ctx.profile.timezones)}",)
+        zones = ctx.request.number_zones
+        return (f"zones the number may be in {', '.join(zones)}",) if zones else ()
+
+
+class WindowCheck(Rule):
+    """One named window is open in every zone; hours that a consent names open it as well."""
+
+    bounds = True
+    opens = True
+
+    def __init__(self, window: WindowRule, bases: tuple[Basis, ...]) -> None:
+        self.window = window
+        self.name = f"window.{window.name}"
+        self._times = window_rule(window.name, window.spans, window.zone)
+        self._lifts = window.consent_lifts
+        self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        zones = ctx.zones
+        if zones is None:
+            if self.window.zone is None:
+                return t  # ZoneRule blocks and says so
+            zones = ()
+        if is_open(self._times, zones, t):
+            return t
+        opening = next_open(self._times, zones, t)
+        first = NEVER if opening is None else opening
+        if self._lifts:
+            for grant in ctx.state.grants:
+                if grant.windows:
+                    return min(first, self._lifted_from(ctx, t))
+        return first
+
+    def _lifted_from(self, ctx: Context, t: int) -> int:
+        """The first instant at or after t in the hours of a consent that counts then."""
+        first = NEVER
+        for grant, start, end in self._lifting(ctx):
+            opening = next_open(_consent_hours(grant), ctx.zones or (), max(t, start))
+            if opening is not None and opening < end:
+                first = min(first, opening)
+        return first
+
+    def _lifting(self, ctx: Context) -> list[tuple[Grant, int, int]]:
+        """The consents with hours of their own, each with from when until when it counts under every basis."""
+        return [
+            (grant, starts(grant), min(ends(ctx, grant, basis) for basis in self._bases))
+            for grant in counting(ctx, self._bases[0])
+            if grant.windows and all(grant in counting(ctx, basis) for basis in self._bases[1:])
+        ]
+
+    def holds_until(self, ctx: Context, t: int) -> int:
+        zones = ctx.zones or ()
+        if is_open(self._times, zones, t):
+            return open_until(self._times, zones, t)
+        return max(
+            (
+                min(end, open_until(_consent_hours(grant), zones, t))
+                for grant, start, end in self._lifting(ctx)
+                if start <= t
+            ),
+            default=NEVER,  # no zone is known: ZoneRule blocks
+        )
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        opening = until(self.passes_from(ctx, t))
+        words = "does not open within 400 days" if opening is None else f"opens {instant(opening)}"
+        return (Reason(self.name, f"outside of the calling hours {self.window.name}: {words}", opening),)
+
+    def holds_because(self, ctx: Context, t: int) -> str:
+        end = self.holds_until(ctx, t)
+        return "open" if end >= NEVER else f"open until {instant(end)}"
+
+
+class PreferredRule(Rule):
+    """The hours the person chose."""
+
+    name = "window.preferred"
+    bounds = True
+    opens = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        preferred = ctx.profile.preferred
+        if not preferred or ctx.zones is None:
+            return t
+        opening = next_open(window_rule("preferred", preferred), ctx.zones, t)
+        return NEVER if opening is None else opening
+
+    def holds_until(self, ctx: Context, t: int) -> int:
+        preferred = ctx.profile.preferred
+        if not preferred or ctx.zones is None:
+            return NEVER
+        return open_until(window_rule("preferred", preferred), ctx.zones, t)
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        opening = until(self.passes_from(ctx, t))
+        words = "do not open within 400 days" if opening is None else f"open {instant(opening)}"
+        return (Reason(self.name, f"outside of the hours the person chose, which {words}", opening),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        return (f"chosen {instant(ctx.profile.preferred_ms)}",) if ctx.profile.preferred else ()
+
+
+def _consent_hours(grant: Grant) -> Times:
+    return window_rule("consent", grant.windows)

@@ -1,0 +1,275 @@
+"""Caps, gaps and cool-offs: what a contact counts for, from when until when (SEMANTICS rules 1 to 8).
+
+A contact counts from its time until it leaves the window, half-open. So for each contact the end is one fixed instant,
+and "how many count at t" changes only at these ends: the first free instant is exact. A cap never looks at complaints.
+What a contact that we did not decide leaves unsaid (its matter, its requester) counts against every rule that asks.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.calendars import cooloff_ends, leaves_at
+from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.words import instant
+from contactgate.model.facts import Contact, Outcome, Reason
+from contactgate.model.request import Request
+from contactgate.policy.plan import Cap, CoolOff, Counts, Selector, covers
+
+_DAY_MS = 86_400_000
+
+_ALL: frozenset[Outcome] = frozenset(
+    (
+        "not_connected", "busy", "no_answer", "ignored", "bounced", "voicemail", "delivered", "answered",
+        "wrong_number", "refused", "unsubscribed", "complained",
+    )
+)  # fmt: skip
+COUNTED: dict[Counts, frozenset[Outcome]] = {
+    "approved": _ALL,
+    "attempted": _ALL,
+    "connected": _ALL - {"busy", "not_connected"},
+    "delivered": frozenset(("answered", "voicemail", "delivered", "refused", "unsubscribed", "complained")),
+    "conversation": frozenset(("answered", "refused", "unsubscribed", "complained")),
+}
+"""Which outcomes each `counts` keeps the place for (SEMANTICS rule 4); `not_attempted` always gives it back."""
+
+
+class _Scope:
+    """Which contacts are in the scope of a rule, and selected by it, as seen from one request."""
+
+    __slots__ = ("_fields", "_matter", "_selector", "_selects_all")
+
+    def __init__(self, scope: tuple[str, ...], selector: Selector) -> None:
+        self._fields = tuple(name for name in scope if name != "matter")
+        self._matter = "matter" in scope
+        self._selector = selector
+        self._selects_all = selector == Selector()
+
+    def lacking(self, request: Request) -> str | None:
+        """A field that the scope asks for and the request does not have."""
+        if self._matter and request.matter is None:
+            return "matter"
+        for name in self._fields:
+            if getattr(request, name) is None:
+                return name
+        return None
+
+    def holds(self, contact: Contact, request: Request) -> bool:
+        """Whether the rule is about this contact."""
+        said = contact.request_id != ""  # what an observed contact or a complaint leaves unsaid matches everything
+        for name in self._fields:
+            value = getattr(contact, name)
+            if value != getattr(request, name) and (said or value):
+                return False
+        if self._matter and request.matter not in contact.matters and (said or contact.matters):
+            return False
+        if self._selects_all:
+            return True
+        selector = self._selector
+        if said:
+            return selector.matches(contact.channel, contact.purpose, contact.jurisdictions)
+        return (
+            (selector.channels is None or not contact.channel or contact.channel in selector.channels)
+            and (
+                selector.purposes is None
+                or not contact.purpose
+                or any(covers(prefix, contact.purpose) for prefix in selector.purposes)
+            )
+            and (
+                selector.jurisdictions is None
+                or not contact.jurisdictions
+                or not selector.jurisdictions.isdisjoint(contact.jurisdictions)
+            )
+        )
+
+
+class CapRule(Rule):
+    """At most `limit` contacts within a window. A gap is a cap of one."""
+
+    def __init__(self, cap: Cap) -> None:
+        self.cap = cap
+        self.name = cap.rule
+        self._limit = cap.limit
+        self._scope = _Scope(cap.scope, cap.selector)
+        self._asks = bool(cap.scope)
+        self._counted = COUNTED[cap.counts]
+        self._sliding_ms = cap.window.length_ms if cap.window.kind == "sliding" else 0
+        self._longest_ms = self._sliding_ms or _longest_ms(cap)
+        self._zoned = not self._sliding_ms and cap.window.zone == "subject"
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        if (self._asks and self._scope.lacking(ctx.request)) or (self._zoned and ctx.zones is None):
+            return NEVER
+        limit = self._limit
+        if len(ctx.state.contacts) < limit:
+            return t
+        while True:
+            ends = self._ends(ctx, t)
+            if len(ends) < limit:
+                return t
+            if not limit:
+                return NEVER
+            t = sorted(ends)[len(ends) - limit]  # then the first that leave have left, and `limit` - 1 remain
+
+    def _ends(self, ctx: Context, t: int) -> list[int]:
+        """When each contact that counts at t stops counting."""
+        ends = []
+        oldest = t - self._longest_ms
+        for contact in reversed(ctx.state.contacts):
+            if contact.time_ms <= oldest:
+                break
+            if self._counts_at(contact, ctx, t) and self._scope.holds(contact, ctx.request):
+                end = self._end(contact, ctx)
+                if t < end:
+                    ends.append(end)
+        return ends
+
+    def _counts_at(self, contact: Contact, ctx: Context, t: int) -> bool:
+        """Whether the contact holds a place at t, its window apart."""
+        if contact.outcome is not None:
+            return contact.outcome in self._counted and contact.time_ms <= t and not contact.complaint
+        if contact.recalled is not None:
+            return False
+        # An open approval holds its place whatever the cap counts, and even if the clock that gave it runs ahead of t.
+        return t < contact.valid_until_ms or (contact.time_ms <= t and ctx.limits.unreported_counts)
+
+    def _end(self, contact: Contact, ctx: Context) -> int:
+        if self._sliding_ms:
+            end = contact.time_ms + self._sliding_ms
+        else:
+            end = leaves_at(self.cap.window, ctx.zones or (), contact.time_ms)
+        if contact.outcome is None and not ctx.limits.unreported_counts:
+            return min(end, contact.valid_until_ms)
+        return end
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        lacking = self._scope.lacking(ctx.request)
+        if lacking:
+            return (Reason(self.name, f"counted per {lacking}, and the request names none", None),)
+        if self._zoned and ctx.zones is None:
+            return (Reason(self.name, "counted by the person's local date, and the time zone is not known", None),)
+        used = len(self._ends(ctx, t))
+        return (Reason(self.name, f"{used} of {self._limit} {self._window_words()}", until(self.passes_from(ctx, t))),)
+
+    def holds_because(self, ctx: Context, t: int) -> str:
+        return f"{len(self._ends(ctx, t))} of {self._limit} {self._window_words()}"
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        return tuple(
+            _contact_words(contact, f"counts until {instant(self._end(contact, ctx))}")
+            for contact in ctx.state.contacts
+            if t - self._longest_ms < contact.time_ms
+            and self._counts_at(contact, ctx, t)
+            and self._scope.holds(contact, ctx.request)
+            and t < self._end(contact, ctx)
+        )
+
+    def _window_words(self) -> str:
+        window = self.cap.window
+        if window.kind == "sliding":
+            return f"within {duration_words(window.length_ms)}"
+        zone = "the person's zone" if window.zone == "subject" else window.zone
+        if window.kind == "days":
+            return f"within {window.days} local dates of {zone}"
+        return f"this calendar {window.unit} of {zone}"
+
+
+class CoolOffRule(Rule):
+    """No contact for a time after an outcome, or after several."""
+
+    def __init__(self, cooloff: CoolOff) -> None:
+        self.cooloff = cooloff
+        self.name = cooloff.rule
+        self._scope = _Scope(cooloff.scope, cooloff.selector)
+        self._asks = bool(cooloff.scope)
+        self._outcomes = cooloff.outcomes
+        self._zoned = cooloff.kind == "days" and cooloff.zone == "subject"
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        if self._asks and self._scope.lacking(ctx.request):
+            return NEVER
+        for contact in ctx.state.contacts:
+            if contact.outcome in self._outcomes:
+                break
+        else:
+            return t
+        for start, end in self._periods(ctx):  # by start: none that is passed over can hold again
+            if start <= t < end:
+                t = end
+        return t
+
+    def _periods(self, ctx: Context) -> list[tuple[int, int]]:
+        """The cool-offs, by their start."""
+        found = [(at.outcome_ms, self._end(at.outcome_ms, ctx)) for at in self._triggers(ctx)]
+        found.sort()
+        return found
+
+    def _triggers(self, ctx: Context) -> list[Contact]:
+        """The contacts whose outcome starts a cool-off, by its time."""
+        found = [
+            contact
+            for contact in ctx.state.contacts
+            if contact.outcome in self._outcomes and self._scope.holds(contact, ctx.request)
+        ]
+        found.sort(key=lambda contact: contact.outcome_ms)
+        count, within = self.cooloff.after_count, self.cooloff.after_within_ms
+        if count <= 1:
+            return found
+        return [
+            last
+            for first, last in zip(found, found[count - 1 :], strict=False)
+            if not within or last.outcome_ms < first.outcome_ms + within
+        ]
+
+    def _end(self, start: int, ctx: Context) -> int:
+        if self.cooloff.kind == "forever" or (self._zoned and ctx.zones is None):
+            return NEVER
+        if self.cooloff.kind == "elapsed":
+            return start + self.cooloff.length_ms
+        return cooloff_ends(self.cooloff, ctx.zones or (), start)
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        lacking = self._scope.lacking(ctx.request)
+        if lacking:
+            return (Reason(self.name, f"kept per {lacking}, and the request names none", None),)
+        last = max(start for start, end in self._periods(ctx) if start <= t < end)
+        words = f"cool-off since {instant(last)} after {' or '.join(sorted(self._outcomes))}"
+        if self._zoned and ctx.zones is None:
+            words += "; it is counted in local dates, and the time zone is not known"
+        return (Reason(self.name, words, until(self.passes_from(ctx, t))),)
+
+    def holds_because(self, ctx: Context, t: int) -> str:
+        return "no cool-off is on"
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        lines = []
+        for contact in self._triggers(ctx):
+            end = self._end(contact.outcome_ms, ctx)
+            if contact.outcome_ms <= t < end:
+                words = "for ever" if end >= NEVER else f"until {instant(end)}"
+                lines.append(_contact_words(contact, f"cool-off {words}"))
+        return tuple(lines)
+
+
+def _longest_ms(cap: Cap) -> int:
+    """A bound on how long a contact counts in a window of local dates, whatever clocks and zones do."""
+    window = cap.window
+    days = window.days if window.kind == "days" else {"day": 1, "week": 7, "month": 31}[window.unit]
+    return (days + 3) * _DAY_MS
+
+
+def _contact_words(contact: Contact, counts: str) -> str:
+    if contact.complaint:
+        what = f"complaint by event {contact.event_id}"
+    elif contact.request_id:
+        what = f"request {contact.request_id}, {contact.outcome or 'no outcome yet'}"
+    else:
+        what = f"observed by event {contact.event_id}, {contact.outcome}"
+    return f"{instant(contact.time_ms)} {what}; {counts}"
+
+
+def duration_words(length_ms: int) -> str:
+    """`7 days`, `36 hours`, `90 seconds`: the largest unit that divides it."""
+    for unit, size in (("day", _DAY_MS), ("hour", 3_600_000), ("minute", 60_000), ("second", 1000)):
+        if length_ms % size == 0:
+            number = length_ms // size
+            return f"{number} {unit}{'' if number == 1 else 's'}"
+    return f"{length_ms} milliseconds"

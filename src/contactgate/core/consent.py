@@ -1,0 +1,288 @@
+"""Consent: which grants count for a request, and the rules made of that (SEMANTICS rules 14 to 22).
+
+A grant counts when controller, purpose, channel, recipient, data categories, notice and evidence fit, when it is newer
+than every withdrawal that reaches the request, and from its start until its end. Must never let an unknown thing count.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.calendars import days_after, months_after
+from contactgate.core.relations import relation_from, relation_until
+from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.words import instant
+from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
+from contactgate.policy.plan import Basis, covers
+
+_WORDS = {
+    "consent.withdrawn": "the consent was withdrawn",
+    "consent.recipient": "the consent does not name this requester as a recipient",
+    "consent.data_category": "the consent does not cover the data categories asked for",
+    "consent.evidence": "the evidence of the consent is weaker than the policy asks for",
+    "notice.unknown": "the notice of the consent is not known",
+    "notice.outside": "the consent lies outside the notice that was in force when it was given",
+}
+
+
+def reaches(withdrawal: Withdrawal, ctx: Context, basis: Basis | None) -> bool:
+    """Whether an opt-out is about this request."""
+    request = ctx.request
+    if withdrawal.controller is not None and withdrawal.controller != request.controller:
+        return False
+    if withdrawal.channels is not None and request.channel not in withdrawal.channels:
+        return False
+    if withdrawal.recipients is not None and request.requester not in withdrawal.recipients:
+        return False
+    if withdrawal.purposes is None:
+        return True
+    if basis is not None and basis.revokes_all_from_ms is not None and withdrawal.time_ms >= basis.revokes_all_from_ms:
+        return True
+    return any(covers(purpose, request.purpose) for purpose in withdrawal.purposes)
+
+
+def last_withdrawal(ctx: Context, basis: Basis | None) -> Withdrawal | None:
+    """The newest opt-out that is about this request."""
+    for withdrawal in reversed(ctx.state.withdrawals):
+        if reaches(withdrawal, ctx, basis):
+            return withdrawal
+    return None
+
+
+def is_about(grant: Grant, ctx: Context) -> bool:
+    """Whether a grant names the controller, the channel and the purpose of the request."""
+    request = ctx.request
+    if grant.controller != request.controller or request.channel not in grant.channels:
+        return False
+    return any(covers(purpose, request.purpose) for purpose in grant.purposes)
+
+
+def notice_fault(ctx: Context, grant: Grant) -> str | None:
+    """Why the notice of a grant does not carry it; None if it does (SEMANTICS: notice.published, rule 22)."""
+    versions = ctx.world.notices.get(grant.notice_id) if grant.notice_id is not None else None
+    if not versions:
+        return "notice.unknown" if ctx.limits.requirements.notice else None
+    in_force = None
+    for version in versions:
+        if version.effective_ms <= grant.time_ms:
+            in_force = version
+    if in_force is None:
+        return "notice.unknown"  # it is known by now, but was not in force: a known notice binds
+    if in_force.expires_ms is not None and grant.time_ms >= in_force.expires_ms:
+        return "notice.outside"
+    inside = (
+        in_force.controller == grant.controller
+        and (
+            in_force.purposes is None
+            or all(any(covers(told, given) for told in in_force.purposes) for given in grant.purposes)
+        )
+        and (
+            in_force.recipients is None
+            or grant.recipients is None
+            or all(who == grant.controller or who in in_force.recipients for who in grant.recipients)
+        )
+        and (
+            in_force.categories is None
+            or grant.categories is None
+            or all(category in in_force.categories for category in grant.categories)
+        )
+    )
+    return None if inside else "notice.outside"
+
+
+def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawn_ms: int | None) -> list[str]:
+    """Why a grant that is about the request does not count at any time; empty if it does."""
+    request = ctx.request
+    found = []
+    if withdrawn_ms is not None and withdrawn_ms >= grant.time_ms:
+        found.append("consent.withdrawn")
+    if grant.recipients is None:
+        if request.requester != grant.controller:
+            found.append("consent.recipient")
+    elif request.requester not in grant.recipients:
+        found.append("consent.recipient")
+    if request.categories and (
+        grant.categories is None or not all(category in grant.categories for category in request.categories)
+    ):
+        found.append("consent.data_category")
+    notice = notice_fault(ctx, grant)
+    if notice is not None:
+        found.append(notice)
+    if basis is not None and basis.evidence is not None and grant.evidence not in basis.evidence:
+        found.append("consent.evidence")
+    return found
+
+
+def starts(grant: Grant) -> int:
+    """From when a grant counts: its `effective_at`, and never before it was given."""
+    return grant.time_ms if grant.effective_ms is None else max(grant.time_ms, grant.effective_ms)
+
+
+def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
+    """Until when a grant counts: its stated end, else the period of the basis; never longer than the basis allows."""
+    if grant.expires_ms is not None:
+        end = NEVER if grant.expires_ms >= FOREVER_MS else grant.expires_ms
+    elif basis is None:
+        return NEVER
+    elif basis.default_months is not None:
+        end = months_after(grant.time_ms, basis.default_months, ctx.zones)
+    elif basis.default_days is not None:
+        end = days_after(grant.time_ms, basis.default_days, ctx.zones)
+    else:
+        end = NEVER
+    if basis is not None and basis.max_months is not None:
+        end = min(end, months_after(grant.time_ms, basis.max_months, ctx.zones))
+    return end
+
+
+def counting(ctx: Context, basis: Basis | None) -> list[Grant]:
+    """The grants that count for the request while they last, newest first."""
+    grants = ctx.state.grants
+    if not grants:
+        return []
+    withdrawal = last_withdrawal(ctx, basis)
+    withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
+    return [grant for grant in reversed(grants) if is_about(grant, ctx) and not faults(ctx, grant, basis, withdrawn_ms)]
+
+
+def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: int = 0) -> int:
+    """The first instant at or after t at which one grant counts under every one of the bases, or NEVER."""
+    first = NEVER
+    for grant in counting(ctx, bases[0]):
+        if grant.time_ms <= newer_than:
+            continue
+        start = max(starts(grant), t)
+        if start >= first or start >= ends(ctx, grant, bases[0]):
+            continue
+        if len(bases) > 1 and not all(
+            grant in counting(ctx, basis) and start < ends(ctx, grant, basis) for basis in bases[1:]
+        ):
+            continue
+        if start == t:
+            return t
+        first = start
+    return first
+
+
+def consented_until(ctx: Context, basis: Basis | None, t: int) -> int:
+    """Until when some grant that counts at t goes on counting; t if none does."""
+    return max(
+        (ends(ctx, grant, basis) for grant in counting(ctx, basis) if starts(grant) <= t),
+        default=t,
+    )
+
+
+class ConsentRule(Rule):
+    """What one source (the house policy or a pack) asks of consent."""
+
+    recalls = True
+    bounds = True
+
+    def __init__(self, basis: Basis) -> None:
+        self.basis = basis
+        self.name = f"consent:{basis.source}"
+        self._own = (basis,)
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        basis = self.basis
+        if basis.consent == "opt_out":
+            if not ctx.state.withdrawals or last_withdrawal(ctx, basis) is None:
+                return t
+            return consented_from(ctx, self._own, t)
+        first = consented_from(ctx, self._own, t)
+        if first == t or not basis.unless_relations or last_withdrawal(ctx, basis) is not None:
+            return first
+        return min(first, relation_from(ctx, basis.unless_relations, t))
+
+    def holds_until(self, ctx: Context, t: int) -> int:
+        basis = self.basis
+        withdrawal = last_withdrawal(ctx, basis)
+        if basis.consent == "opt_out" and withdrawal is None:
+            return NEVER
+        end = consented_until(ctx, basis, t)
+        if withdrawal is None and basis.unless_relations:
+            end = max(end, relation_until(ctx, basis.unless_relations, t))
+        return end
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        first = until(self.passes_from(ctx, t))
+        return tuple(Reason(code, self._words(code, first), first) for code in self._codes(ctx, t))
+
+    def _codes(self, ctx: Context, t: int) -> list[str]:
+        """Every failure of the grant that fails least, the newest of those."""
+        withdrawal = last_withdrawal(ctx, self.basis)
+        if self.basis.consent == "opt_out":
+            return ["consent.withdrawn"]
+        closest: list[str] | None = None
+        for grant in reversed(ctx.state.grants):
+            if not is_about(grant, ctx):
+                continue
+            found = faults(ctx, grant, self.basis, None if withdrawal is None else withdrawal.time_ms)
+            if t < starts(grant):
+                found.append("consent.not_yet_effective")
+            if t >= ends(ctx, grant, self.basis):
+                found.append("consent.expired")
+            if closest is None or len(found) < len(closest):
+                closest = found
+        if closest is None:
+            return ["consent.missing" if withdrawal is None else "consent.withdrawn"]
+        return closest
+
+    def _words(self, code: str, first: int | None) -> str:
+        source = "the policy" if self.basis.source == "policy" else f"pack {self.basis.source}"
+        if code == "consent.missing":
+            return f"{source} asks for consent to this controller, purpose and channel, and there is none"
+        if code == "consent.not_yet_effective":
+            return "the consent takes effect later" if first is None else f"the consent takes effect {instant(first)}"
+        if code == "consent.expired":
+            return "the consent has ended"
+        return _WORDS[code]
+
+    def holds_because(self, ctx: Context, t: int) -> str:
+        basis = self.basis
+        if basis.consent == "opt_out" and last_withdrawal(ctx, basis) is None:
+            return "no consent is needed and nothing was withdrawn"
+        if consented_from(ctx, self._own, t) == t:
+            return "a consent covers the request"
+        return "a business relationship stands in for consent"
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        lines = [
+            f"granted {instant(grant.time_ms)} by event {grant.event_id}{self._period(ctx, grant)}"
+            for grant in ctx.state.grants
+            if is_about(grant, ctx)
+        ]
+        lines += [
+            f"withdrawn {instant(withdrawal.time_ms)} by event {withdrawal.event_id}"
+            for withdrawal in ctx.state.withdrawals
+            if reaches(withdrawal, ctx, self.basis)
+        ]
+        return tuple(lines)
+
+    def _period(self, ctx: Context, grant: Grant) -> str:
+        end = ends(ctx, grant, self.basis)
+        words = f", counts from {instant(starts(grant))}"
+        return words if end >= NEVER else f"{words} until {instant(end)}"
+
+
+class ErasedRule(Rule):
+    """An erased person is left alone until a newer consent covers the request."""
+
+    name = "subject.erased"
+    recalls = True
+
+    def __init__(self, bases: tuple[Basis, ...]) -> None:
+        # No basis at all (`none`) still asks for a consent here; any evidence will do then.
+        self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        erased = ctx.profile.erased_ms
+        if not erased:
+            return t
+        return consented_from(ctx, self._bases, t, newer_than=erased)
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        first = until(self.passes_from(ctx, t))
+        return (Reason("subject.erased", "the person was erased, and no newer consent covers the request", first),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        erased = ctx.profile.erased_ms
+        return (f"erased {instant(erased)}",) if erased else ()

@@ -1,0 +1,244 @@
+"""The decision: pass only if every rule holds now; else every reason, and the first instant at which it would pass.
+
+Pure and total: whatever the input, the answer is a decision. A rule that raises blocks as `rule.error:<name>` and the
+others are still told. A pass reserves its place in the state it returns; a request that was seen gets its first
+decision again, unless what it was given has become illegal. Must never look at a clock or let an exception out.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.next_eligible import next_eligible
+from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.rulebook import Rulebook, rulebook_at
+from contactgate.core.world import Policy, World
+from contactgate.model.facts import Contact, Outcome, Reason, Seen, SubjectState
+from contactgate.model.request import Decision, Request
+
+RESTRICTING: frozenset[Outcome] = frozenset(("refused", "wrong_number", "unsubscribed", "complained"))
+"""Outcomes that are never forgotten, however old."""
+
+
+def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> tuple[Decision, SubjectState]:
+    """The decision on a request at an instant, and the state after it."""
+    policy = world.policy
+    request_id = request.request_id
+    if policy is not None:
+        state = prune(state, policy, now_ms)
+    for seen in state.seen:
+        if seen.request_id == request_id:
+            return _again(request, seen, state, world, now_ms), state
+    if policy is None:
+        reason = Reason("policy.unavailable", "no policy is in force", None)
+        return _blocked(request, state, (reason,), None, now_ms)
+    try:
+        ctx = Context(request, state, world, policy)
+        book = rulebook_at(ctx, now_ms)
+    except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
+        return _blocked(request, state, (_error("policy"),), None, now_ms)
+    if _all_hold(book, ctx, now_ms):
+        end = _valid_until(book, ctx, now_ms)
+        if end > now_ms:
+            return _passed(ctx, end, now_ms)
+    reasons = failing(book.rules, ctx, now_ms) or (_error("rules"),)
+    return _blocked(request, state, reasons, next_eligible(ctx, now_ms), now_ms)
+
+
+def failing(rules: tuple[Rule, ...], ctx: Context, now_ms: int) -> tuple[Reason, ...]:
+    """The reasons of every rule that does not hold, each code once: the one that lasts longest."""
+    found: dict[str, Reason] = {}
+    for rule in rules:
+        for reason in reasons_of(rule, ctx, now_ms):
+            known = found.get(reason.rule)
+            if known is None or _later(reason, known):
+                found[reason.rule] = reason
+    return tuple(found.values())
+
+
+def reasons_of(rule: Rule, ctx: Context, now_ms: int) -> tuple[Reason, ...]:
+    """Why a rule does not hold; empty if it holds. A rule that raises does not hold."""
+    try:
+        if rule.passes_from(ctx, now_ms) == now_ms:
+            return ()
+        return rule.reasons(ctx, now_ms) or (_error(rule.name),)
+    except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
+        return (_error(rule.name),)
+
+
+def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:
+    """The state without what can no longer matter: requests past the horizon, contacts that no rule looks back at."""
+    limits = policy.limits
+    seen, contacts = state.seen, state.contacts
+    if seen and seen[0].decided_ms <= now_ms - limits.dedup_horizon_ms:
+        seen = tuple(each for each in seen if each.decided_ms > now_ms - limits.dedup_horizon_ms)
+    oldest = now_ms - limits.contact_history_ms
+    if contacts and contacts[0].time_ms <= oldest:
+        kept = policy.outcomes_kept_forever | RESTRICTING
+        contacts = tuple(
+            each
+            for each in contacts
+            if max(each.time_ms, each.outcome_ms, each.valid_until_ms) > oldest or each.outcome in kept
+        )
+    if seen is state.seen and len(contacts) == len(state.contacts):
+        return state
+    return SubjectState(state.profile, state.grants, state.withdrawals, contacts, seen)
+
+
+def asked_again(contact: Contact, request: Request) -> bool:
+    """Whether a request with the id of an approval asks for the same contact."""
+    return (
+        contact.requester == request.requester
+        and contact.controller == request.controller
+        and contact.purpose == request.purpose
+        and contact.channel == request.channel
+        and contact.campaign == request.campaign
+        and contact.address == request.address
+        and contact.categories == request.categories
+        and contact.mode == request.mode
+    )
+
+
+def request_of(contact: Contact) -> Request:
+    """The request that an approval was given for, as far as the rules that recall ask for it."""
+    return Request(
+        contact.request_id,
+        "",
+        contact.time_ms,
+        contact.requester,
+        contact.controller,
+        contact.purpose,
+        contact.channel,
+        campaign=contact.campaign,
+        categories=contact.categories,
+        matter=contact.matters[0] if contact.matters else None,
+        mode=contact.mode,
+        address=contact.address,
+        jurisdictions=contact.jurisdictions,
+    )
+
+
+def recall_reasons(request: Request, state: SubjectState, world: World, now_ms: int) -> tuple[Reason, ...]:
+    """What would recall an approval of this request now; empty if nothing would."""
+    policy = world.policy
+    if policy is None:
+        return (Reason("policy.unavailable", "no policy is in force", None),)
+    try:
+        ctx = Context(request, state, world, policy)
+        return failing(rulebook_at(ctx, now_ms).recalls, ctx, now_ms)
+    except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
+        return (_error("policy"),)
+
+
+def _again(request: Request, seen: Seen, state: SubjectState, world: World, now_ms: int) -> Decision:
+    """The first decision again; but a pass that has become illegal since blocks."""
+    if seen.reasons:
+        return Decision(seen.reasons, seen.next_eligible_ms, None, None, now_ms, duplicate=True)
+    reasons = recall_reasons(request, state, world, now_ms)
+    contact = approval_of(state, seen.request_id)
+    if contact is not None:
+        if not asked_again(contact, request):
+            reasons += recall_reasons(request_of(contact), state, world, now_ms)
+        if contact.recalled is not None and not any(reason.rule == contact.recalled for reason in reasons):
+            reasons += (Reason(contact.recalled, "the approval was recalled", None),)
+    if reasons:
+        return Decision(_distinct(reasons), None, None, None, now_ms, duplicate=True)
+    return Decision((), None, None, seen.valid_until_ms, now_ms, duplicate=True, approved_ms=seen.decided_ms)
+
+
+def approval_of(state: SubjectState, request_id: str) -> Contact | None:
+    """The newest approval of a request."""
+    for contact in reversed(state.contacts):
+        if contact.request_id == request_id:
+            return contact
+    return None
+
+
+def _all_hold(book: Rulebook, ctx: Context, now_ms: int) -> bool:
+    try:
+        for rule in book.rules:
+            if rule.passes_from(ctx, now_ms) != now_ms:
+                return False
+    except Exception:  # noqa: BLE001  which rule raised is found out while the reasons are told
+        return False
+    return True
+
+
+def _valid_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
+    """Until when an approval given now is valid; now itself if a rule cannot say (it is then reported as an error)."""
+    end = min(now_ms + ctx.limits.approval_ttl_ms, book.until_ms)
+    try:
+        for rule in book.bounds:
+            end = min(end, rule.holds_until(ctx, now_ms))
+    except Exception:  # noqa: BLE001  an approval without a known end is not given
+        return now_ms
+    return end
+
+
+def _passed(ctx: Context, end: int, now_ms: int) -> tuple[Decision, SubjectState]:
+    """A pass, which reserves its place at once. INVARIANT (reserve before emit)."""
+    request, state = ctx.request, ctx.state
+    contact = Contact(
+        now_ms,
+        request.request_id,
+        end,
+        None,
+        0,
+        None,
+        request.channel,
+        request.purpose,
+        request.controller,
+        request.requester,
+        request.campaign,
+        () if request.matter is None else (request.matter,),
+        request.address,
+        request.categories,
+        ctx.jurisdictions,
+        "",
+        False,
+        request.mode,
+    )
+    after = SubjectState(
+        state.profile,
+        state.grants,
+        state.withdrawals,
+        with_contact(state.contacts, contact),
+        _with_seen(state.seen, Seen(request.request_id, now_ms, (), None, end)),
+    )
+    return Decision((), None, None, end, now_ms, False, now_ms), after
+
+
+def _blocked(
+    request: Request, state: SubjectState, reasons: tuple[Reason, ...], first: int | None, now_ms: int
+) -> tuple[Decision, SubjectState]:
+    seen = Seen(request.request_id, now_ms, reasons, first, None)
+    after = SubjectState(state.profile, state.grants, state.withdrawals, state.contacts, _with_seen(state.seen, seen))
+    return Decision(reasons, first, None, None, now_ms), after
+
+
+def with_contact(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Contact, ...]:
+    """The contacts with one more, still sorted by (time_ms, request_id, event_id)."""
+    if not contacts or contacts[-1].time_ms < contact.time_ms:
+        return (*contacts, contact)
+    return tuple(sorted((*contacts, contact), key=_contact_order))
+
+
+def _contact_order(contact: Contact) -> tuple[int, str, str]:
+    return (contact.time_ms, contact.request_id, contact.event_id)
+
+
+def _with_seen(seen: tuple[Seen, ...], one: Seen) -> tuple[Seen, ...]:
+    if not seen or seen[-1].decided_ms < one.decided_ms:
+        return (*seen, one)
+    return tuple(sorted((*seen, one), key=lambda each: (each.decided_ms, each.request_id)))
+
+
+def _distinct(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    return tuple({reason.rule: reason for reason in reversed(reasons)}.values())[::-1]
+
+
+def _later(one: Reason, other: Reason) -> bool:
+    """Whether a reason of the same code lasts longer."""
+    return (NEVER if one.until_ms is None else one.until_ms) > (NEVER if other.until_ms is None else other.until_ms)
+
+
+def _error(name: str) -> Reason:
+    return Reason(f"rule.error:{name}", "the rule could not be evaluated, and so it blocks", until(NEVER))

@@ -1,0 +1,95 @@
+"""Reviews the open approvals of a person: what has become illegal is recalled (SEMANTICS rule 26).
+
+Only what is open can be recalled: no outcome yet, not past its end, not recalled before. Calling hours that close and
+caps do not recall. What cannot be evaluated is recalled: nobody may go on using what can no longer be justified.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.decide import recall_reasons, request_of
+from contactgate.core.world import World
+from contactgate.model.facts import Contact, SubjectState
+from contactgate.model.request import Recall
+
+_WORDS = {
+    "consent": "withdrawn",
+    "notice": "withdrawn",
+    "registry": "listed",
+    "pause": "paused",
+    "party": "party",
+    "campaign": "campaign",
+    "subject": "person",
+}
+
+
+def review(state: SubjectState, world: World, now_ms: int) -> tuple[SubjectState, tuple[Recall, ...]]:
+    """The state after every open approval that must not be used any more was recalled, and the recalls."""
+    recalls = []
+    contacts = list(state.contacts)
+    for at, contact in enumerate(contacts):
+        if not is_open(contact, now_ms):
+            continue
+        rule = _recalling_rule(contact, state, world, now_ms)
+        if rule is not None:
+            contacts[at] = recalled(contact, rule)
+            recalls.append(recall(contact, rule))
+    if not recalls:
+        return state, ()
+    after = SubjectState(state.profile, state.grants, state.withdrawals, tuple(contacts), state.seen)
+    return after, tuple(recalls)
+
+
+def is_open(contact: Contact, now_ms: int) -> bool:
+    """Whether an approval may still be used."""
+    return now_ms < contact.valid_until_ms and contact.outcome is None and contact.recalled is None
+
+
+def open_until(state: SubjectState, now_ms: int) -> int:
+    """The latest end of an approval that is still open; 0 if none is."""
+    return max((contact.valid_until_ms for contact in state.contacts if is_open(contact, now_ms)), default=0)
+
+
+def recall(contact: Contact, rule: str) -> Recall:
+    """What the requester is told: a word, and nothing about the person."""
+    return Recall("", contact.request_id, contact.requester, contact.channel, rule, recall_word(rule), contact.time_ms)
+
+
+def recall_word(rule: str) -> str:
+    """The vendor-safe word for a rule code."""
+    if rule == "subject.erased":
+        return "erased"
+    if rule == "address.suppressed":
+        return "suppressed"
+    return _WORDS.get(rule.partition(".")[0], "withdrawn")
+
+
+def recalled(contact: Contact, rule: str) -> Contact:
+    """The approval, marked as recalled."""
+    return Contact(
+        contact.time_ms,
+        contact.request_id,
+        contact.valid_until_ms,
+        contact.outcome,
+        contact.outcome_ms,
+        rule,
+        contact.channel,
+        contact.purpose,
+        contact.controller,
+        contact.requester,
+        contact.campaign,
+        contact.matters,
+        contact.address,
+        contact.categories,
+        contact.jurisdictions,
+        contact.event_id,
+        contact.complaint,
+        contact.mode,
+        contact.matters_told,
+    )
+
+
+def _recalling_rule(contact: Contact, state: SubjectState, world: World, now_ms: int) -> str | None:
+    if world.policy is None:
+        return None  # nothing new passes without a policy; what was approved under one stays as it was
+    reasons = recall_reasons(request_of(contact), state, world, now_ms)
+    return reasons[0].rule if reasons else None

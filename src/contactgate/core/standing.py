@@ -1,0 +1,352 @@
+"""Rules about the request itself, the person's flags, the requester, the campaign, pauses and suppressed addresses.
+
+They look at the world and at a few facts of the person, never at contacts. Must never let an unknown party or campaign
+pass when the policy asks for a known one.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.words import instant
+from contactgate.model.facts import Reason
+from contactgate.model.world import Agreement, Campaign, Pause, Suppression
+from contactgate.policy.plan import Plan, covers
+
+_NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
+
+
+class RequestRule(Rule):
+    """The request can be read, and its own time has come and not gone."""
+
+    name = "request"
+    bounds = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        request = ctx.request
+        if request.address_fault or (request.address is None and request.channel in _NEEDS_ADDRESS):
+            return NEVER
+        if request.not_before_ms is not None and t < request.not_before_ms:
+            t = request.not_before_ms
+        if request.not_after_ms is not None and t >= request.not_after_ms:
+            return NEVER
+        return t
+
+    def holds_until(self, ctx: Context, t: int) -> int:
+        return NEVER if ctx.request.not_after_ms is None else ctx.request.not_after_ms
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        request = ctx.request
+        first = until(self.passes_from(ctx, t))
+        found = []
+        if request.address_fault:
+            found.append(Reason("request.malformed", "the address cannot be read", None))
+        elif request.address is None and request.channel in _NEEDS_ADDRESS:
+            found.append(Reason("request.malformed", f"a contact by {request.channel} needs an address", None))
+        if request.not_before_ms is not None and t < request.not_before_ms:
+            words = f"not to be made before {instant(request.not_before_ms)}"
+            found.append(Reason("request.not_before", words, first))
+        if request.not_after_ms is not None and t >= request.not_after_ms:
+            found.append(Reason("request.expired", f"was to be made before {instant(request.not_after_ms)}", None))
+        return tuple(found)
+
+
+class PurposeRule(Rule):
+    """The policy or an applying pack knows the purpose, and no jurisdiction is without a pack if that matters."""
+
+    name = "policy"
+
+    def __init__(self, plan: Plan) -> None:
+        self._known = bool(plan.bases)
+        self._uncovered = plan.uncovered
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        return t if self._known and not self._uncovered else NEVER
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        found = []
+        if not self._known:
+            words = f"neither the policy nor a pack says anything about the purpose {ctx.request.purpose}"
+            found.append(Reason("policy.unknown_purpose", words, None))
+        if self._uncovered:
+            words = f"no chosen pack covers {', '.join(self._uncovered)}"
+            found.append(Reason("policy.unavailable", words, None))
+        return tuple(found)
+
+
+class FlagsRule(Rule):
+    """Nobody contacts the dead; minors, and usually the vulnerable, get no marketing."""
+
+    name = "subject"
+    recalls = True
+
+    def __init__(self, plan: Plan) -> None:
+        stops = {"deceased": "the person is reported to have died"}
+        if plan.marketing:
+            stops["minor"] = "the person is a minor, and this is marketing"
+            if plan.vulnerable_blocks:
+                stops["vulnerable"] = "the person is vulnerable, and this is marketing"
+        self._stops = stops
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        for flag in ctx.profile.flags:
+            if flag in self._stops:
+                return NEVER
+        return t
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        stops = self._stops
+        return tuple(Reason(f"subject.{flag}", stops[flag], None) for flag in ctx.profile.flags if flag in stops)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        flags = ctx.profile.flags
+        return (f"flags {', '.join(flags)}, set {instant(ctx.profile.flags_ms)}",) if flags else ()
+
+
+class PartyRule(Rule):
+    """The requester is an active party whose agreement with the controller allows this."""
+
+    name = "party"
+    recalls = True
+    bounds = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        party = ctx.world.parties.get(ctx.request.requester)
+        if party is None:
+            return NEVER if ctx.limits.requirements.party else t
+        if party.status != "active":
+            return NEVER
+        first = NEVER
+        for agreement in party.agreements:
+            if _allows(agreement, ctx):
+                start = t if agreement.valid_from_ms is None else max(t, agreement.valid_from_ms)
+                if agreement.valid_until_ms is None or start < agreement.valid_until_ms:
+                    first = min(first, start)
+        return first
+
+    def holds_until(self, ctx: Context, t: int) -> int:
+        party = ctx.world.parties.get(ctx.request.requester)
+        if party is None:
+            return NEVER
+        return max(
+            NEVER if agreement.valid_until_ms is None else agreement.valid_until_ms
+            for agreement in party.agreements
+            if _allows(agreement, ctx) and (agreement.valid_from_ms is None or agreement.valid_from_ms <= t)
+        )
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        party = ctx.world.parties.get(ctx.request.requester)
+        if party is None:
+            return (Reason("party.unknown", f"party {ctx.request.requester} is not known", None),)
+        found = []
+        if party.status != "active":
+            found.append(Reason("party.suspended", f"party {party.party_id} is {party.status}", None))
+        first = NEVER
+        for agreement in party.agreements:
+            if _allows(agreement, ctx):
+                start = t if agreement.valid_from_ms is None else max(t, agreement.valid_from_ms)
+                if agreement.valid_until_ms is None or start < agreement.valid_until_ms:
+                    first = min(first, start)
+        if first != t:
+            words = f"no agreement of {party.party_id} with {ctx.request.controller} allows this now"
+            found.append(Reason("party.agreement", words, until(first) if not found else None))
+        return tuple(found)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        party = ctx.world.parties.get(ctx.request.requester)
+        if party is None:
+            return ()
+        lines = [f"party {party.party_id} is {party.status}"]
+        for agreement in party.agreements:
+            end = "" if agreement.valid_until_ms is None else f" until {instant(agreement.valid_until_ms)}"
+            fits = "fits" if _allows(agreement, ctx) else "does not fit"
+            lines.append(f"agreement with {agreement.controller}{end} {fits} the request")
+        return tuple(lines)
+
+
+def _allows(agreement: Agreement, ctx: Context) -> bool:
+    request = ctx.request
+    return (
+        agreement.controller == request.controller
+        and (agreement.channels is None or request.channel in agreement.channels)
+        and (agreement.purposes is None or any(covers(purpose, request.purpose) for purpose in agreement.purposes))
+        and (agreement.categories is None or all(category in agreement.categories for category in request.categories))
+    )
+
+
+class CampaignRule(Rule):
+    """The campaign exists, is approved, is in its term, and is about this kind of contact."""
+
+    name = "campaign"
+    recalls = True
+    bounds = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        campaign = self._campaign(ctx)
+        if campaign is None:
+            return NEVER if ctx.limits.requirements.campaign else t
+        if campaign.status != "approved" or not _two_people(campaign, ctx) or _mismatch(campaign, ctx):
+            return NEVER
+        if campaign.valid_from_ms is not None and t < campaign.valid_from_ms:
+            t = campaign.valid_from_ms
+        return NEVER if campaign.valid_until_ms is not None and t >= campaign.valid_until_ms else t
+
+    def holds_until(self, ctx: Context, t: int) -> int:
+        campaign = self._campaign(ctx)
+        return NEVER if campaign is None or campaign.valid_until_ms is None else campaign.valid_until_ms
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        campaign = self._campaign(ctx)
+        if campaign is None:
+            named = ctx.request.campaign
+            words = "the request names no campaign" if named is None else f"campaign {named} is not known"
+            return (Reason("campaign.unknown", words, None),)
+        name = f"campaign {campaign.campaign_id}"
+        found = []
+        if campaign.status == "paused":
+            found.append(Reason("campaign.paused", f"{name} is paused", None))
+        elif campaign.status != "approved":
+            found.append(Reason("campaign.not_approved", f"{name} is {campaign.status}", None))
+        elif not _two_people(campaign, ctx):
+            words = f"{name} must be created and approved by two different people"
+            found.append(Reason("campaign.not_approved", words, None))
+        else:
+            first = until(self.passes_from(ctx, t))
+            if campaign.valid_from_ms is not None and t < campaign.valid_from_ms:
+                words = f"{name} begins {instant(campaign.valid_from_ms)}"
+                found.append(Reason("campaign.not_approved", words, first))
+            elif campaign.valid_until_ms is not None and t >= campaign.valid_until_ms:
+                words = f"{name} ended {instant(campaign.valid_until_ms)}"
+                found.append(Reason("campaign.not_approved", words, None))
+        mismatch = _mismatch(campaign, ctx)
+        if mismatch:
+            found.append(Reason("campaign.mismatch", f"{name} is not for {mismatch}", None))
+        return tuple(found)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        campaign = self._campaign(ctx)
+        return () if campaign is None else (f"campaign {campaign.campaign_id} is {campaign.status}",)
+
+    def _campaign(self, ctx: Context) -> Campaign | None:
+        named = ctx.request.campaign
+        return None if named is None else ctx.world.campaigns.get(named)
+
+
+def _two_people(campaign: Campaign, ctx: Context) -> bool:
+    if not ctx.limits.requirements.two_people:
+        return True
+    return (
+        campaign.created_by is not None
+        and campaign.approved_by is not None
+        and campaign.created_by != campaign.approved_by
+    )
+
+
+def _mismatch(campaign: Campaign, ctx: Context) -> str:
+    """What of the request the campaign is not for; empty if it is for all of it."""
+    request = ctx.request
+    wrong = []
+    if campaign.controller is not None and campaign.controller != request.controller:
+        wrong.append(f"controller {request.controller}")
+    if campaign.requesters is not None and request.requester not in campaign.requesters:
+        wrong.append(f"requester {request.requester}")
+    if campaign.purposes is not None and not any(covers(purpose, request.purpose) for purpose in campaign.purposes):
+        wrong.append(f"purpose {request.purpose}")
+    if campaign.channels is not None and request.channel not in campaign.channels:
+        wrong.append(f"channel {request.channel}")
+    return ", ".join(wrong)
+
+
+class PauseRule(Rule):
+    """No pause of any scope is on."""
+
+    name = "pause"
+    recalls = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        if not ctx.world.pauses:
+            return t
+        for pause in ctx.world.pauses.values():
+            if _pauses(pause, ctx):
+                if pause.until_ms is None:
+                    return NEVER
+                t = max(t, pause.until_ms)
+        return t
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        found = []
+        for pause_id in sorted(ctx.world.pauses):
+            pause = ctx.world.pauses[pause_id]
+            if _pauses(pause, ctx) and (pause.until_ms is None or t < pause.until_ms):
+                end = "lifted" if pause.until_ms is None else instant(pause.until_ms)
+                found.append(Reason(f"pause.{pause_id}", f"paused until {end}", pause.until_ms))
+        return tuple(found)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        pauses = ctx.world.pauses.values()
+        return tuple(f"pause {pause.pause_id}, set {instant(pause.time_ms)}" for pause in pauses if _pauses(pause, ctx))
+
+
+def _pauses(pause: Pause, ctx: Context) -> bool:
+    request = ctx.request
+    return (
+        (pause.controllers is None or request.controller in pause.controllers)
+        and (pause.requesters is None or request.requester in pause.requesters)
+        and (pause.campaigns is None or request.campaign in pause.campaigns)
+        and (pause.channels is None or request.channel in pause.channels)
+        and (pause.purposes is None or any(covers(purpose, request.purpose) for purpose in pause.purposes))
+    )
+
+
+class SuppressionRule(Rule):
+    """The address is not suppressed, and was not reported as somebody else's."""
+
+    name = "address.suppressed"
+    recalls = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        address = ctx.request.address
+        if address is None:
+            return t
+        if address in ctx.profile.wrong_addresses:
+            return NEVER
+        suppressions = ctx.world.suppressions.get(address)
+        if suppressions is None:
+            return t
+        for suppression in suppressions:
+            if _suppresses(suppression, ctx):
+                if suppression.expires_ms is None:
+                    return NEVER
+                t = max(t, suppression.expires_ms)
+        return t
+
+    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+        first = until(self.passes_from(ctx, t))
+        if ctx.request.address in ctx.profile.wrong_addresses:
+            words = "the address was reported not to be the person's"
+        else:
+            words = ", ".join(sorted({each.reason for each in self._binding(ctx, t)}))
+            words = f"the address is suppressed: {words}"
+        return (Reason(self.name, words, first),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        return tuple(
+            f"suppressed {instant(each.time_ms)} by event {each.event_id}: {each.reason}"
+            for each in self._binding(ctx, t)
+        )
+
+    def _binding(self, ctx: Context, t: int) -> list[Suppression]:
+        return [
+            each
+            for each in ctx.world.suppressions.get(ctx.request.address or "", ())
+            if _suppresses(each, ctx) and (each.expires_ms is None or t < each.expires_ms)
+        ]
+
+
+def _suppresses(suppression: Suppression, ctx: Context) -> bool:
+    request = ctx.request
+    return (
+        (suppression.channels is None or request.channel in suppression.channels)
+        and (suppression.controller is None or request.controller == suppression.controller)
+        and (suppression.campaigns is None or request.campaign in suppression.campaigns)
+        and (suppression.purposes is None or any(covers(purpose, request.purpose) for purpose in suppression.purposes))
+    )
