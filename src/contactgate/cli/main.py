@@ -6,9 +6,8 @@ Holds no logic: a table of names, and the one place where a foreign failure at s
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Final
+from typing import Any, Final
 
-import click
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -30,7 +29,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 """Every command: the module and the function or Typer that make it."""
 
 
-def load(name: str) -> click.Command:
+def load(name: str) -> Any:
     """The click command of one entry of COMMANDS."""
     module, attribute = COMMANDS[name]
     found = getattr(import_module(module), attribute)
@@ -47,11 +46,11 @@ def load(name: str) -> click.Command:
 class Lazy(TyperGroup):
     """A group whose commands are imported when they are needed."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """All commands, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Import one."""
         if cmd_name not in COMMANDS:
             return None

@@ -1,7 +1,7 @@
 """What we publish, as bytes: decisions, approvals, recalls, dead letters, and their CloudEvents headers.
 
-Instants go out as RFC 3339 UTC with milliseconds and `Z`. Nothing here decides. A decision's JSON ends in `"hash"`, which
-is spliced on after the rest is encoded (core.chain), so that the hash covers exactly the bytes before it.
+Instants go out as RFC 3339 UTC with milliseconds and `Z`. Nothing here decides. A decision's JSON ends in `"hash"`,
+which is spliced on after the rest is encoded (core.chain), so that the hash covers exactly the bytes before it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def reasons(failed: tuple[Reason, ...]) -> list[WireReason]:
 
 
 def decision(
-    request: Request, made: Decision, policy: str | None, position: WirePosition, seq: int, prev: str
+    request: Request, made: Decision, approval_id: str | None, policy: str | None, position: WirePosition, seq: int, prev: str
 ) -> tuple[bytes, str]:
     """One record of contact-decisions and its hash, which is the next record's `prev`."""
     eligible, until = made.next_eligible_ms, made.valid_until_ms
@@ -65,7 +65,7 @@ def decision(
             "block" if made.reasons else "pass",
             reasons(made.reasons) if made.reasons else [],
             None if eligible is None else instant(eligible),
-            made.approval_id,
+            approval_id,
             None if until is None else instant(until),
             instant(made.decided_ms),
             policy,
@@ -80,11 +80,11 @@ def decision(
     return b'%b,"hash":"%b"}' % (body[:-1], digest.encode()), digest
 
 
-def approval(made: Decision, request: Request, subject_token: str) -> bytes:
+def approval(made: Decision, request: Request, approval_id: str, subject_token: str) -> bytes:
     """One `contact.approved` for the requester's own topic."""
     return _encode(
         ContactApproved(
-            made.approval_id or "",
+            approval_id,
             request.request_id,
             subject_token,
             request.channel,
@@ -93,9 +93,9 @@ def approval(made: Decision, request: Request, subject_token: str) -> bytes:
     )
 
 
-def recall(recalled: Recall, subject_token: str) -> bytes:
+def recall(recalled: Recall, approval_id: str, subject_token: str) -> bytes:
     """One `contact.recalled` for the topic its approval went to."""
-    return _encode(ContactRecalled(recalled.approval_id, recalled.request_id, subject_token, recalled.reason))
+    return _encode(ContactRecalled(approval_id, recalled.request_id, subject_token, recalled.reason))
 
 
 def dead(letter: DeadLetter) -> bytes:

@@ -39,7 +39,7 @@ def listing(message: RegistryPublished, tokens: Tokens, base: Listing | None) ->
                 listed[token] = entry.since or 0
         except AddressError:
             unreadable += 1
-    removed = set()
+    removed: set[str] = set()
     for address in message.removed or ():
         try:
             removed.update(tokens.suppressed(address, None))

@@ -28,7 +28,7 @@ _UNREADABLE: Final = Contactable("", (), ())
 
 def words(values: Iterable[str] | UnsetType | None) -> tuple[str, ...] | None:
     """Sorted without repeats; None for absent."""
-    return None if values is None or values is UNSET else tuple(sorted(set(values)))  # type: ignore[arg-type]
+    return None if values is None or values is UNSET else tuple(sorted(set(values)))
 
 
 def optional_ms(instant: Any) -> int | None:
@@ -263,8 +263,9 @@ def refuse_everything(name: str, values: Iterable[str] | UnsetType | None) -> No
 
 def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
     """The suppression and the further live ones of its record."""
-    found = []
-    for item in (message, *(message.also or ())):
+    found: list[Suppression] = []
+    items: list[messages.AddressSuppressed | messages.LiveSuppression] = [message, *(message.also or ())]
+    for item in items:
         refuse_suspicious("channels", item.channels)
         refuse_suspicious("purposes", item.purposes)
         refuse_everything("campaigns", item.campaigns)

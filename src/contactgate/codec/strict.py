@@ -65,7 +65,7 @@ REASONS: Final[dict[str, str]] = {
     "scope.suspicious": "a restricting event names a scope that can match nothing (`*`, capitals, an empty list)",
     "address.unreadable": "the address cannot be read, so nothing can be bound to it",
     "outcome.unknown_request": "no request with this request_id was decided for this subject",
-    "registry.source_unavailable": "the list that the event points to cannot be read here; the registry counts as stale",
+    "registry.source_unavailable": "the list that the event points to cannot be read here; the list counts as stale",
     "registry.base_unknown": "the version that a delta applies to is not the one in force",
     "policy.invalid": "the policy document has faults",
     "policy.hash_mismatch": "the policy document does not have the hash that the event states",
@@ -285,6 +285,8 @@ def complaint(error: Exception) -> MalformedMessage:
         return MalformedMessage("field.missing", f"{where} is null")
     if "RFC3339" in text or "timezone" in text:
         return MalformedMessage("time.invalid", f"{where} is not RFC 3339 with an offset (2026-01-31T09:30:00Z)")
+    if "`array` of length" in text:
+        return MalformedMessage("field.invalid", f"{where} is an empty list; leave it out to mean all")
     if "length" in text:
         return MalformedMessage("identifier.invalid", f"{where} is too short or too long")
     if wanted := re.match(r"Expected `([^`]*)`, got `([^`]*)`", text):

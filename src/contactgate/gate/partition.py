@@ -1,7 +1,7 @@
 """One `Gate` per input partition: consent, outcome and request records become states, decisions, approvals, recalls.
 
-INVARIANT (one fate): every record given to a gate becomes exactly one of: an applied event, a decision, a dead letter; a
-restricting record that cannot be read whole becomes a dead letter *and* binds at its widest reading (codec.widest).
+INVARIANT (one fate): every record given to a gate becomes exactly one of: an applied event, a decision, a dead letter;
+a restricting record that cannot be read whole becomes a dead letter *and* binds at its widest reading (codec.widest).
 INVARIANT (reserve before emit): the state that holds an approval's place is put before its approval is in `out`; the
 caller commits both or neither. Must never look at a clock, do I/O, or raise on input.
 """
@@ -112,13 +112,14 @@ class Gate:
     def _recall(self, subject_id: str, recalls: tuple[Recall, ...], at_ms: int) -> None:
         for recalled in recalls:
             token = self._tokens.subject(recalled.requester, subject_id)
+            approval_id = self._tokens.approval(subject_id, recalled.request_id, recalled.approved_ms)
             self.out.append(
                 Out(
                     "approval",
                     recalled.requester,
                     token.encode(),
-                    emit.recall(recalled, token),
-                    self._events.headers("contact.recalled", f"{recalled.approval_id}-recalled", at_ms),
+                    emit.recall(recalled, approval_id, token),
+                    self._events.headers("contact.recalled", f"{approval_id}-recalled", at_ms),
                 )
             )
 
@@ -166,8 +167,19 @@ class Gate:
         if after is not before:
             states.put(subject, after)
         policy = self._world.policy
+        approval_id = (
+            None
+            if made.approved_ms is None
+            else self._tokens.approval(request.subject_id, request.request_id, made.approved_ms)
+        )
         value, digest = emit.decision(
-            request, made, None if policy is None else policy.hash, WirePosition(*position), self.seq, self.prev
+            request,
+            made,
+            approval_id,
+            None if policy is None else policy.hash,
+            WirePosition(*position),
+            self.seq,
+            self.prev,
         )
         self.out.append(
             Out(
@@ -187,8 +199,8 @@ class Gate:
                     "approval",
                     request.requester,
                     token.encode(),
-                    emit.approval(made, request, token),
-                    self._events.headers("contact.approved", made.approval_id or "", made.decided_ms),
+                    emit.approval(made, request, approval_id or "", token),
+                    self._events.headers("contact.approved", approval_id or "", made.decided_ms),
                 )
             )
 
@@ -205,7 +217,7 @@ class Gate:
 def _without_topic(
     request: Request, made: Decision, before: SubjectState, after: SubjectState
 ) -> tuple[Decision, SubjectState]:
-    """Block a request whose requester has no approvals topic: its approval could reach nobody and its recall neither."""
+    """Block a request whose requester has no approvals topic: nobody would read its approval, or its recall."""
     reason = Reason("party.unknown", "the requester has no approvals topic", None)
     if made.reasons:
         blocked = msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None)

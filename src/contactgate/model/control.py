@@ -20,7 +20,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def _milliseconds(value: Any) -> int:
     if not isinstance(value, str):
-        raise ValueError("must be RFC 3339 with an offset, as text")
+        raise ValueError("must be RFC 3339 with an offset, as text")  # noqa: TRY004  # pydantic collects ValueError
     try:
         since = msgspec.convert(value, WireInstant) - _EPOCH
     except msgspec.ValidationError:
