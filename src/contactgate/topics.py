@@ -72,12 +72,16 @@ class TopicSpec:
 
 @dataclass(frozen=True)
 class TopicState:
-    """One topic as the cluster has it; `configs` holds all effective settings."""
+    """One topic as the cluster has it; `configs` holds all effective settings.
+
+    `topic_id` is Kafka's own id of this very topic: a topic that was deleted and made again has another.
+    """
 
     name: str
     partitions: int
     replication: int
     configs: Mapping[str, str]
+    topic_id: str
 
 
 @dataclass(frozen=True)
@@ -291,6 +295,11 @@ class TopicAdmin:
         with self._translated("describe the cluster"):
             return len(self._client.describe_cluster()["brokers"])
 
+    def cluster_id(self) -> str:
+        """Kafka's id of the cluster."""
+        with self._translated("describe the cluster"):
+            return str(self._client.describe_cluster()["cluster_id"])
+
     def _requesters(self, prefix: str) -> tuple[str, ...]:
         start = prefix + APPROVALS
         with self._translated("list topics"):
@@ -303,13 +312,15 @@ class TopicAdmin:
             return {}
         with self._translated("describe topics"):
             topics = self._client.describe_topics(wanted)
-        found = {}
+        found: dict[str, list[dict[str, Any]]] = {}
+        ids: dict[str, str] = {}
         for topic in topics:
             if topic["error_code"] == _UNKNOWN_TOPIC:
                 continue
             if topic["error_code"]:
                 raise BrokerError(f"kafka cannot describe {topic['name']}: {for_code(topic['error_code']).__name__}")
             found[topic["name"]] = topic["partitions"]
+            ids[topic["name"]] = str(topic.get("topic_id", ""))
         if not found:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
@@ -322,6 +333,7 @@ class TopicAdmin:
                 partitions=len(partitions),
                 replication=min((len(part["replica_nodes"]) for part in partitions), default=0),
                 configs={key: str(entry["value"]) for key, entry in configs.get(name, {}).items()},
+                topic_id=ids[name],
             )
             for name, partitions in found.items()
         }

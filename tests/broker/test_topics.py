@@ -42,6 +42,8 @@ def test_subject_keyed_topics_share_one_partition_count(kafka: Bootstrap, topic_
         assert found["control-events"].configs["cleanup.policy"] == "compact"
         assert found["consent-events"].configs["message.timestamp.type"] == "LogAppendTime"
         assert admin.observed(topic_prefix) == layout
+        assert len({state.topic_id for state in found.values()}) == len(found)
+        assert admin.cluster_id()
 
 
 def test_existing_topics_that_differ_are_reported_and_left_alone(kafka: Bootstrap, topic_prefix: str) -> None:
