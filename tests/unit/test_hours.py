@@ -238,7 +238,7 @@ def test_a_guessed_year_is_closed() -> None:
         ("AU-NSW", True),
         ("GB-SCT", True),
         ("AU-XX", False),
-        ("UK", False),
+        ("CHN", True),
         ("cn", False),
         ("", False),
         ("CN-", False),

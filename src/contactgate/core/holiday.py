@@ -38,9 +38,9 @@ class _Year(NamedTuple):
 
 @lru_cache(maxsize=1_024)
 def known_holiday_code(code: str) -> bool:
-    """Whether the library has this calendar: an ISO 3166 country, or a subdivision that it tells apart."""
+    """Whether the library has this calendar: an ISO 3166 country (two or three letters), or its subdivision."""
     country, dash, subdivision = code.partition("-")
-    subdivisions = holidays.list_supported_countries(include_aliases=False).get(country)
+    subdivisions = holidays.list_supported_countries().get(country)
     if subdivisions is None:
         return False
     return subdivision in subdivisions if dash else True
