@@ -1,13 +1,13 @@
-"""The order barrier's questions: the end offsets of everything a decision depends on, asked after the requests came in.
+"""The order barrier's questions: the ends of everything a decision depends on, asked after the requests came in.
 
-Why this is right: a ticket's request for end offsets is sent after the requests it covers were fetched, each of which was
-appended before it was fetched. A consent acknowledged (acks=all) before a request was produced lies below the high
-watermark then, which never falls on a leader, so it lies below the offset the ticket answers; and the task decides only
-when its inputs have been read up to there. The question goes over a connection of its own (behind a long poll it would
-wait for it), and asks the high watermark, not the last stable offset: a committed consent may lie above an older open
+Why this is right: a ticket's request for end offsets is sent after the requests it covers were fetched, each of which
+was appended before it was fetched. A consent acknowledged (acks=all) before a request was produced lies below the high
+watermark then, which never falls on a leader, so it lies below the offset the ticket answers; and the task decides
+only when its inputs have been read up to there. The question goes over a connection of its own (behind a long poll it
+would wait for it), and asks the high watermark, not the last stable offset: a committed consent may lie above an older open
 transaction.
 
-One round asks for all partitions of a worker that wait; rounds follow each other, so they are limited to 1 / round trip.
+One round asks for all partitions of a worker that wait; rounds follow each other: at most one per round trip.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Barrier:
             await self._meta.stop()
 
     def ticket(self, partitions: Iterable[int]) -> Ticket:
-        """Ask, in the next round, for the ends of these partitions' consents and outcomes and of the broadcast topics."""
+        """Ask, in the next round, for the ends of these partitions' facts and of the broadcast topics."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
             self._next.add_done_callback(_retrieved)

@@ -76,7 +76,7 @@ class EngineSettings:
     instance_id: str | None = None  # static membership
     pages_host: str = "127.0.0.1"
     pages_port: int = 6066  # 0: none
-    compression: str | None = "lz4"
+    compression: str | None = None
     read_barrier: bool = True  # False exists for the test that shows what the barrier prevents
 
     def topic(self, kind: str) -> str:

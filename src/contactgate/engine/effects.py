@@ -86,7 +86,7 @@ class StoreWrite(Effect):
 
 @dataclass(slots=True)
 class InitProducer(Effect):
-    """A new producer of the partition's transactional id -> None. Fences the previous owner, settles its transaction."""
+    """A new producer of the partition's id -> None. Fences the previous owner and settles its transaction."""
 
 
 @dataclass(slots=True)

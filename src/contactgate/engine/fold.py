@@ -95,7 +95,7 @@ class Fold:
         # Approvals granted before this run may have become illegal while nobody watched.
         self.pending.full = True
         self.open: dict[bytes, int] = {}  # subject -> when its last open approval lapses, never too early
-        self._gate = gate
+        self.gate = gate
         self._world = world
         self._codec = codec
         self._event_time = event_time
@@ -131,7 +131,7 @@ class Fold:
 
     def apply(self, work: Work) -> Batch | None:
         """Run one transaction's work; None when it leaves nothing to commit (no input, no output, no review)."""
-        gate, overlay, world = self._gate, self._overlay, self._world
+        gate, overlay, world = self.gate, self._overlay, self._world
         now_ms = work.now_ms
         review = self.begin_review(now_ms)
         subjects = [self._queue.pop() for _ in range(min(len(self._queue), work.review_limit))]
@@ -154,12 +154,10 @@ class Fold:
         if partition == 0:
             # Every worker folds the broadcast topics; only partition 0 emits their dead letters, each once.
             outs.extend(world.dead_letters(self.meta.control, self.meta.suppression))
-        if not (subjects or outs or work.consents or work.outcomes or work.requests):
-            if self.meta.positions == work.positions:
-                return None
-        meta = Meta(
-            gate.seq, gate.prev, consent, outcome, request, control, suppression, now_ms, review, len(subjects)
-        )
+        idle = not (subjects or outs or work.consents or work.outcomes or work.requests)
+        if idle and self.meta.positions == work.positions:
+            return None
+        meta = Meta(gate.seq, gate.prev, consent, outcome, request, control, suppression, now_ms, review, len(subjects))
         encode, states, opened = self._codec.encode, [], []
         for subject, state in overlay.changed.items():
             value = encode(state, now_ms)
@@ -169,7 +167,7 @@ class Fold:
         return Batch(outs, states, opened, meta, _encode_meta(meta))
 
     def heartbeat(self) -> Batch:
-        """An empty transaction: renews the group's committed positions and the transactional id on an idle partition."""
+        """An empty transaction: renews the committed positions and the transactional id of an idle partition."""
         return Batch([], [], [], self.meta, _encode_meta(self.meta))
 
     def adopt(self, batch: Batch) -> None:

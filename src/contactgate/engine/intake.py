@@ -3,8 +3,9 @@
 A lane's `next` is the consumer's position after its records were handed over, so it also moves past transaction markers
 and aborted records. `Lane.reach` waits until it stands at or beyond an offset; that is what the barrier waits for.
 
-A compacted tail (or a marker at the end) can leave a position below the end with nothing to fetch. After two empty waits
-a one-partition fetch proves such a gap and the lane steps over it (`probe`). It must never step over anything else.
+A compacted tail (or a marker at the end) can leave a position below the end with nothing to fetch. After two empty
+waits a one-partition fetch proves such a gap and the lane steps over it (`probe`). It must never step over anything
+else.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Lane:
 
     __slots__ = ("_waiters", "behind_since", "limit", "next", "records", "sink", "taken", "tp", "wake")
 
-    def __init__(self, tp: TopicPartition, start: int, limit: int, wake: asyncio.Event, sink: Sink | None = None) -> None:
+    def __init__(
+        self, tp: TopicPartition, start: int, limit: int, wake: asyncio.Event, sink: Sink | None = None
+    ) -> None:
         self.tp = tp
         self.next = start
         self.taken = start  # the next offset the task has not been given
@@ -86,7 +89,9 @@ class Lane:
         return max((end for end, _ in self._waiters), default=0)
 
 
-async def probe(client: AIOKafkaConsumer, tp: TopicPartition, position: int, end: int, *, committed: bool = True) -> bool:
+async def probe(
+    client: AIOKafkaConsumer, tp: TopicPartition, position: int, end: int, *, committed: bool = True
+) -> bool:
     """Whether a partition holds nothing to read between `position` and `end`.
 
     The first partition of a response always gets at least one record batch, whatever the byte limits say, so an empty
@@ -160,6 +165,13 @@ class Intake:
                 del self._lanes[lane.tp]
         self._changed.set()
 
+    def lag(self, lane: Lane) -> int:
+        """Records of a lane that are known to exist and were not taken."""
+        if self._consumer is None or lane.tp not in self._consumer.assignment():
+            return 0
+        end = self._consumer.highwater(lane.tp)
+        return 0 if end is None else max(0, int(end) - lane.taken)
+
     async def run(self) -> None:
         """The fetch loop; ends only with an error that must stop the worker (`failure`)."""
         client = self._consumer
@@ -194,7 +206,9 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - whatever ends the loop must end the worker, not vanish
             self.failure = translate(error, f"reading {self._name}")
 
-    async def _poll(self, client: AIOKafkaConsumer, assigned: dict[TopicPartition, Lane], paused: set[TopicPartition]) -> None:
+    async def _poll(
+        self, client: AIOKafkaConsumer, assigned: dict[TopicPartition, Lane], paused: set[TopicPartition]
+    ) -> None:
         ready = [tp for tp in assigned if tp not in paused]
         if not ready:
             await asyncio.sleep(0.005)

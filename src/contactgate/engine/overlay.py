@@ -1,7 +1,7 @@
 """The subject states one partition works on: changes of the running batch over a bounded cache over the store.
 
-A batch whose transaction fails leaves nothing behind: its changes live in `changed` until `adopt`, and the whole overlay
-is thrown away with the task's run. It never writes the store.
+A batch whose transaction fails leaves nothing behind: its changes live in `changed` until `adopt`, and the whole
+overlay is thrown away with the task's run. It never writes the store.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ The order of opening, for the same reason:
     5. Committed      compared with the meta record of the changelog, which wins
     6. StartInputs    and decide
 
-Any failure of a transaction throws the producer, the cache and the batch away and opens again (R2, R4): an unknown commit
-result is settled by InitProducer, and the changelog tells what it was. Only Fenced, Halted and StoreForeign end the task.
-This module must never import asyncio, a client, or a clock.
+Any failure of a transaction throws the producer, the cache and the batch away and opens again (R2, R4): an unknown
+commit result is settled by InitProducer, and the changelog tells what it was. Only Fenced, Halted and StoreForeign end
+the task. This module must never import asyncio, a client, or a clock.
 """
 
 from __future__ import annotations
@@ -222,7 +222,9 @@ class PartitionTask:
             why = "is older than the changelog keeps tombstones"
         else:
             return shelf, head.changelog, head.meta
-        yield Alert("store.rebuilt", f"partition {self.partition}: the local state {why}; rebuilding from the changelog")
+        yield Alert(
+            "store.rebuilt", f"partition {self.partition}: the local state {why}; rebuilding from the changelog"
+        )
         shelf = yield StoreOpen("outdated")
         return shelf, bounds.begin, b""
 
@@ -273,9 +275,9 @@ class PartitionTask:
                 position = bounds.begin
             if not bounds.begin <= position <= bounds.end:
                 raise Halted(
-                    f"partition {self.partition}: the {topic} topic holds offsets {bounds.begin} to {bounds.end} but the "
-                    f"next one to read is {position}: unread input was deleted or the topic was made anew. Restore it, "
-                    "or accept the gap in the settings if you know what was lost"
+                    f"partition {self.partition}: the {topic} topic holds offsets {bounds.begin} to {bounds.end} but "
+                    f"the next one to read is {position}: unread input was deleted or the topic was made anew. Restore "
+                    "it, or accept the gap in the settings if you know what was lost"
                 )
             positions.append(position)
         return Positions(*positions)
@@ -285,15 +287,7 @@ class PartitionTask:
     def _work(self, fold: Fold) -> Steps:
         while True:
             taken: Input = yield NextInput(fold.pending)
-            attempt = 0
-            while True:
-                try:
-                    passed: Passed = yield Barrier(bool(taken.requests), attempt)
-                    break
-                except BarrierTimeout as error:
-                    # Fail closed: the batch is held and asked again, for ever; it is never decided on stale facts.
-                    attempt += 1
-                    yield Alert("barrier.timeout", f"partition {self.partition}: {error} (attempt {attempt})")
+            passed = yield from self._pass(bool(taken.requests))
             yield from self._decide(fold, taken, passed)
             now_ms = passed.now_ms
             if now_ms - self._last_purge_ms > _MINUTE_MS:
@@ -306,6 +300,17 @@ class PartitionTask:
                 now_ms - self._started_ms > self.limits.rotate_ms + self.partition * _MINUTE_MS
             ):
                 raise _Reopen
+
+    def _pass(self, hold: bool) -> Generator[Effect, Any, Passed]:
+        """The barrier. Fail closed: a batch past the deadline is held and asked again, never decided on stale facts."""
+        attempt = 0
+        while True:
+            try:
+                passed: Passed = yield Barrier(hold, attempt)
+                return passed
+            except BarrierTimeout as error:
+                attempt += 1
+                yield Alert("barrier.timeout", f"partition {self.partition}: {error} (attempt {attempt})")
 
     def _decide(self, fold: Fold, taken: Input, passed: Passed) -> Steps:
         """All of the taken input, in as many transactions as it needs: reviews and facts first, then requests."""
@@ -324,9 +329,7 @@ class PartitionTask:
                 _after(some_requests, requests, fold.meta.request, taken.request_next),
             )
             now_ms = self._batch_time(fold, passed.now_ms, some_consents, some_outcomes, some_requests)
-            batch = fold.apply(
-                Work(some_consents, some_outcomes, some_requests, positions, now_ms, self.limits.batch)
-            )
+            batch = fold.apply(Work(some_consents, some_outcomes, some_requests, positions, now_ms, self.limits.batch))
             if batch is not None:
                 yield from self._transact(fold, batch, passed.now_ms)
             if not (consents or outcomes or requests or fold.reviewing):

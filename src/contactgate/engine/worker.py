@@ -1,0 +1,317 @@
+"""One worker's partitions: starts, promotes, demotes and stops their drivers as it is told who owns what.
+
+Knows nothing of Faust: `converge` is given the partitions to run and those to stand by for. A partition that stays is
+never stopped. It must never run two drivers of one partition at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from rocksdict import Cache
+
+from contactgate.engine.barrier import Barrier
+from contactgate.engine.broadcast import Broadcast, Feed
+from contactgate.engine.clients import (
+    INPUT_MAX_BYTES,
+    TOPICS,
+    EngineSettings,
+    plain_producer,
+    shorten_backoff,
+    translate,
+)
+from contactgate.engine.driver import Driver, Shared
+from contactgate.engine.intake import Intake, Lane
+from contactgate.engine.ports import GateFactory, GatePort, StateCodec
+from contactgate.engine.task import PartitionTask
+from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
+from contactgate.ops import alerts
+from contactgate.ops.metrics import WorkerMeter
+from contactgate.store import shared_cache
+
+log = logging.getLogger(__name__)
+
+_REQUESTERS_EVERY_S = 5.0
+
+
+class Slot:
+    """One partition on this worker: its driver and the asyncio task that runs it."""
+
+    def __init__(self, driver: Driver, standby: bool) -> None:
+        self.driver = driver
+        self.standby = standby
+        self.task: asyncio.Task[None] | None = None
+
+
+class Worker:
+    """The engine of one process. `start`, then `converge` whenever the assignment changes, then `stop`.
+
+    `fatal` is set when the process must end: an error that needs an operator.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        make_gate: GateFactory,
+        feed: Feed,
+        codec: StateCodec,
+        *,
+        on_requesters: Callable[[frozenset[str]], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.meter = WorkerMeter(settings.worker_id)
+        self.broadcast = Broadcast(feed)
+        self.fatal: BaseException | None = None
+        self.failed = asyncio.Event()
+        self.slots: dict[int, Slot] = {}
+        self.barrier = Barrier(settings)
+        self.on_driver: Callable[[Driver], None] | None = None  # a test may hook drivers as they are made
+        self._make_gate = make_gate
+        self._codec = codec
+        self._on_requesters = on_requesters
+        self._active: frozenset[int] = frozenset()
+        self._standby: frozenset[int] = frozenset()
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._wake = asyncio.Event()
+        kind_of = {settings.topic(kind): kind for kind in TOPICS}
+        self.facts = Intake(settings, kind_of, "facts", INPUT_MAX_BYTES)
+        self.requests = Intake(settings, kind_of, "requests", INPUT_MAX_BYTES)
+        self.world = Intake(settings, kind_of, "world", INPUT_MAX_BYTES)
+        self.lanes = (
+            Lane(TopicPartition(settings.topic("control"), 0), 0, 1, self._wake, self.broadcast.read_control),
+            Lane(TopicPartition(settings.topic("suppression"), 0), 0, 1, self._wake, self.broadcast.read_suppression),
+        )
+        self._cache: Cache = shared_cache()
+        self.shared = Shared(settings, self.barrier, self.facts, self.requests, self.lanes, self.alert, self._cache)
+        self._ops: AIOKafkaProducer | None = None
+        self._offsets: AIOKafkaConsumer | None = None
+        self._offsets_lock = asyncio.Lock()
+        self._jobs: list[asyncio.Task[None]] = []
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect, read the broadcast topics to the ends found now, and begin to converge."""
+        shorten_backoff()
+        self._ops = plain_producer(self.settings)
+        self._offsets = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.bootstrap,
+            group_id=self.settings.group_id,
+            enable_auto_commit=False,
+            request_timeout_ms=self.settings.request_timeout_ms,
+            **self.settings.security.client_options(),
+        )
+        try:
+            await asyncio.gather(self._ops.start(), self._offsets.start(), self.barrier.start())
+        except Exception as error:
+            raise translate(error, "connecting to Kafka") from error
+        self.shared.committed = self._committed
+        await self._learn_requesters()
+        begins = await self.barrier.begins(lane.tp for lane in self.lanes)
+        for lane in self.lanes:
+            lane.next = begins[lane.tp]
+        self.broadcast.control, self.broadcast.suppression = self.lanes[0].next, self.lanes[1].next
+        await asyncio.gather(self.facts.start(), self.requests.start(self._requests_fetched), self.world.start())
+        self.world.add(*self.lanes)
+        self._jobs = [
+            asyncio.create_task(self._read_world(), name="read-world"),
+            asyncio.create_task(self._converge_loop(), name="converge"),
+            asyncio.create_task(self._report(), name="report"),
+        ]
+        self.alert("worker.started", f"worker {self.settings.worker_id}")
+
+    async def stop(self) -> None:
+        """Finish running transactions, stop all drivers, disconnect."""
+        self._stopping = True
+        for slot in self.slots.values():
+            slot.driver.stop()
+        running = [slot.task for slot in self.slots.values() if slot.task is not None]
+        if running:
+            _, late = await asyncio.wait(running, timeout=self.settings.transaction_timeout_ms / 1000)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        self.alert("worker.stopped", f"worker {self.settings.worker_id}")
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        clients = (self._ops, self._offsets)
+        await asyncio.gather(
+            self.facts.stop(),
+            self.requests.stop(),
+            self.world.stop(),
+            self.barrier.stop(),
+            *(client.stop() for client in clients if client is not None),
+            return_exceptions=True,
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        if self.fatal is None:
+            self.fatal = error
+        self.failed.set()
+
+    async def _read_world(self) -> None:
+        """Tell the drivers when the broadcast tables are complete up to the ends found at start."""
+        ends: dict[TopicPartition, int] = {}
+        while not ends:
+            try:
+                ends = await self.barrier.ends(lane.tp for lane in self.lanes)
+            except BrokerError as error:
+                log.warning("asking for the ends of the broadcast topics: %s", error)
+                await asyncio.sleep(0.5)
+        for lane in self.lanes:
+            while (reached := lane.reach(ends[lane.tp])) is not None:
+                await asyncio.wait({reached}, timeout=1.0)
+                if self.world.failure is not None:
+                    self._fail(self.world.failure)
+                    return
+        self.shared.world_complete.set()
+
+    async def _committed(self, tps: list[TopicPartition]) -> list[int | None]:
+        assert self._offsets is not None
+        found: list[int | None] = []
+        async with self._offsets_lock:
+            for tp in tps:
+                try:
+                    async with asyncio.timeout(self.settings.request_timeout_ms / 1000):
+                        found.append(await self._offsets.committed(tp))
+                except Exception as error:
+                    raise translate(error, "reading committed positions") from error
+        return found
+
+    def _requests_fetched(self, lanes: list[Lane]) -> None:
+        """Requests came in: ask for the barrier's ends at once, for all of them together."""
+        ticket = self.barrier.ticket(lane.tp.partition for lane in lanes)
+        for lane in lanes:
+            slot = self.slots.get(lane.tp.partition)
+            if slot is not None and slot.driver.request_lane is lane:
+                slot.driver.cover(ticket, lane.next)
+
+    # --- who runs what --------------------------------------------------------------------------------------------
+
+    def converge(self, active: frozenset[int], standby: frozenset[int]) -> None:
+        """This worker shall run `active` and stand by for `standby`. Returns at once; the work is done behind it."""
+        self._active, self._standby = active, standby - active
+        self._changed.set()
+
+    async def _converge_loop(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._stopping:
+                continue
+            active, standby = self._active, self._standby
+            for number, slot in list(self.slots.items()):
+                if number in active and slot.standby:
+                    slot.standby = False
+                    slot.driver.promote()
+                elif number not in active and (number not in standby or not slot.standby):
+                    slot.driver.stop()
+            for number in sorted(active | standby):
+                if number not in self.slots:
+                    self._launch(number, number not in active)
+
+    def _launch(self, number: int, standby: bool) -> None:
+        meter = self.meter.partition(number)
+        meter.state = "standby" if standby else "starting"
+        task = PartitionTask(number, self._make_gate, self.broadcast, self._codec, self.settings.limits)
+        driver = Driver(task, self.shared, meter)
+        if self.on_driver is not None:
+            self.on_driver(driver)
+        slot = self.slots[number] = Slot(driver, standby)
+        slot.task = asyncio.create_task(self._run(number, slot), name=f"partition-{number}")
+
+    async def _run(self, number: int, slot: Slot) -> None:
+        pause = 0.0
+        try:
+            await slot.driver.run(standby=slot.standby)
+        except Fenced:
+            # Whoever fenced us decides now. If the assignment still says it is ours, try again when it has settled.
+            pause = self.settings.session_timeout_s
+        except (Halted, StoreForeign) as error:
+            self.alert("halted" if isinstance(error, Halted) else "store.foreign", f"partition {number}: {error}")
+            log.exception("partition %d: stopped", number)
+            self._fail(error)
+            return
+        except Exception as error:
+            log.exception("partition %d: the task failed", number)
+            self.alert("task.failed", f"partition {number}: {type(error).__name__}: {error}")
+            pause = 2.0
+        finally:
+            slot.driver.meter.state = "stopped"
+        if pause and not self._stopping:
+            await asyncio.sleep(pause)
+        if self.slots.get(number) is slot:
+            del self.slots[number]
+            self.meter.drop(number)
+        self._changed.set()
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def alert(self, kind: str, detail: str) -> None:
+        """Send an alert; never waits, never fails."""
+        self.meter.alerts[kind] += 1
+        if self._ops is not None:
+            value = alerts.alert(self.settings.worker_id, kind, detail, time.time_ns() // 1_000_000)
+            job = asyncio.ensure_future(self._tell("alerts", value))
+            job.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _tell(self, kind: str, value: bytes) -> None:
+        assert self._ops is not None
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(5):
+                await self._ops.send_and_wait(self.settings.topic(kind), value, key=self.settings.worker_id.encode())
+
+    async def _learn_requesters(self) -> None:
+        """Who has an approvals topic; the gate blocks everybody else."""
+        if self._on_requesters is None or self._offsets is None:
+            return
+        try:
+            names = await self._offsets.topics()
+        except Exception as error:  # noqa: BLE001 - the last known list stays in force
+            log.warning("listing topics: %s", error)
+            return
+        head = f"{self.settings.prefix}approvals."
+        self._on_requesters(frozenset(name[len(head) :] for name in names if name.startswith(head)))
+
+    async def _report(self) -> None:
+        before = time.monotonic()
+        listed = before
+        while True:
+            await asyncio.sleep(1.0)
+            now = time.monotonic()
+            for number, slot in self.slots.items():
+                meter = slot.driver.meter
+                if slot.driver.task.ready:
+                    meter.state = "running"
+                elif slot.standby:
+                    meter.state = "standby"
+                lane = slot.driver.request_lane
+                if lane is not None:
+                    meter.lag = self.requests.lag(lane)
+                    meter.waiting = len(lane.records)
+                self.meter.partitions.setdefault(number, meter)
+            for intake in (self.facts, self.requests, self.world):
+                if intake.failure is not None:
+                    self._fail(intake.failure)
+            await self._tell("metrics", self.meter.record(time.time_ns() // 1_000_000, now - before))
+            before = now
+            if now - listed > _REQUESTERS_EVERY_S:
+                listed = now
+                await self._learn_requesters()
+
+    @property
+    def ready(self) -> bool:
+        """Every partition that is ours decides, and the intakes are alive."""
+        running = {number for number, slot in self.slots.items() if slot.driver.task.ready}
+        return self.fatal is None and self.shared.world_complete.is_set() and self._active <= running
+
+    def gates(self) -> list[GatePort]:
+        """The gates of the running partitions."""
+        return [slot.driver.task.fold.gate for slot in self.slots.values() if slot.driver.task.fold is not None]

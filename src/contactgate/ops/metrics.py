@@ -1,0 +1,222 @@
+"""What one worker counts: decisions, reasons, lag, barrier waits, latencies; as a record a second and for Prometheus.
+
+Meters are plain counters that the engine feeds; nothing here waits, sends or looks at a clock. No label ever holds a
+subject, an address or a request id.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import generate_latest
+
+_RECENT = 2_048
+
+
+class _Reason(msgspec.Struct):
+    rule: str
+
+
+class _Decided(msgspec.Struct):
+    verdict: str
+    reasons: list[_Reason] = []
+    duplicate: bool = False
+
+
+_decode = msgspec.json.Decoder(_Decided).decode
+_PASS = b'"verdict":"pass"'
+
+
+class Published(Protocol):
+    """An output record: kind and value are all a meter reads."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def value(self) -> bytes: ...
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value that `share` of the values do not exceed (nearest rank); 0.0 for none."""
+    ordered = sorted(values)
+    if not ordered:
+        return 0.0
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+class PartitionMeter:
+    """Counters of one partition since the worker took it."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.state = "starting"  # starting, standby, running, stopped
+        self.decided = 0
+        self.passed = 0
+        self.duplicates = 0
+        self.blocked: Counter[str] = Counter()
+        self.dead = 0
+        self.recalled = 0
+        self.transactions = 0
+        self.waiting = 0  # requests read and not yet decided
+        self.lag = 0  # requests appended and not yet decided
+        self.barrier_s: deque[float] = deque(maxlen=_RECENT)
+        self.commit_s: deque[float] = deque(maxlen=_RECENT)
+        self.append_s: deque[float] = deque(maxlen=_RECENT)  # from a request's append to its committed decision
+
+    def barrier(self, seconds: float) -> None:
+        """One barrier was passed."""
+        self.barrier_s.append(seconds)
+
+    def committed(self, outs: Iterable[Published], seconds: float) -> None:
+        """One transaction was committed; `seconds` from its begin."""
+        self.transactions += 1
+        self.commit_s.append(seconds)
+        for out in outs:
+            if out.kind == "decision":
+                self.decided += 1
+                if _PASS in out.value:
+                    self.passed += 1
+                    if b'"duplicate":true' in out.value:
+                        self.duplicates += 1
+                else:
+                    decided = _decode(out.value)
+                    self.duplicates += decided.duplicate
+                    self.blocked.update(reason.rule for reason in decided.reasons)
+            elif out.kind == "approval":
+                self.recalled += b"contact.recalled" in out.value
+            else:
+                self.dead += 1
+
+    def arrived(self, seconds: float) -> None:
+        """A request was decided and committed this long after it was appended."""
+        self.append_s.append(seconds)
+
+
+class WorkerMeter:
+    """All partitions of one worker; `record` gives the ops-metrics record of the last period."""
+
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
+        self.partitions: dict[int, PartitionMeter] = {}
+        self.alerts: Counter[str] = Counter()
+        self._before: Counter[str] = Counter()
+        self._gone: Counter[str] = Counter()  # totals of partitions that moved away
+
+    def partition(self, number: int) -> PartitionMeter:
+        """A fresh meter for a partition this worker takes."""
+        if (old := self.partitions.get(number)) is not None:
+            self._gone.update(_totals(old))
+        meter = self.partitions[number] = PartitionMeter(number)
+        return meter
+
+    def drop(self, number: int) -> None:
+        """The partition moved away; its totals stay."""
+        if (old := self.partitions.pop(number, None)) is not None:
+            self._gone.update(_totals(old))
+
+    def totals(self) -> Counter[str]:
+        """Counts since the worker started; blocked reasons as `blocked.<rule>`."""
+        total = Counter(self._gone)
+        for meter in self.partitions.values():
+            total.update(_totals(meter))
+        return total
+
+    def record(self, now_ms: int, seconds: float) -> bytes:
+        """One JSON object: counts of the period, gauges of now."""
+        total = self.totals()
+        period = total - self._before
+        self._before = total
+        meters = list(self.partitions.values())
+        return msgspec.json.encode(
+            {
+                "type": "worker.metrics",
+                "worker": self.worker,
+                "time_ms": now_ms,
+                "period_s": round(seconds, 3),
+                "decided": period["decided"],
+                "passed": period["passed"],
+                "blocked": {key[8:]: count for key, count in sorted(period.items()) if key.startswith("blocked.")},
+                "duplicates": period["duplicates"],
+                "dead_letters": period["dead"],
+                "recalled": period["recalled"],
+                "transactions": period["transactions"],
+                "decided_total": total["decided"],
+                "lag": sum(meter.lag for meter in meters),
+                "running": sorted(meter.partition for meter in meters if meter.state == "running"),
+                "standby": sorted(meter.partition for meter in meters if meter.state == "standby"),
+                "barrier_wait_ms": _spread(meter.barrier_s for meter in meters),
+                "commit_ms": _spread(meter.commit_s for meter in meters),
+                "append_to_commit_ms": _spread(meter.append_s for meter in meters),
+            }
+        )
+
+
+def _totals(meter: PartitionMeter) -> Counter[str]:
+    names = ("decided", "passed", "duplicates", "dead", "recalled", "transactions")
+    counts = Counter({name: getattr(meter, name) for name in names})
+    counts.update({f"blocked.{rule}": count for rule, count in meter.blocked.items()})
+    return counts
+
+
+def _spread(series: Iterable[Iterable[float]]) -> dict[str, float]:
+    values = [value for part in series for value in part]
+    return {"p50": round(quantile(values, 0.5) * 1000, 2), "p99": round(quantile(values, 0.99) * 1000, 2)}
+
+
+class _Collector:
+    """Reads the meters whenever Prometheus asks."""
+
+    def __init__(self, meter: WorkerMeter) -> None:
+        self._meter = meter
+
+    def collect(self) -> Iterator[Metric]:
+        total = self._meter.totals()
+        for name, words in (
+            ("decided", "decisions committed"),
+            ("passed", "requests that passed"),
+            ("duplicates", "requests seen before"),
+            ("dead", "messages that became dead letters"),
+            ("recalled", "approvals recalled"),
+            ("transactions", "Kafka transactions committed"),
+        ):
+            yield CounterMetricFamily(f"contactgate_{name}", words, value=total[name])
+        blocked = CounterMetricFamily("contactgate_blocked", "failed rules of blocked requests", labels=["rule"])
+        for key, count in sorted(total.items()):
+            if key.startswith("blocked."):
+                blocked.add_metric([key[8:]], count)
+        yield blocked
+        alerts = CounterMetricFamily("contactgate_alerts", "alerts raised", labels=["kind"])
+        for kind, count in sorted(self._meter.alerts.items()):
+            alerts.add_metric([kind], count)
+        yield alerts
+        lag = GaugeMetricFamily("contactgate_lag", "requests appended and not yet decided", labels=["partition"])
+        running = GaugeMetricFamily("contactgate_running", "1: this worker decides the partition", labels=["partition"])
+        for number, meter in sorted(self._meter.partitions.items()):
+            lag.add_metric([str(number)], meter.lag)
+            running.add_metric([str(number)], float(meter.state == "running"))
+        yield lag
+        yield running
+        spreads: tuple[tuple[str, str, Callable[[PartitionMeter], Iterable[float]]], ...] = (
+            ("barrier_wait", "wait at the order barrier", lambda meter: meter.barrier_s),
+            ("commit", "begin to end of a transaction", lambda meter: meter.commit_s),
+            ("append_to_commit", "append of a request to its committed decision", lambda meter: meter.append_s),
+        )
+        for name, words, series in spreads:
+            values = [value for meter in self._meter.partitions.values() for value in series(meter)]
+            gauge = GaugeMetricFamily(f"contactgate_{name}_seconds", words, labels=["quantile"])
+            for share in (0.5, 0.99):
+                gauge.add_metric([str(share)], quantile(values, share))
+            yield gauge
+
+
+def exposition(meter: WorkerMeter) -> Callable[[], bytes]:
+    """A function that renders the worker's metrics in Prometheus' text format."""
+    registry = CollectorRegistry()
+    collector: Any = _Collector(meter)
+    registry.register(collector)
+    return lambda: bytes(generate_latest(registry))
