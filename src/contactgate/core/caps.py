@@ -8,11 +8,12 @@ What a contact that we did not decide leaves unsaid (its matter, its requester) 
 from __future__ import annotations
 
 from contactgate.core.calendars import cooloff_ends, leaves_at
+from contactgate.core.consent import consented_from
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Contact, Outcome, Reason
 from contactgate.model.request import Request
-from contactgate.policy.plan import Cap, CoolOff, Counts, Selector, covers
+from contactgate.policy.plan import Basis, Cap, CoolOff, Counts, Lacking, Selector, covers
 
 _DAY_MS = 86_400_000
 
@@ -35,16 +36,19 @@ COUNTED: dict[Counts, frozenset[Outcome]] = {
 class _Scope:
     """Which contacts are in the scope of a rule, and selected by it, as seen from one request."""
 
-    __slots__ = ("_fields", "_matter", "_selector", "_selects_all")
+    __slots__ = ("_blocks", "_fields", "_matter", "_selector", "_selects_all")
 
-    def __init__(self, scope: tuple[str, ...], selector: Selector) -> None:
+    def __init__(self, scope: tuple[str, ...], selector: Selector, lacking: Lacking) -> None:
+        self._blocks = lacking == "block"
         self._fields = tuple(name for name in scope if name != "matter")
         self._matter = "matter" in scope
         self._selector = selector
         self._selects_all = selector == Selector()
 
     def lacking(self, request: Request) -> str | None:
-        """A field that the scope asks for and the request does not have."""
+        """A field that the scope asks for and the request does not have, if that blocks."""
+        if not self._blocks:
+            return None
         if self._matter and request.matter is None:
             return "matter"
         for name in self._fields:
@@ -55,11 +59,12 @@ class _Scope:
     def holds(self, contact: Contact, request: Request) -> bool:
         """Whether the rule is about this contact."""
         said = contact.request_id != ""  # what an observed contact or a complaint leaves unsaid matches everything
+        strict = said and self._blocks
         for name in self._fields:
-            value = getattr(contact, name)
-            if value != getattr(request, name) and (said or value):
+            value, asked = getattr(contact, name), getattr(request, name)
+            if value != asked and (strict or (value and asked)):
                 return False
-        if self._matter and request.matter not in contact.matters and (said or contact.matters):
+        if self._matter and request.matter not in contact.matters and (strict or (contact.matters and request.matter)):
             return False
         if self._selects_all:
             return True
@@ -88,7 +93,7 @@ class CapRule(Rule):
         self.cap = cap
         self.name = cap.rule
         self._limit = cap.limit
-        self._scope = _Scope(cap.scope, cap.selector)
+        self._scope = _Scope(cap.scope, cap.selector, cap.lacking)
         self._asks = bool(cap.scope)
         self._counted = COUNTED[cap.counts]
         self._sliding_ms = cap.window.length_ms if cap.window.kind == "sliding" else 0
@@ -175,10 +180,11 @@ class CapRule(Rule):
 class CoolOffRule(Rule):
     """No contact for a time after an outcome, or after several."""
 
-    def __init__(self, cooloff: CoolOff) -> None:
+    def __init__(self, cooloff: CoolOff, bases: tuple[Basis, ...]) -> None:
         self.cooloff = cooloff
+        self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
         self.name = cooloff.rule
-        self._scope = _Scope(cooloff.scope, cooloff.selector)
+        self._scope = _Scope(cooloff.scope, cooloff.selector, cooloff.lacking)
         self._asks = bool(cooloff.scope)
         self._outcomes = cooloff.outcomes
         self._zoned = cooloff.kind == "days" and cooloff.zone == "subject"
@@ -191,10 +197,21 @@ class CoolOffRule(Rule):
                 break
         else:
             return t
-        for start, end in self._periods(ctx):  # by start: none that is passed over can hold again
-            if start <= t < end:
-                t = end
+        periods = self._periods(ctx)
+        moved = True
+        while moved:
+            moved = False
+            for start, end in periods:
+                if start <= t < end:
+                    free = min(end, self._lifted_from(ctx, start, t))
+                    if free != t:
+                        t = free
+                        moved = True
         return t
+
+    def _lifted_from(self, ctx: Context, start: int, t: int) -> int:
+        """From when a consent given after the outcome ends its cool-off; NEVER if none does."""
+        return consented_from(ctx, self._bases, t, newer_than=start) if self.cooloff.until_consent else NEVER
 
     def _periods(self, ctx: Context) -> list[tuple[int, int]]:
         """The cool-offs, by their start."""
@@ -230,7 +247,9 @@ class CoolOffRule(Rule):
         lacking = self._scope.lacking(ctx.request)
         if lacking:
             return (Reason(self.name, f"kept per {lacking}, and the request names none", None),)
-        last = max(start for start, end in self._periods(ctx) if start <= t < end)
+        last = max(
+            start for start, end in self._periods(ctx) if start <= t < end and self._lifted_from(ctx, start, t) > t
+        )
         words = f"cool-off since {instant(last)} after {' or '.join(sorted(self._outcomes))}"
         if self._zoned and ctx.zones is None:
             words += "; it is counted in local dates, and the time zone is not known"

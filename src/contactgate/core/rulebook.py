@@ -66,7 +66,7 @@ def _rules(plan: Plan) -> tuple[Rule, ...]:
     rules += [FreshRule(registry, bases) for registry in plan.registries]
     rules += [PauseRule(), PartyRule(), CampaignRule(), FlagsRule(plan)]
     rules += [CapRule(cap) for cap in plan.caps]
-    rules += [CoolOffRule(cooloff) for cooloff in plan.cooloffs]
+    rules += [CoolOffRule(cooloff, bases) for cooloff in plan.cooloffs]
     rules += [ZoneRule(any(window.zone is None for window in plan.windows))]
     rules += [WindowCheck(window, bases) for window in plan.windows]
     rules += [PreferredRule()]
