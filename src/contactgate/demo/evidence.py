@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,18 +77,31 @@ class Evidence:
     outputs: int = 0
 
 
-def gather(bootstrap: str, prefix: str, requesters: tuple[str, ...]) -> Evidence:
-    """Read every topic of a run up to its present end. Raises BrokerError when one cannot be read."""
-    found = Evidence()
-    by_id: dict[str, dict[str, Any]] = {}
-    addresses: set[bytes] = set()
+Read = Callable[[list[str]], Iterable[Any]]
+"""Full topic names -> their committed records, with the attributes of kafka-python's ConsumerRecord."""
 
-    def records(*names: str) -> Any:
-        reading = Reading(bootstrap, [prefix + name for name in names], from_beginning=True)
+
+def from_kafka(bootstrap: str) -> Read:
+    """Reads whole topics up to their present end. What it returns raises BrokerError when one cannot be read."""
+
+    def read(topics: list[str]) -> Iterator[Any]:
+        reading = Reading(bootstrap, topics, from_beginning=True)
         try:
             yield from reading.to_the_end(120)
         finally:
             reading.close()
+
+    return read
+
+
+def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
+    """Read every topic of a run: inputs first, so that outputs can be held against them."""
+    found = Evidence()
+    by_id: dict[str, dict[str, Any]] = {}
+    addresses: set[bytes] = set()
+
+    def records(*names: str) -> Iterable[Any]:
+        return read([prefix + name for name in names])
 
     for record in records("contact-requests"):
         request = _object(record.value)
