@@ -30,9 +30,9 @@ def topics(kafka: Bootstrap, topic_prefix: str) -> str:
     return topic_prefix
 
 
-def run(kafka: Bootstrap, prefix: str, *args: str, input: bytes | None = None):
+def run(kafka: Bootstrap, prefix: str, *args: str, stdin: bytes | None = None):
     """The command's result, with its output and errors."""
-    return CliRunner().invoke(app, [*args, "--bootstrap", kafka.address, "--prefix", prefix], input=input)
+    return CliRunner().invoke(app, [*args, "--bootstrap", kafka.address, "--prefix", prefix], input=stdin)
 
 
 def write(path: Path, *lines: bytes) -> str:
@@ -42,7 +42,7 @@ def write(path: Path, *lines: bytes) -> str:
 
 
 def test_every_message_goes_to_its_topic_under_its_key(kafka, wire: Wire, topics, tmp_path):
-    """A population published from a file is on its topics byte for byte, in the partition a Java client would choose."""
+    """A population from a file is on its topics byte for byte, in the partition a Java client would choose."""
     population = Population(1, 200, 1_790_000_000_000)
     sent = [*population.world(), *population.history()]
     result = run(kafka, topics, "publish", write(tmp_path / "all.jsonl", *(routed.value for routed in sent)))
@@ -84,7 +84,7 @@ def test_bad_lines_can_be_skipped_but_not_in_silence(kafka, wire: Wire, topics, 
 
 
 def test_bad_lines_can_be_sent_as_they_are(kafka, wire: Wire, topics, tmp_path):
-    """Sending on keeps the raw bytes, under the readable key and topic if there are any, for the gate to dead-letter."""
+    """Sending on keeps the raw bytes, under key and topic as far as readable, for the gate to dead-letter."""
     bad = [b"\xff\xfe", b'{"type":"consent.wanted","subject_id":"s-9"}', b'{"type":"consent.granted"}']
     result = run(kafka, topics, "publish", write(tmp_path / "some.jsonl", *bad), "--on-error", "send")
     assert result.exit_code == 0, result.output
@@ -95,7 +95,7 @@ def test_bad_lines_can_be_sent_as_they_are(kafka, wire: Wire, topics, tmp_path):
 
 def test_standard_input_is_read_and_blank_lines_are_nothing(kafka, wire: Wire, topics):
     """`publish -` reads standard input; Windows line ends and blank lines do no harm."""
-    result = run(kafka, topics, "publish", "-", input=GOOD % 1 + b"\r\n\r\n\n" + GOOD % 2)
+    result = run(kafka, topics, "publish", "-", stdin=GOOD % 1 + b"\r\n\r\n\n" + GOOD % 2)
     assert result.exit_code == 0, result.output
     assert [r.value for r in wire.consume(topics + "contact-requests")] == [GOOD % 1, GOOD % 2]
 

@@ -16,8 +16,9 @@ app = typer.Typer()
 app.command()(tail)
 
 BLOCK = {
-    "type": "contact.decided", "request_id": "r-1", "subject_id": "s-1", "requester": "callcentre-7", "channel": "voice",
-    "verdict": "block", "reasons": [{"rule": "cap.voice_7d", "detail": "3 of 3 in 7 days", "until": "2026-11-30T10:00:00Z"}],
+    "type": "contact.decided", "request_id": "r-1", "subject_id": "s-1", "requester": "callcentre-7",
+    "channel": "voice", "verdict": "block",
+    "reasons": [{"rule": "cap.voice_7d", "detail": "3 of 3 in 7 days", "until": "2026-11-30T10:00:00Z"}],
     "next_eligible_at": "2026-11-30T10:00:00Z", "approval_id": None, "valid_until": None, "duplicate": False,
 }  # fmt: skip
 PASS = {

@@ -1,4 +1,4 @@
-"""The audit of the demonstration: finds nothing wrong in what the core decides, and every promise that is broken on purpose.
+"""The demonstration's audit: finds nothing wrong in what the core decides, and every promise broken on purpose.
 
 The topics are those an offline run of the same core would write; nothing here needs a broker.
 """
@@ -13,12 +13,12 @@ import pytest
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core import chain
+from contactgate.core.world import World
 from contactgate.demo.audit import Finding, judge
 from contactgate.demo.evidence import gather
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.times import millis, stamp
 from contactgate.gate import Gate, Position, Record, WorldFeed
-from contactgate.core.world import World
 from contactgate.offline import MemoryStates
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read

@@ -1,4 +1,4 @@
-"""The demonstration's population: the same for the same seed, readable by the gate, varied enough to show every rule."""
+"""The demonstration's population: the same for the same seed, readable by the gate, varied enough to show rules."""
 
 import json
 from collections import Counter

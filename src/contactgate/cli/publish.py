@@ -47,8 +47,8 @@ def publish(
     on_error: Annotated[
         OnError,
         typer.Option(
-            help="For a line without a route: stop there, skip it, or send its bytes as they are (the gate dead-letters "
-            "them, so nothing vanishes)."
+            help="For a line without a route: stop there, skip it, or send its bytes as they are "
+            "(the gate dead-letters them, so nothing vanishes)."
         ),
     ] = OnError.STOP,
     first_line: Annotated[int, typer.Option(help="Start at this line, after a run that stopped.", min=1)] = 1,
@@ -102,7 +102,7 @@ def activate(
 
 
 def activate_policy(feed: Feed, file: Path) -> Routed:
-    """Publish `policy.activated` for a policy file and wait for the acknowledgement. Raises PolicyError, BrokerError."""
+    """Publish `policy.activated` for a file and wait until it is acknowledged. Raises PolicyError, BrokerError."""
     (routed,) = route(msgspec.json.encode(policy_event(file)))
     feed.send_now(routed)
     return routed

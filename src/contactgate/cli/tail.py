@@ -35,7 +35,8 @@ _ALIASES = {
 
 def tail(
     topic: Annotated[
-        str, typer.Argument(help="A topic (contact-decisions, approvals.REQUESTER, …) or a short name: decisions, dead.")
+        str,
+        typer.Argument(help="A topic (contact-decisions, approvals.REQUESTER, …) or a short name: decisions, dead."),
     ],
     bootstrap: BootstrapOption = "",
     prefix: PrefixOption = "",
@@ -159,7 +160,9 @@ def _dead(message: dict[str, Any], line: Text) -> Text:
 
 def _metrics(message: dict[str, Any], line: Text) -> Text:
     numbers = "  ".join(f"{name} {value:,}" for name, value in message.items() if isinstance(value, int | float))
-    names = " ".join(str(message[name]) for name in ("worker", "host", "partition") if isinstance(message.get(name), str))
+    names = " ".join(
+        str(message[name]) for name in ("worker", "host", "partition") if isinstance(message.get(name), str)
+    )
     return line.append(f"{names} ", style="bold").append(numbers)
 
 

@@ -1,1 +1,1 @@
-"""What a foreign client of the gate needs: which topic and key a message has, producing and reading. Decides nothing."""
+"""What a foreign client of the gate needs: topic and key of a message, producing and reading. Decides nothing."""

@@ -80,6 +80,10 @@ class Reading:
                 raise BrokerUnavailable(f"the topics could not be read to their end within {timeout_s:g} s")
             yield from self.poll()
 
+    def ends(self) -> int:
+        """The sum of the committed end offsets; it grows by the records appended and a few commit markers."""
+        return sum(self._consumer.end_offsets(self.partitions).values())
+
     def close(self) -> None:
         """Let go of the connections."""
         self._consumer.close()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from contactgate.core import chain
-from contactgate.demo.evidence import Evidence, Passed
+from contactgate.demo.evidence import Evidence, OptOut, Passed
 from contactgate.demo.times import DAY_MS
 from contactgate.errors import ChainBroken
 
@@ -53,17 +53,16 @@ def _one_answer(found: Evidence) -> Finding:
 
 
 def _no_pass_after_opt_out(found: Evidence) -> Finding:
-    wrong, looked = [], 0
+    wrong = []
     for passed in found.passed:
         for opt_out in found.opt_outs.get(passed.subject_id, ()):
             if opt_out.appended_ms < passed.requested_ms and _binds(found, passed, opt_out):
-                wrong.append(f"{passed.request_id} passed")
-    for opt_outs in found.opt_outs.values():
-        looked += len(opt_outs)
+                wrong.append(f"{passed.request_id} passed")  # noqa: PERF401 - clearer as a loop
+    looked = sum(len(opt_outs) for opt_outs in found.opt_outs.values())
     return _finding("no request that was appended after an opt-out passed it", wrong, f"{looked:,} opt-outs")
 
 
-def _binds(found: Evidence, passed: Passed, opt_out: Any) -> bool:
+def _binds(found: Evidence, passed: Passed, opt_out: OptOut) -> bool:
     """Whether the opt-out covers the request and nothing the person agreed to later could lift it."""
     return opt_out.covers(passed.request) and found.granted_ms.get(passed.subject_id, 0) <= opt_out.time_ms
 
@@ -149,7 +148,9 @@ def _recalls(found: Evidence) -> Finding:
                 if not found.recalled.get(passed.approval_id):
                     wrong.append(f"{passed.approval_id} stayed open")
     wrong += [f"{approval_id} recalled twice" for approval_id, times in found.recalled.items() if len(times) > 1]
-    wrong += [f"{approval_id} recalled, never approved" for approval_id in found.recalled.keys() - found.approved.keys()]
+    wrong += [
+        f"{approval_id} recalled, never approved" for approval_id in found.recalled.keys() - found.approved.keys()
+    ]
     text = f"{len(found.recalled):,} recalls; {due:,} opt-outs met an approval that stayed unused"
     return _finding("an opt-out recalls the open approvals it reaches", wrong, text)
 
@@ -162,7 +163,9 @@ def _chains(found: Evidence) -> Finding:
         except ChainBroken as error:
             wrong.append(f"partition {partition}: {error}")
     total = sum(len(values) for values in found.chains.values())
-    return _finding("the audit chain of every partition is whole", wrong, f"{len(found.chains)} chains, {total:,} links")
+    return _finding(
+        "the audit chain of every partition is whole", wrong, f"{len(found.chains)} chains, {total:,} links"
+    )
 
 
 def _least_data(found: Evidence) -> Finding:

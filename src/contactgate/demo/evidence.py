@@ -191,7 +191,7 @@ def _approval(found: Evidence, record: Any, requester: str) -> None:
 
 
 class _Clear:
-    """Finds the addresses that went in among what came out: numbers and e-mails exactly, postal ones by their street."""
+    """Finds addresses that went in among what came out: numbers and e-mails exactly, postal ones by their street."""
 
     def __init__(self, addresses: set[bytes]) -> None:
         self._numbers = {address.lstrip(b"+") for address in addresses if address.startswith(b"+")}

@@ -129,7 +129,9 @@ def _profile(person: Person, random: Random, start_ms: int) -> dict[str, Any]:
         draw -= part
     if random.random() < 0.05:
         start = random.choice(("10:00", "13:00", "17:00"))
-        event["preferred_windows"] = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat"], "from": start, "to": "19:30"}]
+        event["preferred_windows"] = [
+            {"days": ["mon", "tue", "wed", "thu", "fri", "sat"], "from": start, "to": "19:30"}
+        ]
     return event
 
 
@@ -141,7 +143,9 @@ def _grant(person: Person, random: Random, start_ms: int, controller: str, bread
     channels = ["voice", "sms", "email", "mail"]
     event["channels"] = channels if wide else sorted(random.sample(channels, random.choice((1, 2, 3))))
     if controller == "bank":
-        event["recipients"] = ["bank", "callcentre-7", "mailhouse-2"] if wide else [random.choice(("callcentre-7", "mailhouse-2"))]
+        event["recipients"] = (
+            ["bank", "callcentre-7", "mailhouse-2"] if wide else [random.choice(("callcentre-7", "mailhouse-2"))]
+        )
     event["data_categories"] = ["account", "basic"] if wide else ["basic"]
     event["notice_id"] = f"n-{controller}-2026" if random.random() > 0.02 else "n-forgotten"
     method = random.choice(_EVIDENCE) if random.random() > 0.03 else "spoken"

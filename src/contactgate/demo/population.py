@@ -90,7 +90,7 @@ class Population:
     ) -> dict[str, Any]:
         _, requester, controller, purpose, channels, campaign = offer
         channel = random.choice(channels)
-        message = {
+        message: dict[str, Any] = {
             "type": "contact.requested",
             "request_id": f"r-{self.seed}-{number:07d}",
             "subject_id": person.subject_id,
@@ -137,13 +137,13 @@ class Population:
             agreement = {"controller": controller, "purposes": purposes, "channels": channels, **all_of_it}
             yield event("party.updated", party_id=party, status="active", agreements=[agreement])
         seen = set()
-        for _, requester, controller, purpose, channels, campaign in _OFFERS:
+        for _, requester, controller, purpose, used, campaign in _OFFERS:
             if campaign is None or campaign in seen:
                 continue
             seen.add(campaign)
             yield event(
                 "campaign.updated", campaign_id=campaign, status="draft" if "draft" in campaign else "approved",
-                controller=controller, requesters=[requester], purposes=[purpose], channels=list(channels),
+                controller=controller, requesters=[requester], purposes=[purpose], channels=list(used),
                 created_by="ann", approved_by="bob", valid_from=year_ago, valid_until=in_a_year,
             )  # fmt: skip
         listed = sorted({person.phone for person in self.people if person.place.country == "US"})[::9]

@@ -39,7 +39,7 @@ class Sizes:
 
 
 class Run:
-    """The parts of one run; `now_ms` is the wall clock, `say` tells the story."""
+    """The parts of one run; `now_ms` is the wall clock, `say` tells the story, `check` raises when a worker died."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Run:
         tally: Tally,
         now_ms: Callable[[], int],
         say: Callable[[str], None],
+        check: Callable[[], None],
     ) -> None:
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -58,6 +59,7 @@ class Run:
         self._tally = tally
         self._now_ms = now_ms
         self._say = say
+        self._check_workers = check
         self._stop = threading.Event()
         self._answers: dict[str, dict[str, Any]] = {}  # decisions of the scenes and probes
         self._failure: BaseException | None = None
@@ -109,7 +111,7 @@ class Run:
                     time.sleep(ahead)
                 number += 1
                 self._tally.sent(step.request_id, self._now_ms())
-                self._dialers.asked(step.request_id, str(step.routed.key, "ascii"))
+                self._dialers.asked(step.request_id, (step.routed.key or b"").decode())
             self._feed.send(step.routed)
             self._check()
         self._feed.flush()
@@ -155,7 +157,12 @@ class Run:
         self._ask("anna-r1", _ANNA, "insurer", "email")
         self._await(lambda: "anna-r1" in self._dialers.approved, 60, "the approval of anna-r1")
         self._say(f"{_ANNA} agreed to e-mail: request anna-r1 is approved, {self._dialers.approved['anna-r1']}")
-        opt_out = {"type": "consent.withdrawn", "event_id": "anna-2", "subject_id": _ANNA, "time": stamp(self._now_ms())}
+        opt_out = {
+            "type": "consent.withdrawn",
+            "event_id": "anna-2",
+            "subject_id": _ANNA,
+            "time": stamp(self._now_ms()),
+        }
         self._feed.send_now(Routed(CONSENT, _ANNA.encode(), _encode(opt_out)))
         acknowledged = time.monotonic()
         self._say(f"{_ANNA} opts out of everything; kafka has acknowledged it")
@@ -173,9 +180,13 @@ class Run:
         """One worker dies without a word; wait until all that was sent by then, and a little later, is decided."""
         self._say(kill())
         killed, killed_ms = time.monotonic(), self._now_ms()
-        self._await(lambda: self._tally.undecided(killed_ms + 1_000) == 0 and time.monotonic() > killed + 2, 90, "takeover")
+        self._await(
+            lambda: self._tally.undecided(killed_ms + 1_000) == 0 and time.monotonic() > killed + 2, 90, "takeover"
+        )
         took = time.monotonic() - killed
-        self._say(f"the other worker has taken over: everything asked before the kill and since is decided, {took:.1f} s later")
+        self._say(
+            f"the other worker has taken over: all that was asked before the kill is decided, {took:.1f} s after it"
+        )
 
     def _scene(self, scene: Callable[[], None]) -> None:
         try:
@@ -225,9 +236,12 @@ class Run:
             time.sleep(0.02)
 
     def _check(self) -> None:
+        self._check_workers()
         failure = self._failure or self._dialers.failure
         if failure is not None:
-            raise failure if isinstance(failure, BrokerError) else BrokerError(f"the demonstration stopped: {failure!r}")
+            raise (
+                failure if isinstance(failure, BrokerError) else BrokerError(f"the demonstration stopped: {failure!r}")
+            )
 
 
 def _words(decision: dict[str, Any]) -> str:

@@ -90,7 +90,7 @@ class Screen:
         for rule, count in now.reasons:
             table.add_row(Text(f"  {rule}", "red"), f"{count:,}", f"{count / share:.1%}")
         head = Text(
-            f"sent {now.sent:,}   decided {now.decided:,}   dead letters {now.dead}   {self._rate():,.0f} decisions/s   "
+            f"sent {now.sent:,}   decided {now.decided:,}   dead letters {now.dead}   {self._rate():,.0f} a second   "
             f"latency p50 {_ms(now.p50_ms)}  p99 {_ms(now.p99_ms)}"
         )
         return Group(head, table, *(Text(line) for line in self._said))

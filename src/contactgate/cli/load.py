@@ -1,0 +1,212 @@
+"""`contactgate dev load`: how fast one worker decides, and how long from append to committed decision.
+
+Two measurements on topics of its own: requests at a fixed rate, each decision's arrival at a read_committed consumer
+minus Kafka's append time of its request; then a backlog that waits for the worker, decided as fast as it can. Measures
+the whole path with exactly-once, the audit chain and the demonstration's full policy on. Changes nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from contactgate import broker
+from contactgate.cli.connection import fail
+from contactgate.client.feed import Acknowledged, Feed
+from contactgate.client.reading import Reading
+from contactgate.client.routing import Routed
+from contactgate.demo.population import REQUESTERS, Population
+from contactgate.demo.tally import quantile
+from contactgate.demo.times import stamp
+from contactgate.demo.workers import Workers
+from contactgate.errors import BrokerUnavailable, ContactgateError
+from contactgate.policy.load import load_policy
+from contactgate.policy.reading import read
+from contactgate.topics import Layout, TopicAdmin, topic_specs
+
+_decode = msgspec.json.Decoder().decode
+_WARM_UP_S = 3.0
+
+
+class Arrivals:
+    """Decisions as a foreign consumer sees them, with the time at which it does."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self.seen: list[tuple[int, int, int]] = []  # partition, offset of the request; wall clock
+        self.failure: BaseException | None = None
+        self._stop = threading.Event()
+        self._reading = Reading(bootstrap, [prefix + "contact-decisions"], from_beginning=True, fetch_max_wait_ms=500)
+        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
+        self._thread.start()
+
+    def wait(self, count: int, timeout_s: float) -> None:
+        """Until so many have come. Raises BrokerUnavailable after the timeout."""
+        deadline = time.monotonic() + timeout_s
+        while len(self.seen) < count:
+            if self.failure is not None or time.monotonic() > deadline:
+                raise BrokerUnavailable(f"{len(self.seen):,} of {count:,} decisions came within {timeout_s:g} s")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End the consumer."""
+        self._stop.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                records = self._reading.poll(200)
+                now_ms = time.time_ns() // 1_000_000
+                for record in records:
+                    position = _decode(record.value)["position"]
+                    self.seen.append((position["partition"], position["request"], now_ms))
+        except BaseException as error:  # noqa: BLE001 - the waiting thread reports it
+            self.failure = error
+        finally:
+            self._reading.close()
+
+
+def load(
+    rate: Annotated[
+        float, typer.Option(help="Requests a second of the latency measurement.", min=1, max=50_000)
+    ] = 1_000.0,
+    seconds: Annotated[float, typer.Option(help="How long to measure latency.", min=1, max=3_600)] = 15.0,
+    backlog: Annotated[
+        int, typer.Option(help="Requests of the throughput measurement.", min=0, max=5_000_000)
+    ] = 60_000,
+    subjects: Annotated[int, typer.Option(help="How many people, with their consents.", min=50)] = 20_000,
+    partitions: Annotated[int, typer.Option(help="Partitions of the topics.", min=1, max=256)] = 8,
+) -> None:
+    """Measure one worker: latency at a fixed rate and decisions a second on a backlog."""
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        with (
+            broker.bootstrap_or_start() as found,
+            tempfile.TemporaryDirectory(prefix="contactgate-load-") as directory,
+        ):
+            table = _measure(found.address, Path(directory), rate, seconds, backlog, subjects, partitions, console)
+    except ContactgateError as error:
+        fail(str(error))
+    console.print(table)
+
+
+def _measure(
+    address: str,
+    directory: Path,
+    rate: float,
+    seconds: float,
+    backlog: int,
+    subjects: int,
+    partitions: int,
+    console: Console,
+) -> Table:
+    prefix = f"load-{secrets.token_hex(3)}."
+    with TopicAdmin(address) as admin:
+        admin.create(topic_specs(Layout(prefix=prefix, partitions=partitions, requesters=REQUESTERS)))
+    population = Population(1, subjects, time.time_ns() // 1_000_000)
+    requests = (
+        step.routed
+        for step in population.stream(int(rate * (seconds + _WARM_UP_S)) + backlog + 1, rate)
+        if step.request_id is not None
+    )
+    table = Table(
+        "measured on one worker", "value", title=f"{os.cpu_count()} cores shared with broker and load generator"
+    )
+    table.columns[1].justify = "right"
+    with Workers(address, prefix, directory) as workers, Feed(address, prefix=prefix, linger_ms=1) as feed:
+        workers.start(1)
+        _prepare(feed, prefix, population)
+        arrivals = Arrivals(address, prefix)
+        try:
+            first = next(requests)
+            feed.send(first)
+            arrivals.wait(1, 120)
+            console.print(f"{subjects:,} people are known; {rate:,.0f} requests a second for {seconds:g} s …")
+            appended: dict[tuple[int, int], int] = {}
+            started = time.monotonic()
+            count = int(rate * (seconds + _WARM_UP_S))
+            for number in range(count):
+                ahead = started + number / rate - time.monotonic()
+                if ahead > 0:
+                    time.sleep(ahead)
+                measured = number >= rate * _WARM_UP_S
+                feed.send(next(requests), _noting(appended) if measured else None)
+            feed.flush()
+            sent_rate = count / (time.monotonic() - started)
+            arrivals.wait(1 + count, 120)
+            took = sorted(
+                now_ms - appended[partition, offset]
+                for partition, offset, now_ms in arrivals.seen
+                if (partition, offset) in appended
+            )
+            table.add_row("requests a second sent", f"{sent_rate:,.0f}")
+            for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("worst", 1.0)):
+                table.add_row(f"append to committed decision read, {name}", f"{quantile(took, part):,.0f} ms")
+            if backlog:
+                console.print(f"a backlog of {backlog:,} requests …")
+                arrivals.stop()
+                decided = _saturate(address, prefix, feed, workers, requests, backlog)
+                table.add_row("decisions a second on a backlog", f"{decided:,.0f}")
+        finally:
+            arrivals.stop()
+    return table
+
+
+def _prepare(feed: Feed, prefix: str, population: Population) -> None:
+    text = files("contactgate.demo").joinpath("policy.yaml").read_text(encoding="utf-8")
+    event = {
+        "type": "policy.activated", "event_id": "policy-load", "time": stamp(population.start_ms),
+        "policy": load_policy(text).hash, "document": read(text, "the policy is wrong"),
+    }  # fmt: skip
+    feed.send_to(prefix + "control-events", b"policy:active", msgspec.json.encode(event))
+    for routed in (*population.world(), *population.history()):
+        feed.send(routed)
+    feed.flush(120)
+
+
+def _noting(appended: dict[tuple[int, int], int]) -> Callable[[Acknowledged], None]:
+    def note(acknowledged: Acknowledged) -> None:
+        appended[acknowledged.partition, acknowledged.offset] = acknowledged.timestamp_ms
+
+    return note
+
+
+def _saturate(
+    address: str, prefix: str, feed: Feed, workers: Workers, requests: Iterator[Routed], backlog: int
+) -> float:
+    """Decisions a second from the first committed one to the last, by the end offsets alone: no reader takes a core."""
+    workers.stop()
+    for routed in itertools.islice(requests, backlog):
+        feed.send(routed)
+    feed.flush(300)
+    reading = Reading(address, [prefix + "contact-decisions"], from_beginning=False)
+    try:
+        base = reading.ends()
+        workers.start(1)
+        deadline = time.monotonic() + 60
+        while (first := reading.ends() - base) == 0:
+            if time.monotonic() > deadline:
+                workers.check()
+                raise BrokerUnavailable("the worker decided nothing within 60 s of its start")
+            time.sleep(0.02)
+        began = time.monotonic()
+        while (decided := reading.ends() - base) < backlog:
+            if time.monotonic() > began + 600:
+                raise BrokerUnavailable(f"only {decided:,} of {backlog:,} decisions came within ten minutes")
+            time.sleep(0.05)
+        return (backlog - first) / max(time.monotonic() - began, 0.001)
+    finally:
+        reading.close()
