@@ -51,7 +51,13 @@ def reasons(failed: tuple[Reason, ...]) -> list[WireReason]:
 
 
 def decision(
-    request: Request, made: Decision, approval_id: str | None, policy: str | None, position: WirePosition, seq: int, prev: str
+    request: Request,
+    made: Decision,
+    approval_id: str | None,
+    policy: str | None,
+    position: WirePosition,
+    seq: int,
+    prev: str,
 ) -> tuple[bytes, str]:
     """One record of contact-decisions and its hash, which is the next record's `prev`."""
     eligible, until = made.next_eligible_ms, made.valid_until_ms
