@@ -23,9 +23,7 @@ from contactgate.topics import Layout, TopicAdmin, topic_specs
 def make_topics(address: str, prefix: str, partitions: int = 2, *, event_time: bool = False) -> None:
     """All topics of an installation with one requester."""
     with TopicAdmin(address) as admin:
-        admin.create(
-            topic_specs(Layout(prefix, partitions=partitions, requesters=(REQUESTER,), event_time=event_time))
-        )
+        admin.create(topic_specs(Layout(prefix, partitions=partitions, requesters=(REQUESTER,), event_time=event_time)))
 
 
 def settings_for(address: str, prefix: str, state: Path, partitions: int = 2, **changes: Any) -> EngineSettings:

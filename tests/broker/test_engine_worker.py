@@ -6,7 +6,7 @@ import collections
 from pathlib import Path
 
 from tests.broker.countgate import check_chain
-from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
+from tests.broker.enginelab import Bench, make_topics, running, settings_for
 
 from contactgate.broker import Bootstrap
 

@@ -4,8 +4,8 @@ Why this is right: a ticket's request for end offsets is sent after the requests
 was appended before it was fetched. A consent acknowledged (acks=all) before a request was produced lies below the high
 watermark then, which never falls on a leader, so it lies below the offset the ticket answers; and the task decides
 only when its inputs have been read up to there. The question goes over a connection of its own (behind a long poll it
-would wait for it), and asks the high watermark, not the last stable offset: a committed consent may lie above an older open
-transaction.
+would wait for it), and asks the high watermark, not the last stable offset: a committed consent may lie
+above an older open transaction.
 
 One round asks for all partitions of a worker that wait; rounds follow each other: at most one per round trip.
 """

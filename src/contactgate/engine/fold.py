@@ -36,7 +36,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     suppression: int = 0
     now_ms: int = 0  # the batch's decision time
     review: str = ""  # a review of open approvals began here: all or tokens
-    reviewed: int = 0  # how many subjects of the running review this transaction covers
+    reviewed: bytes = b""  # the last subject of the running review that this transaction covers
 
     @property
     def positions(self) -> Positions:
@@ -57,6 +57,7 @@ class Work(NamedTuple):
     positions: Positions
     now_ms: int
     review_limit: int
+    again: Meta | None = None  # a replay: review exactly what this transaction reviewed
 
 
 class Batch(NamedTuple):
@@ -129,12 +130,28 @@ class Fold:
         self._queue = self._candidates(full, tokens, now_ms)
         return ("all" if full else "tokens") if self._queue else ""
 
+    def _review_again(self, meta: Meta) -> list[bytes]:
+        if meta.review:
+            self._queue.clear()
+            self.pending.full = meta.review == "all"
+            self.begin_review(meta.now_ms)
+        elif not self._queue:
+            self.pending.full = False
+            self.pending.tokens.clear()
+        subjects = []
+        while self._queue and self._queue[-1] <= meta.reviewed:
+            subjects.append(self._queue.pop())
+        return subjects
+
     def apply(self, work: Work) -> Batch | None:
         """Run one transaction's work; None when it leaves nothing to commit (no input, no output, no review)."""
         gate, overlay, world = self.gate, self._overlay, self._world
         now_ms = work.now_ms
-        review = self.begin_review(now_ms)
-        subjects = [self._queue.pop() for _ in range(min(len(self._queue), work.review_limit))]
+        if work.again is None:
+            review = self.begin_review(now_ms)
+            subjects = [self._queue.pop() for _ in range(min(len(self._queue), work.review_limit))]
+        else:
+            review, subjects = work.again.review, self._review_again(work.again)
         overlay.prefetch([*subjects, *(rec.key for rec in work.consents), *(rec.key for rec in work.outcomes)])
         overlay.prefetch([rec.key for rec in work.requests])
         for subject in subjects:
@@ -157,7 +174,18 @@ class Fold:
         idle = not (subjects or outs or work.consents or work.outcomes or work.requests)
         if idle and self.meta.positions == work.positions:
             return None
-        meta = Meta(gate.seq, gate.prev, consent, outcome, request, control, suppression, now_ms, review, len(subjects))
+        meta = Meta(
+            gate.seq,
+            gate.prev,
+            consent,
+            outcome,
+            request,
+            control,
+            suppression,
+            now_ms,
+            review,
+            subjects[-1] if subjects else b"",
+        )
         encode, states, opened = self._codec.encode, [], []
         for subject, state in overlay.changed.items():
             value = encode(state, now_ms)
@@ -175,7 +203,7 @@ class Fold:
         self._overlay.adopt()
         self.meta = batch.meta
         for until_ms, subject in batch.opened:
-            self.open[subject] = until_ms
+            self.open[subject] = max(until_ms, self.open.get(subject, 0))
 
     def forget_lapsed(self, now_ms: int) -> None:
         """Drop lapsed approvals from the index."""

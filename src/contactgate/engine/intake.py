@@ -165,6 +165,11 @@ class Intake:
                 del self._lanes[lane.tp]
         self._changed.set()
 
+    @property
+    def reading(self) -> bool:
+        """Whether there is anything to poll for."""
+        return bool(self._lanes)
+
     def lag(self, lane: Lane) -> int:
         """Records of a lane that are known to exist and were not taken."""
         if self._consumer is None or lane.tp not in self._consumer.assignment():

@@ -1,0 +1,68 @@
+"""Three pages of a worker for machines: /livez, /readyz, /metrics. Nothing else is served; Faust's own pages are off.
+
+Bound to loopback unless the settings say otherwise. No page ever shows a subject, a key, a setting or a credential.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+
+from aiohttp import web
+
+from contactgate.engine.worker import Worker
+from contactgate.ops.metrics import exposition
+
+_STALLED_S = 30.0
+
+
+class Pages:
+    """The web server of one worker."""
+
+    def __init__(self, worker: Worker, host: str, port: int) -> None:
+        self._worker = worker
+        self._host, self._port = host, port
+        self._runner: web.AppRunner | None = None
+        self._render: Callable[[], bytes] = exposition(worker.meter)
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application()
+        app.add_routes(
+            [web.get("/livez", self._live), web.get("/readyz", self._ready), web.get("/metrics", self._metrics)]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        """Close."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _live(self, _: web.Request) -> web.Response:
+        """Whether the process gets on: its loop turns and its readers poll."""
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        intakes = (self._worker.facts, self._worker.requests, self._worker.world)
+        idle = max((began - intake.polled_at for intake in intakes if intake.reading), default=0.0)
+        failed = self._worker.fatal is not None or idle > _STALLED_S
+        body = {"alive": not failed, "idle_s": round(idle, 3)}
+        return web.json_response(body, status=503 if failed else 200)
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        """Whether every partition of this worker decides."""
+        meters = self._worker.meter.partitions.values()
+        body = {
+            "ready": self._worker.ready,
+            "partitions": {str(meter.partition): meter.state for meter in sorted(meters, key=lambda m: m.partition)},
+            "lag": sum(meter.lag for meter in meters),
+        }
+        return web.Response(
+            text=json.dumps(body), content_type="application/json", status=200 if self._worker.ready else 503
+        )
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._render(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
