@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from contactgate.core.calendars import cooloff_ends, leaves_at
 from contactgate.core.consent import consented_from
-from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.rule import NEVER, Context, Rule, prefixes, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Contact, Outcome, Reason
 from contactgate.model.request import Request
-from contactgate.policy.plan import Basis, Cap, CoolOff, Counts, Lacking, Selector, covers
+from contactgate.policy.plan import Basis, Cap, CoolOff, Counts, Lacking, Selector
 
 _DAY_MS = 86_400_000
 
@@ -36,13 +36,15 @@ COUNTED: dict[Counts, frozenset[Outcome]] = {
 class _Scope:
     """Which contacts are in the scope of a rule, and selected by it, as seen from one request."""
 
-    __slots__ = ("_blocks", "_fields", "_matter", "_selector", "_selects_all")
+    __slots__ = ("_blocks", "_channels", "_fields", "_jurisdictions", "_matter", "_purposes", "_selects_all")
 
     def __init__(self, scope: tuple[str, ...], selector: Selector, lacking: Lacking) -> None:
         self._blocks = lacking == "block"
         self._fields = tuple(name for name in scope if name != "matter")
         self._matter = "matter" in scope
-        self._selector = selector
+        self._channels = selector.channels
+        self._purposes = None if selector.purposes is None else frozenset(selector.purposes)
+        self._jurisdictions = selector.jurisdictions
         self._selects_all = selector == Selector()
 
     def lacking(self, request: Request) -> str | None:
@@ -68,22 +70,12 @@ class _Scope:
             return False
         if self._selects_all:
             return True
-        selector = self._selector
-        if said:
-            return selector.matches(contact.channel, contact.purpose, contact.jurisdictions)
-        return (
-            (selector.channels is None or not contact.channel or contact.channel in selector.channels)
-            and (
-                selector.purposes is None
-                or not contact.purpose
-                or any(covers(prefix, contact.purpose) for prefix in selector.purposes)
-            )
-            and (
-                selector.jurisdictions is None
-                or not contact.jurisdictions
-                or not selector.jurisdictions.isdisjoint(contact.jurisdictions)
-            )
-        )
+        if self._channels is not None and contact.channel not in self._channels and (said or contact.channel):
+            return False
+        if self._purposes is not None and self._purposes.isdisjoint(prefixes(contact.purpose)):
+            return False
+        there = self._jurisdictions
+        return there is None or not there.isdisjoint(contact.jurisdictions) or not (said or contact.jurisdictions)
 
 
 class CapRule(Rule):
@@ -272,7 +264,7 @@ def _longest_ms(cap: Cap) -> int:
     """A bound on how long a contact counts in a window of local dates, whatever clocks and zones do."""
     window = cap.window
     days = window.days if window.kind == "days" else {"day": 1, "week": 7, "month": 31}[window.unit]
-    return (days + 3) * _DAY_MS
+    return (days + 2) * _DAY_MS
 
 
 def _contact_words(contact: Contact, counts: str) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from contactgate.core.calendars import days_after, months_after
 from contactgate.core.relations import relation_from, relation_until
-from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.rule import NEVER, Context, Rule, prefixes, until
 from contactgate.core.words import instant
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
-from contactgate.policy.plan import Basis, covers
+from contactgate.model.world import Notice
+from contactgate.policy.plan import Basis
 
 _WORDS = {
     "consent.withdrawn": "the consent was withdrawn",
@@ -32,11 +33,10 @@ def reaches(withdrawal: Withdrawal, ctx: Context, basis: Basis | None) -> bool:
         return False
     if withdrawal.recipients is not None and request.requester not in withdrawal.recipients:
         return False
-    if withdrawal.purposes is None:
+    if withdrawal.purposes is None or ctx.covered_by(withdrawal.purposes):
         return True
-    if basis is not None and basis.revokes_all_from_ms is not None and withdrawal.time_ms >= basis.revokes_all_from_ms:
-        return True
-    return any(covers(purpose, request.purpose) for purpose in withdrawal.purposes)
+    revokes_from = None if basis is None else basis.revokes_all_from_ms
+    return revokes_from is not None and withdrawal.time_ms >= revokes_from
 
 
 def last_withdrawal(ctx: Context, basis: Basis | None) -> Withdrawal | None:
@@ -50,9 +50,11 @@ def last_withdrawal(ctx: Context, basis: Basis | None) -> Withdrawal | None:
 def is_about(grant: Grant, ctx: Context) -> bool:
     """Whether a grant names the controller, the channel and the purpose of the request."""
     request = ctx.request
-    if grant.controller != request.controller or request.channel not in grant.channels:
-        return False
-    return any(covers(purpose, request.purpose) for purpose in grant.purposes)
+    return (
+        grant.controller == request.controller
+        and request.channel in grant.channels
+        and not ctx.prefixes.isdisjoint(grant.purposes)
+    )
 
 
 def notice_fault(ctx: Context, grant: Grant) -> str | None:
@@ -68,24 +70,30 @@ def notice_fault(ctx: Context, grant: Grant) -> str | None:
         return "notice.unknown"  # it is known by now, but was not in force: a known notice binds
     if in_force.expires_ms is not None and grant.time_ms >= in_force.expires_ms:
         return "notice.outside"
-    inside = (
-        in_force.controller == grant.controller
-        and (
-            in_force.purposes is None
-            or all(any(covers(told, given) for told in in_force.purposes) for given in grant.purposes)
-        )
-        and (
-            in_force.recipients is None
-            or grant.recipients is None
-            or all(who == grant.controller or who in in_force.recipients for who in grant.recipients)
-        )
-        and (
-            in_force.categories is None
-            or grant.categories is None
-            or all(category in in_force.categories for category in grant.categories)
-        )
-    )
-    return None if inside else "notice.outside"
+    return None if _inside(grant, in_force) else "notice.outside"
+
+
+def _inside(grant: Grant, notice: Notice) -> bool:
+    """Whether all that a grant gives was told by the notice. The controller is always told of itself."""
+    if notice.controller != grant.controller:
+        return False
+    if notice.purposes is not None:
+        for purpose in grant.purposes:
+            if prefixes(purpose).isdisjoint(notice.purposes):
+                return False
+    if notice.recipients is not None and grant.recipients is not None:
+        for recipient in grant.recipients:
+            if recipient not in notice.recipients and recipient != grant.controller:
+                return False
+    return grant.categories is None or _within(grant.categories, notice.categories)
+
+
+def _within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
+    if outer is not None and inner != outer:
+        for each in inner:
+            if each not in outer:
+                return False
+    return True
 
 
 def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawn_ms: int | None) -> list[str]:
@@ -99,9 +107,7 @@ def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawn_ms: int | 
             found.append("consent.recipient")
     elif request.requester not in grant.recipients:
         found.append("consent.recipient")
-    if request.categories and (
-        grant.categories is None or not all(category in grant.categories for category in request.categories)
-    ):
+    if request.categories and (grant.categories is None or not _within(request.categories, grant.categories)):
         found.append("consent.data_category")
     notice = notice_fault(ctx, grant)
     if notice is not None:
@@ -135,12 +141,19 @@ def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
 
 def counting(ctx: Context, basis: Basis | None) -> list[Grant]:
     """The grants that count for the request while they last, newest first."""
-    grants = ctx.state.grants
-    if not grants:
-        return []
-    withdrawal = last_withdrawal(ctx, basis)
-    withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
-    return [grant for grant in reversed(grants) if is_about(grant, ctx) and not faults(ctx, grant, basis, withdrawn_ms)]
+    found = ctx.counted.get(id(basis))
+    if found is None:
+        found = []
+        if ctx.state.grants:
+            withdrawal = last_withdrawal(ctx, basis) if ctx.state.withdrawals else None
+            withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
+            found += [
+                grant
+                for grant in reversed(ctx.state.grants)
+                if is_about(grant, ctx) and not faults(ctx, grant, basis, withdrawn_ms)
+            ]
+        ctx.counted[id(basis)] = found
+    return found
 
 
 def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: int = 0) -> int:
@@ -164,10 +177,11 @@ def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_
 
 def consented_until(ctx: Context, basis: Basis | None, t: int) -> int:
     """Until when some grant that counts at t goes on counting; t if none does."""
-    return max(
-        (ends(ctx, grant, basis) for grant in counting(ctx, basis) if starts(grant) <= t),
-        default=t,
-    )
+    last = t
+    for grant in counting(ctx, basis):
+        if starts(grant) <= t:
+            last = max(last, ends(ctx, grant, basis))
+    return last
 
 
 class ConsentRule(Rule):

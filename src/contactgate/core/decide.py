@@ -17,6 +17,8 @@ from contactgate.model.request import Decision, Request
 RESTRICTING: frozenset[Outcome] = frozenset(("refused", "wrong_number", "unsubscribed", "complained"))
 """Outcomes that are never forgotten, however old."""
 
+_MAX_STANDINGS = 65_536
+
 
 def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> tuple[Decision, SubjectState]:
     """The decision on a request at an instant, and the state after it."""
@@ -35,10 +37,9 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
         book = rulebook_at(ctx, now_ms)
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
         return _blocked(request, state, (_error("policy"),), None, now_ms)
-    if _all_hold(book, ctx, now_ms):
-        end = _valid_until(book, ctx, now_ms)
-        if end > now_ms:
-            return _passed(ctx, end, now_ms)
+    end = _holds_until(book, ctx, now_ms)
+    if end > now_ms:
+        return _passed(ctx, end, now_ms)
     reasons = failing(book.rules, ctx, now_ms) or (_error("rules"),)
     return _blocked(request, state, reasons, next_eligible(ctx, now_ms), now_ms)
 
@@ -152,24 +153,45 @@ def approval_of(state: SubjectState, request_id: str) -> Contact | None:
     return None
 
 
-def _all_hold(book: Rulebook, ctx: Context, now_ms: int) -> bool:
+def _holds_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
+    """Until when an approval given now is valid; not after now if some rule does not hold."""
+    end = now_ms + ctx.limits.approval_ttl_ms
     try:
-        for rule in book.rules:
-            if rule.passes_from(ctx, now_ms) != now_ms:
-                return False
+        for passes_from in book.asks:
+            if passes_from(ctx, now_ms) != now_ms:
+                return now_ms
+        for holds_until in book.bounds:
+            bound = holds_until(ctx, now_ms)
+            if bound < end:
+                end = bound
+        return min(end, book.until_ms, _stands_until(book, ctx, now_ms))
     except Exception:  # noqa: BLE001  which rule raised is found out while the reasons are told
-        return False
-    return True
-
-
-def _valid_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
-    """Until when an approval given now is valid; now itself if a rule cannot say (it is then reported as an error)."""
-    end = min(now_ms + ctx.limits.approval_ttl_ms, book.until_ms)
-    try:
-        for rule in book.bounds:
-            end = min(end, rule.holds_until(ctx, now_ms))
-    except Exception:  # noqa: BLE001  an approval without a known end is not given
         return now_ms
+
+
+def _stands_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
+    """Until when requester, campaign and pauses allow the request; not after now if they do not. Remembered."""
+    request = ctx.request
+    standings = ctx.world.standings
+    kind = (
+        request.requester,
+        request.controller,
+        request.campaign,
+        request.purpose,
+        request.channel,
+        request.categories,
+    )
+    known = standings.get(kind)
+    if known is not None and known[0] <= now_ms < known[1]:
+        return known[1]
+    end = NEVER
+    for rule in book.standing:
+        if rule.passes_from(ctx, now_ms) != now_ms:
+            return now_ms
+        end = min(end, rule.holds_until(ctx, now_ms))
+    if len(standings) >= _MAX_STANDINGS:
+        standings.clear()
+    standings[kind] = (now_ms, end)
     return end
 
 

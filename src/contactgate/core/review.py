@@ -29,7 +29,8 @@ def review(state: SubjectState, world: World, now_ms: int) -> tuple[SubjectState
     for at, contact in enumerate(contacts):
         if not is_open(contact, now_ms):
             continue
-        rule = _recalling_rule(contact, state, world, now_ms)
+        # A late event is older than what it meets: nothing is judged at an instant before it was approved.
+        rule = _recalling_rule(contact, state, world, max(now_ms, contact.time_ms))
         if rule is not None:
             contacts[at] = recalled(contact, rule)
             recalls.append(recall(contact, rule))

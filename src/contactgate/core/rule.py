@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from contactgate.core.world import Policy, World
 from contactgate.core.zones import Zone, zone
-from contactgate.model.facts import Reason, SubjectState
+from contactgate.model.facts import Grant, Reason, SubjectState
 from contactgate.model.request import Request
 
 NEVER = 1 << 62
@@ -21,7 +21,18 @@ NEVER = 1 << 62
 class Context:
     """One request, the person's state and the world, with the jurisdictions and zones that follow from them."""
 
-    __slots__ = ("jurisdictions", "limits", "policy", "profile", "request", "state", "world", "zones")
+    __slots__ = (
+        "counted",
+        "jurisdictions",
+        "limits",
+        "policy",
+        "prefixes",
+        "profile",
+        "request",
+        "state",
+        "world",
+        "zones",
+    )
 
     def __init__(self, request: Request, state: SubjectState, world: World, policy: Policy) -> None:
         profile = state.profile
@@ -33,6 +44,19 @@ class Context:
         self.limits = policy.limits
         self.jurisdictions = union(profile.jurisdictions, request.number_jurisdictions, request.jurisdictions)
         self.zones = zones_of(profile.timezones or request.number_zones)  # None: unknown
+        self.prefixes = prefixes(request.purpose)
+        self.counted: dict[int, list[Grant]] = {}  # of `core.consent`: the grants that count, by basis
+
+    def covered_by(self, purposes: tuple[str, ...]) -> bool:
+        """Whether one of these dotted paths covers the purpose of the request."""
+        return not self.prefixes.isdisjoint(purposes)
+
+
+@lru_cache(maxsize=65_536)
+def prefixes(purpose: str) -> frozenset[str]:
+    """Every dotted path that covers a purpose: itself and all it lies below."""
+    parts = purpose.split(".")
+    return frozenset(".".join(parts[: length + 1]) for length in range(len(parts)))
 
 
 @lru_cache(maxsize=65_536)
@@ -58,6 +82,7 @@ class Rule:
     name = ""  # for `rule.error:<name>`
     recalls = False  # an open approval that fails it is recalled (SEMANTICS rule 26)
     opens = False  # its passing comes and goes with the clock: calling hours
+    standing = False  # it looks at the requester, the campaign and the world only, and only time ends its holding
     bounds = False  # an approval is not valid for longer than it holds
 
     def passes_from(self, ctx: Context, t: int) -> int:

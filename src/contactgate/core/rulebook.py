@@ -24,12 +24,15 @@ _MAX_KINDS = 8_192
 class Rulebook:
     """Every rule that applies to one kind of request from `from_ms` until `until_ms` (exclusive)."""
 
-    __slots__ = ("bounds", "from_ms", "recalls", "rules", "until_ms")
+    __slots__ = ("asks", "bounds", "from_ms", "recalls", "rules", "standing", "until_ms")
 
     def __init__(self, plan: Plan, from_ms: int) -> None:
         self.rules = _rules(plan)
         self.recalls = tuple(rule for rule in self.rules if rule.recalls)
-        self.bounds = tuple(rule for rule in self.rules if rule.bounds)
+        self.standing = tuple(rule for rule in self.rules if rule.standing)
+        # The same questions, ready to be asked one after the other.
+        self.asks = tuple(rule.passes_from for rule in self.rules if not rule.standing)
+        self.bounds = tuple(rule.holds_until for rule in self.rules if rule.bounds and not rule.standing)
         self.from_ms = from_ms
         self.until_ms = NEVER if plan.until_ms is None else plan.until_ms
 

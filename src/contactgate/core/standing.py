@@ -10,7 +10,7 @@ from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Reason
 from contactgate.model.world import Agreement, Campaign, Pause, Suppression
-from contactgate.policy.plan import Plan, covers
+from contactgate.policy.plan import Plan
 
 _NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
 
@@ -107,6 +107,7 @@ class PartyRule(Rule):
 
     name = "party"
     recalls = True
+    standing = True
     bounds = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
@@ -168,7 +169,7 @@ def _allows(agreement: Agreement, ctx: Context) -> bool:
     return (
         agreement.controller == request.controller
         and (agreement.channels is None or request.channel in agreement.channels)
-        and (agreement.purposes is None or any(covers(purpose, request.purpose) for purpose in agreement.purposes))
+        and (agreement.purposes is None or ctx.covered_by(agreement.purposes))
         and (agreement.categories is None or all(category in agreement.categories for category in request.categories))
     )
 
@@ -178,6 +179,7 @@ class CampaignRule(Rule):
 
     name = "campaign"
     recalls = True
+    standing = True
     bounds = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
@@ -249,7 +251,7 @@ def _mismatch(campaign: Campaign, ctx: Context) -> str:
         wrong.append(f"controller {request.controller}")
     if campaign.requesters is not None and request.requester not in campaign.requesters:
         wrong.append(f"requester {request.requester}")
-    if campaign.purposes is not None and not any(covers(purpose, request.purpose) for purpose in campaign.purposes):
+    if campaign.purposes is not None and not ctx.covered_by(campaign.purposes):
         wrong.append(f"purpose {request.purpose}")
     if campaign.channels is not None and request.channel not in campaign.channels:
         wrong.append(f"channel {request.channel}")
@@ -261,6 +263,7 @@ class PauseRule(Rule):
 
     name = "pause"
     recalls = True
+    standing = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
         if not ctx.world.pauses:
@@ -293,7 +296,7 @@ def _pauses(pause: Pause, ctx: Context) -> bool:
         and (pause.requesters is None or request.requester in pause.requesters)
         and (pause.campaigns is None or request.campaign in pause.campaigns)
         and (pause.channels is None or request.channel in pause.channels)
-        and (pause.purposes is None or any(covers(purpose, request.purpose) for purpose in pause.purposes))
+        and (pause.purposes is None or ctx.covered_by(pause.purposes))
     )
 
 
@@ -348,5 +351,5 @@ def _suppresses(suppression: Suppression, ctx: Context) -> bool:
         (suppression.channels is None or request.channel in suppression.channels)
         and (suppression.controller is None or request.controller == suppression.controller)
         and (suppression.campaigns is None or request.campaign in suppression.campaigns)
-        and (suppression.purposes is None or any(covers(purpose, request.purpose) for purpose in suppression.purposes))
+        and (suppression.purposes is None or ctx.covered_by(suppression.purposes))
     )
