@@ -1,1 +1,1 @@
-"""The command line: one function a command, no logic. The composition root: only here do clocks, keys and files begin."""
+"""The command line: one function a command, no logic. The composition root: clocks, keys and files begin only here."""
