@@ -5,6 +5,8 @@ Exit status: 0 all is well; 1 the document is wrong, a case fails, or two polici
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from contactgate.backtest.cases import read_cases, run_cases
+from contactgate.backtest.difference import Changed, Counts, compare
+from contactgate.cli.decide import offline_tokens
 from contactgate.cli.publish import activate
 from contactgate.errors import PolicyError
 from contactgate.policy import words
@@ -77,6 +82,74 @@ def show(
     for pack in policy.packs if with_packs else ():
         console.print("", Text(f"pack {pack.name}: {pack.document.title}", "bold underline"), sep="\n")
         console.print(*_lines(pack.document), sep="\n")
+
+
+@app.command("test")
+def run_test(
+    cases: Annotated[Path, typer.Argument(metavar="CASES", help="Cases beside the policy, YAML or JSON.")],
+    policy: Annotated[Path | None, typer.Option(help="Test this policy instead of the one the file names.")] = None,
+    name: Annotated[str, typer.Option(help="Only cases whose name holds this text.")] = "",
+) -> None:
+    """Run the owner's cases: each must come out as it says. Exit status 1 when one does not."""
+    try:
+        document = read_cases(_read(cases))
+    except PolicyError as error:
+        _fail([f"{cases}: {error.title}", *(f"  {fault}" for fault in error.faults)])
+    if policy is None and document.policy is None:
+        _fail([f"{cases}: name the policy: add `policy: FILE` beside the cases, or use --policy"])
+    chosen = _load(policy or cases.parent / (document.policy or ""))
+    document = document.model_copy(update={"cases": [case for case in document.cases if name in case.name]})
+    results = run_cases(document, chosen, offline_tokens(None))
+    failed = [result for result in results if result.differences]
+    lines = [line for result in failed for line in (f"FAIL {result.name}", *(f"     {d}" for d in result.differences))]
+    print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        _fail(lines)
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="The policy in force.")],
+    after: Annotated[Path, typer.Argument(help="The policy that would replace it.")],
+    events: Annotated[Path, typer.Option(help="JSON lines to decide under both, as for `contactgate decide`.")],
+    limit: Annotated[int, typer.Option(min=0, help="Show so many changed decisions; all are counted.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per changed decision, all of them.")] = False,
+) -> None:
+    """Show every decision that would change, with counts by reason and campaign. Exit status 1 when one would."""
+    old, new = _load(before), _load(after)
+    counts = Counts()
+    shown = Table("request", "campaign", "before", "after", box=None, pad_edge=False)
+    try:
+        with events.open("rb") as lines:
+            for changed in compare(lines, old, new, offline_tokens(None), counts):
+                if as_json:
+                    print(json.dumps({**changed._asdict(), "kind": changed.kind}))
+                elif shown.row_count < limit:
+                    shown.add_row(*map(Text, _cells(changed)))
+    except OSError as error:
+        print(f"{events} cannot be read: {error.strerror or type(error).__name__}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    total = sum(counts.by_kind.values())
+    if not as_json:
+        _summary(shown, counts, total)
+    raise typer.Exit(1 if total else 0)
+
+
+def _cells(changed: Changed) -> tuple[str, str, str, str]:
+    old, new = (", ".join(rules) or "pass" for rules in (changed.before, changed.after))
+    return changed.request_id, changed.campaign_id or "", old, new
+
+
+def _summary(shown: Table, counts: Counts, total: int) -> None:
+    console = Console()
+    print(f"{total} of {counts.requests} decisions change")
+    if total:
+        console.print(shown)
+    if total > shown.row_count:
+        print(f"… and {total - shown.row_count} more; --limit shows them")
+    for title, found in (("kind", counts.by_kind), ("reason", counts.by_reason), ("campaign", counts.by_campaign)):
+        for word, number in found.most_common():
+            print(f"by {title:9}{number:8}  {word}")
 
 
 @packs.command("list")
@@ -171,12 +244,17 @@ def _plan(plan: Plan) -> Table:
 
 def _load(file: Path) -> CompiledPolicy:
     try:
-        return load_policy(file.read_bytes())
-    except OSError as error:
-        print(f"{file} cannot be read: {error.strerror or type(error).__name__}")
-        raise typer.Exit(2) from None
+        return load_policy(_read(file))
     except PolicyError as error:
         _fail([f"{file}: {error.title}: {len(error.faults)} fault(s)", *(f"  {fault}" for fault in error.faults)])
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        print(f"{file} cannot be read: {error.strerror or type(error).__name__}", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 def _fail(lines: list[str]) -> NoReturn:
