@@ -54,8 +54,8 @@ def apply(event: SubjectEvent, state: SubjectState, world: World, now_ms: int) -
     if isinstance(event, Erased):
         return _erased(event, state, world, now_ms)
     after = _fold(event, state)
-    if after is state:
-        return state, ()
+    if after.profile is state.profile and after.withdrawals is state.withdrawals:
+        return after, ()  # only contacts changed, and those recall nothing
     return review(after, world, now_ms)
 
 

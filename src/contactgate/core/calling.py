@@ -6,7 +6,7 @@ a known zone every window that asks for one blocks; `ZoneRule` is what says so. 
 
 from __future__ import annotations
 
-from contactgate.core.consent import counting, ends, starts
+from contactgate.core.consent import counting_under
 from contactgate.core.hours import HORIZON_DAYS, is_open, next_open, open_until, window_rule
 from contactgate.core.hours import WindowRule as Times
 from contactgate.core.rule import NEVER, Context, Rule, until
@@ -29,7 +29,7 @@ class ZoneRule(Rule):
     def passes_from(self, ctx: Context, t: int) -> int:
         return NEVER if ctx.zones is None and (self._needed or ctx.profile.preferred) else t
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         return (Reason(self.name, "the time zone of the person is not known, and calling hours apply", None),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
@@ -71,19 +71,15 @@ class WindowCheck(Rule):
     def _lifted_from(self, ctx: Context, t: int) -> int:
         """The first instant at or after t in the hours of a consent that counts then."""
         first = NEVER
-        for grant, start, end in self._lifting(ctx):
+        for start, end, grant in self._lifting(ctx):
             opening = next_open(_consent_hours(grant), ctx.zones or (), max(t, start))
             if opening is not None and opening < end:
                 first = min(first, opening)
         return first
 
-    def _lifting(self, ctx: Context) -> list[tuple[Grant, int, int]]:
+    def _lifting(self, ctx: Context) -> list[tuple[int, int, Grant]]:
         """The consents with hours of their own, each with from when until when it counts under every basis."""
-        return [
-            (grant, starts(grant), min(ends(ctx, grant, basis) for basis in self._bases))
-            for grant in counting(ctx, self._bases[0])
-            if grant.windows and all(grant in counting(ctx, basis) for basis in self._bases[1:])
-        ]
+        return [counts for counts in counting_under(ctx, self._bases) if counts[2].windows]
 
     def holds_until(self, ctx: Context, t: int) -> int:
         zones = ctx.zones or ()
@@ -92,14 +88,14 @@ class WindowCheck(Rule):
         return max(
             (
                 min(end, open_until(_consent_hours(grant), zones, t))
-                for grant, start, end in self._lifting(ctx)
+                for start, end, grant in self._lifting(ctx)
                 if start <= t
             ),
             default=NEVER,  # no zone is known: ZoneRule blocks
         )
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
-        opening = until(self.passes_from(ctx, t))
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        opening = until(first)
         words = "does not open within 400 days" if opening is None else f"opens {instant(opening)}"
         return (Reason(self.name, f"outside of the calling hours {self.window.name}: {words}", opening),)
 
@@ -112,6 +108,7 @@ class PreferredRule(Rule):
     """The hours the person chose."""
 
     name = "window.preferred"
+    personal = True
     bounds = True
     opens = True
 
@@ -128,8 +125,8 @@ class PreferredRule(Rule):
             return NEVER
         return open_until(window_rule("preferred", preferred), ctx.zones, t)
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
-        opening = until(self.passes_from(ctx, t))
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        opening = until(first)
         words = "do not open within 400 days" if opening is None else f"open {instant(opening)}"
         return (Reason(self.name, f"outside of the hours the person chose, which {words}", opening),)
 

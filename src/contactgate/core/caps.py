@@ -85,6 +85,7 @@ class CapRule(Rule):
         self.cap = cap
         self.name = cap.rule
         self._limit = cap.limit
+        self._window = cap.window
         self._scope = _Scope(cap.scope, cap.selector, cap.lacking)
         self._asks = bool(cap.scope)
         self._counted = COUNTED[cap.counts]
@@ -108,56 +109,46 @@ class CapRule(Rule):
 
     def _ends(self, ctx: Context, t: int) -> list[int]:
         """When each contact that counts at t stops counting."""
-        ends = []
+        return [end for _, end in self._counting(ctx, t)]
+
+    def _counting(self, ctx: Context, t: int) -> list[tuple[Contact, int]]:
+        """The contacts that hold a place at t, newest first, each with when it stops counting."""
+        found = []
         oldest = t - self._longest_ms
+        unreported = ctx.limits.unreported_counts
         for contact in reversed(ctx.state.contacts):
-            if contact.time_ms <= oldest:
+            time_ms = contact.time_ms
+            if time_ms <= oldest:
                 break
-            if self._counts_at(contact, ctx, t) and self._scope.holds(contact, ctx.request):
-                end = self._end(contact, ctx)
-                if t < end:
-                    ends.append(end)
-        return ends
+            if contact.outcome is not None:
+                if contact.outcome not in self._counted or time_ms > t or contact.complaint:
+                    continue
+            # An open approval holds its place whatever the cap counts, and even if the clock that gave it is ahead.
+            elif contact.recalled is not None or (t >= contact.valid_until_ms and not unreported):
+                continue
+            if not self._scope.holds(contact, ctx.request):
+                continue
+            end = time_ms + self._sliding_ms if self._sliding_ms else leaves_at(self._window, ctx.zones or (), time_ms)
+            if contact.outcome is None and not unreported:
+                end = min(end, contact.valid_until_ms)
+            if t < end:
+                found.append((contact, end))
+        return found
 
-    def _counts_at(self, contact: Contact, ctx: Context, t: int) -> bool:
-        """Whether the contact holds a place at t, its window apart."""
-        if contact.outcome is not None:
-            return contact.outcome in self._counted and contact.time_ms <= t and not contact.complaint
-        if contact.recalled is not None:
-            return False
-        # An open approval holds its place whatever the cap counts, and even if the clock that gave it runs ahead of t.
-        return t < contact.valid_until_ms or (contact.time_ms <= t and ctx.limits.unreported_counts)
-
-    def _end(self, contact: Contact, ctx: Context) -> int:
-        if self._sliding_ms:
-            end = contact.time_ms + self._sliding_ms
-        else:
-            end = leaves_at(self.cap.window, ctx.zones or (), contact.time_ms)
-        if contact.outcome is None and not ctx.limits.unreported_counts:
-            return min(end, contact.valid_until_ms)
-        return end
-
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
         if lacking:
             return (Reason(self.name, f"counted per {lacking}, and the request names none", None),)
         if self._zoned and ctx.zones is None:
             return (Reason(self.name, "counted by the person's local date, and the time zone is not known", None),)
         used = len(self._ends(ctx, t))
-        return (Reason(self.name, f"{used} of {self._limit} {self._window_words()}", until(self.passes_from(ctx, t))),)
+        return (Reason(self.name, f"{used} of {self._limit} {self._window_words()}", until(first)),)
 
     def holds_because(self, ctx: Context, t: int) -> str:
         return f"{len(self._ends(ctx, t))} of {self._limit} {self._window_words()}"
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
-        return tuple(
-            _contact_words(contact, f"counts until {instant(self._end(contact, ctx))}")
-            for contact in ctx.state.contacts
-            if t - self._longest_ms < contact.time_ms
-            and self._counts_at(contact, ctx, t)
-            and self._scope.holds(contact, ctx.request)
-            and t < self._end(contact, ctx)
-        )
+        return tuple(_contact_words(each, f"counts until {instant(end)}") for each, end in self._counting(ctx, t))
 
     def _window_words(self) -> str:
         window = self.cap.window
@@ -235,7 +226,7 @@ class CoolOffRule(Rule):
             return start + self.cooloff.length_ms
         return cooloff_ends(self.cooloff, ctx.zones or (), start)
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
         if lacking:
             return (Reason(self.name, f"kept per {lacking}, and the request names none", None),)
@@ -245,7 +236,7 @@ class CoolOffRule(Rule):
         words = f"cool-off since {instant(last)} after {' or '.join(sorted(self._outcomes))}"
         if self._zoned and ctx.zones is None:
             words += "; it is counted in local dates, and the time zone is not known"
-        return (Reason(self.name, words, until(self.passes_from(ctx, t))),)
+        return (Reason(self.name, words, until(first)),)
 
     def holds_because(self, ctx: Context, t: int) -> str:
         return "no cool-off is on"

@@ -77,11 +77,11 @@ def _inside(grant: Grant, notice: Notice) -> bool:
     """Whether all that a grant gives was told by the notice. The controller is always told of itself."""
     if notice.controller != grant.controller:
         return False
-    if notice.purposes is not None:
+    if notice.purposes is not None and notice.purposes != grant.purposes:
         for purpose in grant.purposes:
             if prefixes(purpose).isdisjoint(notice.purposes):
                 return False
-    if notice.recipients is not None and grant.recipients is not None:
+    if notice.recipients is not None and grant.recipients is not None and notice.recipients != grant.recipients:
         for recipient in grant.recipients:
             if recipient not in notice.recipients and recipient != grant.controller:
                 return False
@@ -139,48 +139,51 @@ def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
     return end
 
 
-def counting(ctx: Context, basis: Basis | None) -> list[Grant]:
-    """The grants that count for the request while they last, newest first."""
+def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
+    """The grants that count for the request, newest first, each with from when until when."""
     found = ctx.counted.get(id(basis))
     if found is None:
         found = []
-        if ctx.state.grants:
-            withdrawal = last_withdrawal(ctx, basis) if ctx.state.withdrawals else None
+        state = ctx.state
+        if state.grants:
+            withdrawal = last_withdrawal(ctx, basis) if state.withdrawals else None
             withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
-            found += [
-                grant
-                for grant in reversed(ctx.state.grants)
-                if is_about(grant, ctx) and not faults(ctx, grant, basis, withdrawn_ms)
-            ]
+            for grant in reversed(state.grants):
+                if is_about(grant, ctx) and not faults(ctx, grant, basis, withdrawn_ms):
+                    start, end = starts(grant), ends(ctx, grant, basis)
+                    if start < end:
+                        found.append((start, end, grant))
         ctx.counted[id(basis)] = found
+    return found
+
+
+def counting_under(ctx: Context, bases: tuple[Basis | None, ...]) -> list[tuple[int, int, Grant]]:
+    """The grants that count under every one of the bases, each with from when until when."""
+    found = counting(ctx, bases[0])
+    for basis in bases[1:]:
+        others = {id(grant): end for _, end, grant in counting(ctx, basis)}
+        found = [(start, min(end, others[id(grant)]), grant) for start, end, grant in found if id(grant) in others]
     return found
 
 
 def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: int = 0) -> int:
     """The first instant at or after t at which one grant counts under every one of the bases, or NEVER."""
     first = NEVER
-    for grant in counting(ctx, bases[0]):
-        if grant.time_ms <= newer_than:
-            continue
-        start = max(starts(grant), t)
-        if start >= first or start >= ends(ctx, grant, bases[0]):
-            continue
-        if len(bases) > 1 and not all(
-            grant in counting(ctx, basis) and start < ends(ctx, grant, basis) for basis in bases[1:]
-        ):
-            continue
-        if start == t:
-            return t
-        first = start
+    for start, end, grant in counting_under(ctx, bases) if len(bases) > 1 else counting(ctx, bases[0]):
+        if t < end and grant.time_ms > newer_than:
+            if start <= t:
+                return t
+            if start < first:
+                first = start
     return first
 
 
 def consented_until(ctx: Context, basis: Basis | None, t: int) -> int:
     """Until when some grant that counts at t goes on counting; t if none does."""
     last = t
-    for grant in counting(ctx, basis):
-        if starts(grant) <= t:
-            last = max(last, ends(ctx, grant, basis))
+    for start, end, _ in counting(ctx, basis):
+        if start <= t and end > last:
+            last = end
     return last
 
 
@@ -208,7 +211,7 @@ class ConsentRule(Rule):
 
     def holds_until(self, ctx: Context, t: int) -> int:
         basis = self.basis
-        withdrawal = last_withdrawal(ctx, basis)
+        withdrawal = last_withdrawal(ctx, basis) if ctx.state.withdrawals else None
         if basis.consent == "opt_out" and withdrawal is None:
             return NEVER
         end = consented_until(ctx, basis, t)
@@ -216,9 +219,8 @@ class ConsentRule(Rule):
             end = max(end, relation_until(ctx, basis.unless_relations, t))
         return end
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
-        first = until(self.passes_from(ctx, t))
-        return tuple(Reason(code, self._words(code, first), first) for code in self._codes(ctx, t))
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        return tuple(Reason(code, self._words(code, until(first)), until(first)) for code in self._codes(ctx, t))
 
     def _codes(self, ctx: Context, t: int) -> list[str]:
         """Every failure of the grant that fails least, the newest of those."""
@@ -281,6 +283,7 @@ class ErasedRule(Rule):
     """An erased person is left alone until a newer consent covers the request."""
 
     name = "subject.erased"
+    personal = True
     recalls = True
 
     def __init__(self, bases: tuple[Basis, ...]) -> None:
@@ -293,9 +296,9 @@ class ErasedRule(Rule):
             return t
         return consented_from(ctx, self._bases, t, newer_than=erased)
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
-        first = until(self.passes_from(ctx, t))
-        return (Reason("subject.erased", "the person was erased, and no newer consent covers the request", first),)
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        words = "the person was erased, and no newer consent covers the request"
+        return (Reason("subject.erased", words, until(first)),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         erased = ctx.profile.erased_ms

@@ -40,29 +40,37 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
     end = _holds_until(book, ctx, now_ms)
     if end > now_ms:
         return _passed(ctx, end, now_ms)
-    reasons = failing(book.rules, ctx, now_ms) or (_error("rules"),)
-    return _blocked(request, state, reasons, next_eligible(ctx, now_ms), now_ms)
+    reasons, at_least = failing(book.rules, ctx, now_ms)
+    return _blocked(request, state, reasons or (_error("rules"),), next_eligible(ctx, now_ms, at_least), now_ms)
 
 
-def failing(rules: tuple[Rule, ...], ctx: Context, now_ms: int) -> tuple[Reason, ...]:
-    """The reasons of every rule that does not hold, each code once: the one that lasts longest."""
+def failing(rules: tuple[Rule, ...], ctx: Context, now_ms: int) -> tuple[tuple[Reason, ...], int]:
+    """The reasons of every rule that does not hold, each code once, and the first instant at which none is left.
+
+    Of the same code the reason that lasts longest is kept. The instant is what each rule answers alone: all of them may
+    pass together only later.
+    """
     found: dict[str, Reason] = {}
+    latest = now_ms
     for rule in rules:
-        for reason in reasons_of(rule, ctx, now_ms):
+        first, reasons = asked(rule, ctx, now_ms)
+        latest = max(latest, first)
+        for reason in reasons:
             known = found.get(reason.rule)
             if known is None or _later(reason, known):
                 found[reason.rule] = reason
-    return tuple(found.values())
+    return tuple(found.values()), latest
 
 
-def reasons_of(rule: Rule, ctx: Context, now_ms: int) -> tuple[Reason, ...]:
-    """Why a rule does not hold; empty if it holds. A rule that raises does not hold."""
+def asked(rule: Rule, ctx: Context, now_ms: int) -> tuple[int, tuple[Reason, ...]]:
+    """From when a rule passes, and why it does not now. A rule that raises does not hold, and never passes."""
     try:
-        if rule.passes_from(ctx, now_ms) == now_ms:
-            return ()
-        return rule.reasons(ctx, now_ms) or (_error(rule.name),)
+        first = rule.passes_from(ctx, now_ms)
+        if first == now_ms:
+            return first, ()
+        return first, rule.reasons(ctx, now_ms, first) or (_error(rule.name),)
     except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
-        return (_error(rule.name),)
+        return NEVER, (_error(rule.name),)
 
 
 def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:
@@ -124,7 +132,7 @@ def recall_reasons(request: Request, state: SubjectState, world: World, now_ms: 
         return (Reason("policy.unavailable", "no policy is in force", None),)
     try:
         ctx = Context(request, state, world, policy)
-        return failing(rulebook_at(ctx, now_ms).recalls, ctx, now_ms)
+        return failing(rulebook_at(ctx, now_ms).recalls, ctx, now_ms)[0]
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
         return (_error("policy"),)
 
@@ -156,11 +164,13 @@ def approval_of(state: SubjectState, request_id: str) -> Contact | None:
 def _holds_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
     """Until when an approval given now is valid; not after now if some rule does not hold."""
     end = now_ms + ctx.limits.approval_ttl_ms
+    profile = ctx.profile
+    special = profile.flags or profile.erased_ms or profile.preferred
     try:
-        for passes_from in book.asks:
+        for passes_from in book.asks if special else book.asks_most:
             if passes_from(ctx, now_ms) != now_ms:
                 return now_ms
-        for holds_until in book.bounds:
+        for holds_until in book.bounds if special else book.bounds_most:
             bound = holds_until(ctx, now_ms)
             if bound < end:
                 end = bound

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from contactgate.core.calling import HORIZON_MS
 from contactgate.core.rule import NEVER, Context, Rule
-from contactgate.core.rulebook import rulebook_at
+from contactgate.core.rulebook import Rulebook, rulebook_at
 
 
-def next_eligible(ctx: Context, now_ms: int) -> int | None:
+def next_eligible(ctx: Context, now_ms: int, at_least: int) -> int | None:
     """The first instant at or after now at which every rule passes; None if there is none in sight.
 
-    A rule that raises never passes. Openings are looked for as far ahead as calling hours are, counted from the instant
-    from which only calling hours are in the way.
+    `at_least`: the latest of what the rules in force now answered; under them nothing passes before. A rule that raises
+    never passes. Openings are looked for as far ahead as `core.hours` looks, from when only hours are in the way.
     """
     t = now_ms
     while t < NEVER:
@@ -23,40 +23,34 @@ def next_eligible(ctx: Context, now_ms: int) -> int | None:
             book = rulebook_at(ctx, t)
         except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
             return None
-        passes = _passes_from(book.rules, ctx, t)
-        if passes < book.until_ms:
-            return passes
-        t = book.until_ms
+        first = _passes_from(book, ctx, max(t, at_least))
+        if first < book.until_ms:
+            return first
+        t, at_least = book.until_ms, 0
     return None
 
 
-def _passes_from(rules: tuple[Rule, ...], ctx: Context, t: int) -> int:
+def _passes_from(book: Rulebook, ctx: Context, t: int) -> int:
     """The same under one plan, or NEVER."""
-    others = [rule for rule in rules if not rule.opens]
-    hours = [rule for rule in rules if rule.opens]
     while True:
-        t = _settle(others, ctx, t)
+        t = _settle(book.others, ctx, t, NEVER)
         if t >= NEVER:
             return NEVER
-        opening = _settle(hours, ctx, t, give_up=t + HORIZON_MS)
+        opening = _settle(book.hours, ctx, t, t + HORIZON_MS)
         if opening == t or opening >= NEVER:
             return opening
         t = opening
 
 
-def _settle(rules: list[Rule], ctx: Context, t: int, give_up: int = NEVER) -> int:
-    """The first instant at or after t at which all of these pass, or NEVER."""
-    moved = True
-    while moved:
-        moved = False
-        for rule in rules:
-            try:
-                first = rule.passes_from(ctx, t)
-            except Exception:  # noqa: BLE001  a rule that fails blocks
-                return NEVER
-            if first != t:
-                if first >= give_up:
-                    return NEVER
-                t = first
-                moved = True
-    return t
+def _settle(rules: tuple[Rule, ...], ctx: Context, t: int, give_up: int) -> int:
+    """The first instant at or after t at which all of these pass, or NEVER if that is not before `give_up`."""
+    held = at = 0
+    while held < len(rules) and t < give_up:
+        try:
+            first = rules[at].passes_from(ctx, t)
+        except Exception:  # noqa: BLE001  a rule that fails blocks
+            return NEVER
+        held = held + 1 if first == t else 1  # it passes at what it answered itself
+        t = first
+        at = (at + 1) % len(rules)
+    return t if t < give_up else NEVER

@@ -62,9 +62,9 @@ class ListedRule(_RegistryCheck):
             return NEVER
         return day_starts_first(since - EPOCH_ORDINAL + self.rule.grace_days, ctx.zones) if since else 0
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         words = f"the number is listed in {self.rule.name}"
-        return (Reason(self.name, words, until(self.passes_from(ctx, t))),)
+        return (Reason(self.name, words, until(first)),)
 
     def holds_because(self, ctx: Context, t: int) -> str:
         binds = self._binds_from(ctx)
@@ -96,13 +96,13 @@ class FreshRule(_RegistryCheck):
             return 0
         return _fresh_until(version.as_of_ms, ctx.zones, self.rule.max_age_days, self.rule.max_age_months)
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         version = ctx.world.registries.get(self.rule.name)
         if version is None:
             words = f"no version of {self.rule.name} was ever published"
         else:
             words = f"{self.rule.name} was taken {instant(version.as_of_ms)}, which is too long ago"
-        return (Reason(self.name, words, until(self.passes_from(ctx, t))),)
+        return (Reason(self.name, words, until(first)),)
 
     def holds_because(self, ctx: Context, t: int) -> str:
         end = self.holds_until(ctx, t)

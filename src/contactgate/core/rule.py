@@ -45,7 +45,7 @@ class Context:
         self.jurisdictions = union(profile.jurisdictions, request.number_jurisdictions, request.jurisdictions)
         self.zones = zones_of(profile.timezones or request.number_zones)  # None: unknown
         self.prefixes = prefixes(request.purpose)
-        self.counted: dict[int, list[Grant]] = {}  # of `core.consent`: the grants that count, by basis
+        self.counted: dict[int, list[tuple[int, int, Grant]]] = {}  # of `core.consent`
 
     def covered_by(self, purposes: tuple[str, ...]) -> bool:
         """Whether one of these dotted paths covers the purpose of the request."""
@@ -80,6 +80,7 @@ class Rule:
     """
 
     name = ""  # for `rule.error:<name>`
+    personal = False  # it passes if the person has no flags, was not erased, and chose no hours
     recalls = False  # an open approval that fails it is recalled (SEMANTICS rule 26)
     opens = False  # its passing comes and goes with the clock: calling hours
     standing = False  # it looks at the requester, the campaign and the world only, and only time ends its holding
@@ -93,8 +94,8 @@ class Rule:
         """When it stops holding as time alone passes; NEVER if it does not. Asked only if it holds at t."""
         return NEVER
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
-        """Why it fails at t, in words without any address. Asked only if it fails at t."""
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        """Why it fails at t, in words without any address, given when it passes first. Asked only if it fails at t."""
         raise AssertionError("a rule must say why it fails")
 
     def holds_because(self, ctx: Context, t: int) -> str:

@@ -24,15 +24,32 @@ _MAX_KINDS = 8_192
 class Rulebook:
     """Every rule that applies to one kind of request from `from_ms` until `until_ms` (exclusive)."""
 
-    __slots__ = ("asks", "bounds", "from_ms", "recalls", "rules", "standing", "until_ms")
+    __slots__ = (
+        "asks",
+        "asks_most",
+        "bounds",
+        "bounds_most",
+        "from_ms",
+        "hours",
+        "others",
+        "recalls",
+        "rules",
+        "standing",
+        "until_ms",
+    )
 
     def __init__(self, plan: Plan, from_ms: int) -> None:
         self.rules = _rules(plan)
         self.recalls = tuple(rule for rule in self.rules if rule.recalls)
         self.standing = tuple(rule for rule in self.rules if rule.standing)
-        # The same questions, ready to be asked one after the other.
-        self.asks = tuple(rule.passes_from for rule in self.rules if not rule.standing)
-        self.bounds = tuple(rule.holds_until for rule in self.rules if rule.bounds and not rule.standing)
+        # The same questions, ready to be asked one after the other; fewer of them about a person like most others.
+        asked = [rule for rule in self.rules if not rule.standing]
+        self.asks = tuple(rule.passes_from for rule in asked)
+        self.asks_most = tuple(rule.passes_from for rule in asked if not rule.personal)
+        self.bounds = tuple(rule.holds_until for rule in asked if rule.bounds)
+        self.bounds_most = tuple(rule.holds_until for rule in asked if rule.bounds and not rule.personal)
+        self.hours = tuple(rule for rule in self.rules if rule.opens)
+        self.others = tuple(rule for rule in self.rules if not rule.opens)
         self.from_ms = from_ms
         self.until_ms = NEVER if plan.until_ms is None else plan.until_ms
 
@@ -62,7 +79,10 @@ def rulebook_at(ctx: Context, t: int) -> Rulebook:
 def _rules(plan: Plan) -> tuple[Rule, ...]:
     """In the order in which reasons are told. What a recall names first comes first among those that recall."""
     bases = plan.bases
-    rules: list[Rule] = [RequestRule(), PurposeRule(plan), ErasedRule(bases)]
+    rules: list[Rule] = [RequestRule()]
+    if not bases or plan.uncovered:
+        rules.append(PurposeRule(plan))
+    rules.append(ErasedRule(bases))
     rules += [ConsentRule(basis) for basis in bases if basis.consent != "none"]
     rules += [SuppressionRule()]
     rules += [ListedRule(registry, bases) for registry in plan.registries]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Reason
-from contactgate.model.world import Agreement, Campaign, Pause, Suppression
+from contactgate.model.world import Agreement, Campaign, Party, Pause, Suppression
 from contactgate.policy.plan import Plan
 
 _NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
@@ -34,9 +34,8 @@ class RequestRule(Rule):
     def holds_until(self, ctx: Context, t: int) -> int:
         return NEVER if ctx.request.not_after_ms is None else ctx.request.not_after_ms
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         request = ctx.request
-        first = until(self.passes_from(ctx, t))
         found = []
         if request.address_fault:
             found.append(Reason("request.malformed", "the address cannot be read", None))
@@ -44,14 +43,17 @@ class RequestRule(Rule):
             found.append(Reason("request.malformed", f"a contact by {request.channel} needs an address", None))
         if request.not_before_ms is not None and t < request.not_before_ms:
             words = f"not to be made before {instant(request.not_before_ms)}"
-            found.append(Reason("request.not_before", words, first))
+            found.append(Reason("request.not_before", words, until(first)))
         if request.not_after_ms is not None and t >= request.not_after_ms:
             found.append(Reason("request.expired", f"was to be made before {instant(request.not_after_ms)}", None))
         return tuple(found)
 
 
 class PurposeRule(Rule):
-    """The policy or an applying pack knows the purpose, and no jurisdiction is without a pack if that matters."""
+    """The policy or an applying pack knows the purpose, and no jurisdiction is without a pack if that matters.
+
+    Where both is so the rulebook leaves this rule out: a plan does not change.
+    """
 
     name = "policy"
 
@@ -62,7 +64,7 @@ class PurposeRule(Rule):
     def passes_from(self, ctx: Context, t: int) -> int:
         return t if self._known and not self._uncovered else NEVER
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
         if not self._known:
             words = f"neither the policy nor a pack says anything about the purpose {ctx.request.purpose}"
@@ -77,6 +79,7 @@ class FlagsRule(Rule):
     """Nobody contacts the dead; minors, and usually the vulnerable, get no marketing."""
 
     name = "subject"
+    personal = True
     recalls = True
 
     def __init__(self, plan: Plan) -> None:
@@ -93,7 +96,7 @@ class FlagsRule(Rule):
                 return NEVER
         return t
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         stops = self._stops
         return tuple(Reason(f"subject.{flag}", stops[flag], None) for flag in ctx.profile.flags if flag in stops)
 
@@ -116,13 +119,7 @@ class PartyRule(Rule):
             return NEVER if ctx.limits.requirements.party else t
         if party.status != "active":
             return NEVER
-        first = NEVER
-        for agreement in party.agreements:
-            if _allows(agreement, ctx):
-                start = t if agreement.valid_from_ms is None else max(t, agreement.valid_from_ms)
-                if agreement.valid_until_ms is None or start < agreement.valid_until_ms:
-                    first = min(first, start)
-        return first
+        return _agreed_from(party, ctx, t)
 
     def holds_until(self, ctx: Context, t: int) -> int:
         party = ctx.world.parties.get(ctx.request.requester)
@@ -134,22 +131,17 @@ class PartyRule(Rule):
             if _allows(agreement, ctx) and (agreement.valid_from_ms is None or agreement.valid_from_ms <= t)
         )
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         party = ctx.world.parties.get(ctx.request.requester)
         if party is None:
             return (Reason("party.unknown", f"party {ctx.request.requester} is not known", None),)
         found = []
         if party.status != "active":
             found.append(Reason("party.suspended", f"party {party.party_id} is {party.status}", None))
-        first = NEVER
-        for agreement in party.agreements:
-            if _allows(agreement, ctx):
-                start = t if agreement.valid_from_ms is None else max(t, agreement.valid_from_ms)
-                if agreement.valid_until_ms is None or start < agreement.valid_until_ms:
-                    first = min(first, start)
-        if first != t:
+        agreed = _agreed_from(party, ctx, t)
+        if agreed != t:
             words = f"no agreement of {party.party_id} with {ctx.request.controller} allows this now"
-            found.append(Reason("party.agreement", words, until(first) if not found else None))
+            found.append(Reason("party.agreement", words, until(first)))
         return tuple(found)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
@@ -164,6 +156,17 @@ class PartyRule(Rule):
         return tuple(lines)
 
 
+def _agreed_from(party: Party, ctx: Context, t: int) -> int:
+    """The first instant at or after t at which an agreement allows the request, or NEVER."""
+    first = NEVER
+    for agreement in party.agreements:
+        if _allows(agreement, ctx):
+            start = t if agreement.valid_from_ms is None else max(t, agreement.valid_from_ms)
+            if agreement.valid_until_ms is None or start < agreement.valid_until_ms:
+                first = min(first, start)
+    return first
+
+
 def _allows(agreement: Agreement, ctx: Context) -> bool:
     request = ctx.request
     return (
@@ -172,6 +175,10 @@ def _allows(agreement: Agreement, ctx: Context) -> bool:
         and (agreement.purposes is None or ctx.covered_by(agreement.purposes))
         and (agreement.categories is None or all(category in agreement.categories for category in request.categories))
     )
+
+
+def _all_in(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
+    return all(each in outer for each in inner)
 
 
 class CampaignRule(Rule):
@@ -196,7 +203,7 @@ class CampaignRule(Rule):
         campaign = self._campaign(ctx)
         return NEVER if campaign is None or campaign.valid_until_ms is None else campaign.valid_until_ms
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         campaign = self._campaign(ctx)
         if campaign is None:
             named = ctx.request.campaign
@@ -211,14 +218,12 @@ class CampaignRule(Rule):
         elif not _two_people(campaign, ctx):
             words = f"{name} must be created and approved by two different people"
             found.append(Reason("campaign.not_approved", words, None))
-        else:
-            first = until(self.passes_from(ctx, t))
-            if campaign.valid_from_ms is not None and t < campaign.valid_from_ms:
-                words = f"{name} begins {instant(campaign.valid_from_ms)}"
-                found.append(Reason("campaign.not_approved", words, first))
-            elif campaign.valid_until_ms is not None and t >= campaign.valid_until_ms:
-                words = f"{name} ended {instant(campaign.valid_until_ms)}"
-                found.append(Reason("campaign.not_approved", words, None))
+        elif campaign.valid_from_ms is not None and t < campaign.valid_from_ms:
+            words = f"{name} begins {instant(campaign.valid_from_ms)}"
+            found.append(Reason("campaign.not_approved", words, until(first)))
+        elif campaign.valid_until_ms is not None and t >= campaign.valid_until_ms:
+            words = f"{name} ended {instant(campaign.valid_until_ms)}"
+            found.append(Reason("campaign.not_approved", words, None))
         mismatch = _mismatch(campaign, ctx)
         if mismatch:
             found.append(Reason("campaign.mismatch", f"{name} is not for {mismatch}", None))
@@ -275,7 +280,7 @@ class PauseRule(Rule):
                 t = max(t, pause.until_ms)
         return t
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
         for pause_id in sorted(ctx.world.pauses):
             pause = ctx.world.pauses[pause_id]
@@ -322,14 +327,13 @@ class SuppressionRule(Rule):
                 t = max(t, suppression.expires_ms)
         return t
 
-    def reasons(self, ctx: Context, t: int) -> tuple[Reason, ...]:
-        first = until(self.passes_from(ctx, t))
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         if ctx.request.address in ctx.profile.wrong_addresses:
             words = "the address was reported not to be the person's"
         else:
             words = ", ".join(sorted({each.reason for each in self._binding(ctx, t)}))
             words = f"the address is suppressed: {words}"
-        return (Reason(self.name, words, first),)
+        return (Reason(self.name, words, until(first)),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         return tuple(
