@@ -1,0 +1,128 @@
+"""Why a request passes or blocks: every rule in words, the facts it used and the events they came from, until when.
+
+Asks the very rules that decide, at the instant given, and changes nothing. Must never contain an address: facts name
+events, requests and instants only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from contactgate.core.decide import asked, prune
+from contactgate.core.next_eligible import next_eligible
+from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.rulebook import rulebook_at
+from contactgate.core.words import instant
+from contactgate.core.world import World
+from contactgate.model.facts import Seen, SubjectState
+from contactgate.model.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class RuleExplained:
+    """One rule: whether it holds, why, from which facts, and the instant at which that changes by itself."""
+
+    rule: str  # the code if it fails (`cap.daily`), else the rule's own name
+    holds: bool
+    words: str
+    facts: tuple[str, ...]
+    until_ms: int | None  # holds: until then; fails: passes from then on; None: for ever, or never
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The whole answer: what was asked, the rules in the order in which reasons are told, and the outcome."""
+
+    request_id: str
+    asked: str  # who wants to contact, for whom, for what, how
+    at_ms: int
+    passes: bool
+    next_eligible_ms: int | None
+    policy: str | None
+    jurisdictions: tuple[str, ...]
+    zones: tuple[str, ...] | None  # None: unknown
+    rules: tuple[RuleExplained, ...]
+    notes: tuple[str, ...]  # what is beside the rules: an earlier decision on the same request
+
+
+def explain(request: Request, state: SubjectState, world: World, now_ms: int) -> Explanation:
+    """The decision on a request at an instant, as a tree in words. A rule that raises is told as failing."""
+    policy = world.policy
+    question = f"{request.requester} for {request.controller}: {request.purpose} by {request.channel}"
+    if policy is None:
+        missing = RuleExplained("policy.unavailable", False, "no policy is in force", (), None)
+        return Explanation(request.request_id, question, now_ms, False, None, None, (), None, (missing,), ())
+    state = prune(state, policy, now_ms)
+    notes = tuple(_earlier(seen) for seen in state.seen if seen.request_id == request.request_id)
+    try:
+        ctx = Context(request, state, world, policy)
+        rules = rulebook_at(ctx, now_ms).rules
+    except Exception:  # noqa: BLE001  a policy that fails blocks, and that is the explanation
+        broken = RuleExplained("rule.error:policy", False, "the rules could not be chosen, and so it blocks", (), None)
+        return Explanation(request.request_id, question, now_ms, False, None, policy.hash, (), None, (broken,), notes)
+    told = tuple(each for rule in rules for each in _rule(rule, ctx, now_ms))
+    passes = all(each.holds for each in told)
+    return Explanation(
+        request.request_id,
+        question,
+        now_ms,
+        passes,
+        None if passes else next_eligible(ctx, now_ms, now_ms),
+        policy.hash,
+        ctx.jurisdictions,
+        None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
+        told,
+        notes,
+    )
+
+
+def render(explanation: Explanation) -> str:
+    """The explanation as plain text, one rule after the other, its facts below it."""
+    if explanation.passes:
+        verdict = "passes"
+    elif explanation.next_eligible_ms is None:
+        verdict = "is blocked, and would not pass as long as nothing else happens"
+    else:
+        verdict = f"is blocked, and would pass from {instant(explanation.next_eligible_ms)} if nothing else happens"
+    zones = "not known" if explanation.zones is None else ", ".join(explanation.zones)
+    lines = [
+        f"request {explanation.request_id} {verdict}",
+        f"  asked          {explanation.asked}",
+        f"  at             {instant(explanation.at_ms)}",
+        f"  policy         {explanation.policy or 'none'}",
+        f"  jurisdictions  {', '.join(explanation.jurisdictions) or 'none known'}",
+        f"  time zones     {zones}",
+        *(f"  note           {note}" for note in explanation.notes),
+    ]
+    for each in explanation.rules:
+        lines.append(f"  [{'holds' if each.holds else 'FAILS'}] {each.rule}: {each.words}{_when(each)}")
+        lines += [f"            {fact}" for fact in each.facts]
+    return "\n".join(lines) + "\n"
+
+
+def _rule(rule: Rule, ctx: Context, now_ms: int) -> list[RuleExplained]:
+    _, reasons = asked(rule, ctx, now_ms)
+    try:
+        facts = rule.facts(ctx, now_ms)
+        if not reasons:
+            words, end = rule.holds_because(ctx, now_ms), rule.holds_until(ctx, now_ms)
+            return [RuleExplained(rule.name, True, words, facts, until(end) if end > now_ms else None)]
+    except Exception:  # noqa: BLE001  what decides is `asked`; the words about it may be missing
+        facts = ("the facts of this rule could not be told",)
+        if not reasons:
+            return [RuleExplained(rule.name, True, "holds", facts, None)]
+    return [
+        RuleExplained(reason.rule, False, reason.detail, () if at else facts, reason.until_ms)
+        for at, reason in enumerate(reasons)
+    ]
+
+
+def _when(each: RuleExplained) -> str:
+    if each.until_ms is None or each.until_ms >= NEVER:
+        return "" if each.holds else " (never passes by itself)"
+    return f" (until {instant(each.until_ms)})" if each.holds else f" (passes from {instant(each.until_ms)})"
+
+
+def _earlier(seen: Seen) -> str:
+    verdict = "blocked" if seen.reasons else "passed"
+    return f"this request was {verdict} {instant(seen.decided_ms)}; asked again it gets that decision"
