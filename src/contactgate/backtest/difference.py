@@ -1,7 +1,7 @@
 """What changes between two policies on the same events: every decision that differs, counted by reason and campaign.
 
-Both policies fold the same lines from the start, side by side; memory grows with the number of subjects. A place that one
-policy gave and the other did not makes later decisions differ too: that is what would have happened.
+Both policies fold the same lines from the start, side by side; memory grows with the number of subjects. A place that
+one policy gave and the other did not makes later decisions differ too: that is what would have happened.
 """
 
 from __future__ import annotations
