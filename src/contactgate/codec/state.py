@@ -5,11 +5,12 @@
                  index subjects with open approvals without decoding them.
     bytes 7-     msgpack array: [table, base_ms, profile, grants, withdrawals, contacts, seen]
 
-`table` holds each distinct part once: text as str, a canonical UUID or an address token as 16 bytes, how long an approval
-is valid as an integer, anything else (the fields of a fact that many facts share) as the msgpack bytes of an array whose words are small integers where WORDS knows them. The other five
-are flat arrays of integers: instants relative to `base_ms`, None as nil, FOREVER_MS as false, parts as indices into the
-table. A decision kept for the de-duplication horizon that passed is the index of its approval alone. Nothing here may
-change meaning: `schemas/golden/` holds bytes that must decode for ever; a new layout gets a new version.
+`table` holds each distinct part once: text as str, a canonical UUID or an address token as 16 bytes, how long an
+approval is valid as an integer, anything else (the fields of a fact that many facts share) as the msgpack bytes of an
+array whose words are small integers where WORDS knows them. The other five are flat arrays of integers: instants
+relative to `base_ms`, None as nil, FOREVER_MS as false, parts as indices into the table. A decision kept for the de-duplication
+horizon that passed is the index of its approval alone. Nothing here may change meaning: `schemas/golden/` holds bytes
+that must decode for ever; a new layout gets a new version.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec.structs import astuple
 
+from contactgate.core.review import open_until
 from contactgate.errors import StoreCorrupt
 from contactgate.model.facts import (
     EMPTY,
@@ -35,6 +37,7 @@ from contactgate.model.facts import (
     Span,
     SubjectState,
     Withdrawal,
+    is_empty,
 )
 
 VERSION: Final = 1
@@ -49,7 +52,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 _OUTCOME_CODE: Final = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 # Append only: the place of a word is its code on disk. Outcomes are stored by their place in the `Outcome` list, too.
-WORDS: Final = tuple(
+WORDS: Final = (  # noqa: SIM905
     "voice sms email mail marketing marketing.insurance marketing.credit marketing.investment marketing.savings "
     "marketing.claims_management collection service research basic account credit insurance investment "
     "live autodialled prerecorded written esign recorded_call web double_opt_in purchase inquiry contract "
@@ -63,8 +66,8 @@ WORDS: Final = tuple(
     "US-LA US-MA US-MD US-ME US-MI US-MN US-MO US-MS US-MT US-NC US-ND US-NE US-NH US-NJ US-NM US-NV US-NY US-OH "
     "US-OK US-OR US-PA US-RI US-SC US-SD US-TN US-TX US-UT US-VA US-VT US-WA US-WI US-WV US-WY "
     "Asia/Shanghai America/New_York America/Chicago America/Denver America/Los_Angeles Europe/London Europe/Paris "
-    "Europe/Berlin Australia/Sydney Asia/Kolkata Asia/Singapore Asia/Tokyo America/Toronto".split()
-)
+    "Europe/Berlin Australia/Sydney Asia/Kolkata Asia/Singapore Asia/Tokyo America/Toronto"
+).split()
 _CODE: Final = {word: code for code, word in enumerate(WORDS)}
 
 _TOKEN: Final = re.compile(r"a1\.[A-Za-z0-9_-]{21}[AQgw]").fullmatch
@@ -317,7 +320,7 @@ def _decode(raw: bytes) -> SubjectState:
             event_id = _text(table[rows[at]])
             at += 1
         contacts.append(
-            Contact(
+            Contact(  # type: ignore[call-arg]  # mypy does not count slices
                 time,
                 name,
                 0 if valid is None else time + table[valid],
@@ -367,9 +370,9 @@ def _decode(raw: bytes) -> SubjectState:
     )
 
 
-def _profile(person: list[Any], table: list[str | bytes], base: int) -> Profile:
+def _profile(person: list[Any], table: list[Any], base: int) -> Profile:
     facts, zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = person
-    timezones, jurisdictions, flags, preferred = _part(table[facts])  # type: ignore[arg-type]
+    timezones, jurisdictions, flags, preferred = _part(table[facts])
     return Profile(
         timezones,
         0 if zones_ms is None else zones_ms + base,
@@ -426,3 +429,21 @@ def _seen(decided: list[Any], contacts: list[Contact], table: list[Any], base: i
             )
         )
     return tuple(found)
+
+
+class StateBytes:
+    """The layout as the engine's overlay wants it."""
+
+    empty: Final = EMPTY
+
+    def encode(self, state: SubjectState, now_ms: int) -> bytes | None:
+        """The bytes; None when nothing is known, which is a tombstone in the changelog."""
+        return None if is_empty(state) else encode(state, open_until(state, now_ms))
+
+    def decode(self, data: bytes) -> SubjectState:
+        """The state. Raises StoreCorrupt."""
+        return decode(data)
+
+    def touches(self, state: SubjectState, tokens: frozenset[str]) -> bool:
+        """Whether a contact of this state used one of the address tokens."""
+        return any(contact.address in tokens for contact in state.contacts)

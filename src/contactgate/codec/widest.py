@@ -2,8 +2,8 @@
 
 A message that is refused for the dead letter topic is looked at once more, loosely. If it says that a person withdrew,
 was erased, complained, is deceased or a minor, or that a contact ended in a refusal, then what *can* be read of it
-binds: every field that cannot be read, and every field that could match nothing (`*`, capitals, an empty list), counts as
-absent, which means "all". If even the JSON is broken or ambiguous, the words of its `type` anywhere in the bytes and
+binds: every field that cannot be read, and every field that could match nothing (`*`, capitals, an empty list), counts
+as absent, which means "all". If even the JSON is broken or ambiguous, the words of its `type` anywhere in the bytes and
 the subject in its key or in its bytes are enough. Too much is blocked then, which an operator sees and repairs; the
 other error cannot be seen. Must never widen what permits: grants, releases and lifted pauses are not read here.
 """
