@@ -35,8 +35,8 @@ format: venv ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: venv ## renew requirements.lock from pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --extra dev --strip-extras --no-header --no-annotate \
+lock: venv ## bring requirements.lock in line with pyproject.toml
+	$(BIN)/pip-compile --quiet --generate-hashes --extra dev --strip-extras --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe -o requirements.lock pyproject.toml
 
 test: venv system ## every test, against a real Apache Kafka
