@@ -300,6 +300,13 @@ class TopicAdmin:
         with self._translated("describe the cluster"):
             return str(self._client.describe_cluster()["cluster_id"])
 
+    def identity(self, topic: str) -> tuple[str, str]:
+        """The cluster's id and the topic's; local state names both, so that it is never used for another one."""
+        with self._translated("identify the cluster"):
+            cluster = str(self._client.describe_cluster()["cluster_id"])
+            topics = self._client.describe_topics([topic])
+        return cluster, str(topics[0].get("topic_id") or "") if topics else ""
+
     def _requesters(self, prefix: str) -> tuple[str, ...]:
         start = prefix + APPROVALS
         with self._translated("list topics"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import functools
 import json
 import os
 import random
@@ -249,7 +250,7 @@ async def _check_state(bench: Bench, load: Load, decided: list[Any]) -> None:
             for kind, found in inputs.items()
         }
         world = CountWorld()
-        again = replay(partition, own, steps, lambda p, seq, prev: CountGate(world, p, seq, prev), world, CountCodec())
+        again = replay(partition, own, steps, functools.partial(CountGate, world), world, CountCodec())
         assert again.states == state
         assert [out.value for out in again.outs if out.kind == "decision"] == [
             r.value for r in decided if r.partition == partition

@@ -8,6 +8,7 @@ its open approvals. Dead letters of these topics are kept with their offsets; th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from contactgate.engine.ports import Record
@@ -39,7 +40,8 @@ class Unreviewed:
 class Broadcast:
     """A ports.WorldView over a Feed."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, on_dead: Callable[[Any], None] | None = None) -> None:
+        self._on_dead = on_dead
         self.control = 0
         self.suppression = 0
         self._feed = feed
@@ -78,6 +80,9 @@ class Broadcast:
     def _note(self, change: Any, rec: Record) -> None:
         if self._feed.out:
             self._dead.extend((rec.topic, rec.offset, out) for out in self._feed.out)
+            if self._on_dead is not None:
+                for out in self._feed.out:
+                    self._on_dead(out)
             self._feed.out.clear()
         for pending in self._watching:
             if change is not None and change.restricts:

@@ -27,8 +27,8 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     Positions are next offsets. With the inputs, the sequence of these records is enough to do everything again.
     """
 
-    seq: int = 0  # of the last decision in the partition's audit chain
-    prev: str = ""  # its hash; "" before the first
+    seq: int = 0  # of the next decision in the partition's audit chain
+    prev: str = ""  # hash of the last one; "" before the first
     consent: int = 0
     outcome: int = 0
     request: int = 0

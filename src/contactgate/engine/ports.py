@@ -7,44 +7,28 @@ their own. Nothing here does anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from contactgate.gate import Out, Position, Record
 from contactgate.store import Head
+
+__all__ = [
+    "GateFactory",
+    "GatePort",
+    "Out",
+    "Pending",
+    "Position",
+    "Record",
+    "Shelf",
+    "State",
+    "StateCodec",
+    "States",
+    "WorldView",
+    "open_until_ms",
+]
 
 State = Any
 """A decoded subject state. The engine never looks inside; only the gate and the codec know its type."""
-
-
-class Record(NamedTuple):
-    """One input record. `topic` is its kind: consent, request, outcome, control or suppression."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-
-
-class Out(NamedTuple):
-    """One output record. `kind` is decision, approval or dead; `requester` names the approvals topic."""
-
-    kind: str
-    requester: str | None
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-
-
-class Position(NamedTuple):
-    """The input a decision was made from: the request's own offset, and the next offset of everything else."""
-
-    partition: int
-    request: int
-    consent: int
-    outcome: int
-    control: int
-    suppression: int
 
 
 class States(Protocol):
@@ -68,7 +52,7 @@ class GatePort(Protocol):
 
 
 GateFactory = Callable[[int, int, str], GatePort]
-"""(partition, seq, prev) -> the gate that continues that chain."""
+"""(partition, seq, prev) -> the gate that continues that chain: the next decision's number, "" before the first."""
 
 
 class StateCodec(Protocol):

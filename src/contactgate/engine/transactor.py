@@ -20,12 +20,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.partitioner import murmur2
 
 from contactgate.engine.clients import EngineSettings, transactional_producer, translate
 from contactgate.engine.effects import Positions
 from contactgate.engine.ports import Out
 from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.gate import murmur2
 
 _TOKENS = 262_144
 
@@ -135,7 +135,7 @@ class Transactor:
         if place is None:
             if len(self._places) >= _TOKENS:
                 self._places.clear()
-            place = self._places[key] = murmur2(key) & 0x7FFFFFFF
+            place = self._places[key] = murmur2(key)
         return TopicPartition(name, place % self._count(name))
 
     def _count(self, name: str) -> int:

@@ -27,7 +27,7 @@ from contactgate.engine.clients import (
 )
 from contactgate.engine.driver import Driver, Shared
 from contactgate.engine.intake import Intake, Lane
-from contactgate.engine.ports import GateFactory, GatePort, StateCodec
+from contactgate.engine.ports import GateFactory, Out, StateCodec
 from contactgate.engine.task import PartitionTask
 from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
 from contactgate.ops import alerts
@@ -65,7 +65,7 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.meter = WorkerMeter(settings.worker_id)
-        self.broadcast = Broadcast(feed)
+        self.broadcast = Broadcast(feed, self._broadcast_dead)
         self.fatal: BaseException | None = None
         self.failed = asyncio.Event()
         self.slots: dict[int, Slot] = {}
@@ -252,6 +252,10 @@ class Worker:
             self.meter.drop(number)
         self._changed.set()
 
+    def _broadcast_dead(self, out: Out) -> None:
+        if self.shared.world_complete.is_set() and b'"reason":"policy.' in out.value:
+            self.alert("policy.rejected", "a policy was activated that cannot be used; its dead letter says why")
+
     # --- what is told ---------------------------------------------------------------------------------------------
 
     def alert(self, kind: str, detail: str) -> None:
@@ -311,7 +315,3 @@ class Worker:
         """Every partition that is ours decides, and the intakes are alive."""
         running = {number for number, slot in self.slots.items() if slot.driver.task.ready}
         return self.fatal is None and self.shared.world_complete.is_set() and self._active <= running
-
-    def gates(self) -> list[GatePort]:
-        """The gates of the running partitions."""
-        return [slot.driver.task.fold.gate for slot in self.slots.values() if slot.driver.task.fold is not None]
