@@ -11,6 +11,7 @@ import yaml
 
 from contactgate.broker.install import MAIN_STORAGE, ensure_jars
 from contactgate.cli.main import load
+from contactgate.settings import ENVIRONMENT, Settings
 from contactgate.topics import DEFAULT_PARTITIONS
 
 ROOT = Path(__file__).parents[2]
@@ -68,9 +69,17 @@ def test_commands_and_options_exist(compose: dict[str, Any]) -> None:
             continue
         words = list(service["command"])
         command = load(words.pop(0))
-        while hasattr(command, "commands") and words:
+        while words and words[0] in getattr(command, "commands", ()):
             command = command.commands[words.pop(0)]
         command.make_context(name, words, resilient_parsing=False)
+
+
+def test_environment_names_are_settings(compose: dict[str, Any]) -> None:
+    """Every CONTACTGATE_ variable that a service sets is a setting, or the file of a secret one."""
+    known = set(Settings.model_fields)
+    for name, service in compose["services"].items():
+        ours = {key for key in service.get("environment", {}) if key.startswith(ENVIRONMENT)}
+        assert {key.removeprefix(ENVIRONMENT).lower().removesuffix("_file") for key in ours} <= known, name
 
 
 def test_topics_are_created_with_the_default_partition_count(compose: dict[str, Any]) -> None:
