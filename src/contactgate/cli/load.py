@@ -30,7 +30,7 @@ from contactgate.client.reading import Reading
 from contactgate.client.routing import Routed
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.tally import quantile
-from contactgate.demo.times import stamp
+from contactgate.demo.times import millis, stamp
 from contactgate.demo.workers import Workers
 from contactgate.errors import BrokerUnavailable, ContactgateError
 from contactgate.policy.load import load_policy
@@ -45,7 +45,7 @@ class Arrivals:
     """Decisions as a foreign consumer sees them, with the time at which it does."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self.seen: list[tuple[int, int, int]] = []  # partition, offset of the request; wall clock
+        self.seen: list[tuple[int, int, int, int]] = []  # partition, offset of the request; decided; seen
         self.failure: BaseException | None = None
         self._stop = threading.Event()
         self._reading = Reading(bootstrap, [prefix + "contact-decisions"], from_beginning=True, fetch_max_wait_ms=500)
@@ -71,8 +71,9 @@ class Arrivals:
                 records = self._reading.poll(200)
                 now_ms = time.time_ns() // 1_000_000
                 for record in records:
-                    position = _decode(record.value)["position"]
-                    self.seen.append((position["partition"], position["request"], now_ms))
+                    decision = _decode(record.value)
+                    position, decided_ms = decision["position"], millis(decision["decided_at"])
+                    self.seen.append((position["partition"], position["request"], decided_ms, now_ms))
         except BaseException as error:  # noqa: BLE001 - the waiting thread reports it
             self.failure = error
         finally:
@@ -142,19 +143,20 @@ def _measure(
                 ahead = started + number / rate - time.monotonic()
                 if ahead > 0:
                     time.sleep(ahead)
-                measured = number >= rate * _WARM_UP_S
-                feed.send(next(requests), _noting(appended) if measured else None)
+                feed.send(next(requests), _noting(appended) if number >= rate * _WARM_UP_S else None)
             feed.flush()
             sent_rate = count / (time.monotonic() - started)
             arrivals.wait(1 + count, 120)
-            took = sorted(
-                now_ms - appended[partition, offset]
-                for partition, offset, now_ms in arrivals.seen
+            measured = [
+                (decided_ms - appended[partition, offset], now_ms - appended[partition, offset])
+                for partition, offset, decided_ms, now_ms in arrivals.seen
                 if (partition, offset) in appended
-            )
+            ]
+            waited, took = sorted(pair[0] for pair in measured), sorted(pair[1] for pair in measured)
             table.add_row("requests a second sent", f"{sent_rate:,.0f}")
             for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("worst", 1.0)):
                 table.add_row(f"append to committed decision read, {name}", f"{quantile(took, part):,.0f} ms")
+            table.add_row("of which until it is decided, p50", f"{quantile(waited, 0.5):,.0f} ms")
             if backlog:
                 console.print(f"a backlog of {backlog:,} requests …")
                 arrivals.stop()

@@ -9,7 +9,7 @@ import threading
 from collections import Counter, deque
 from typing import NamedTuple
 
-_RECENT = 20_000
+_RECENT = 4_000
 
 
 class Snapshot(NamedTuple):

@@ -51,7 +51,7 @@ class Workers:
         environment = {
             **os.environ,
             "CONTACTGATE_TOKEN_KEY_FILE": str(self._keys["token.key"]),
-            "CONTACTGATE_DEAD_LETTER_KEY_FILE": str(self._keys["seal.key"]),
+            "CONTACTGATE_SEAL_KEY_FILE": str(self._keys["seal.key"]),
         }
         with self.log(number).open("ab") as log:
             self._processes[number] = subprocess.Popen(
