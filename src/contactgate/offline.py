@@ -18,7 +18,8 @@ from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import GENESIS
 from contactgate.core.review import open_until
 from contactgate.core.world import Change, World
-from contactgate.gate import DeadLetters, Gate, Position, Record, WorldFeed
+from contactgate.gate import Gate, Position, Record, WorldFeed
+from contactgate.gate.records import EARLIEST_MS, LATEST_MS
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import EMPTY, SubjectState
 from contactgate.model.messages import Instant
@@ -72,7 +73,6 @@ class Fold:
         self.states = MemoryStates()
         self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=SOURCE, sealer=None)
         self._feed = WorldFeed(tokens, self.world, source=SOURCE, sealer=None, open_list=open_list, keyed=False)
-        self._letters = DeadLetters(SOURCE, None)
         self._next = {"consent": 0, "request": 0, "outcome": 0, "control": 0, "suppression": 0, "unknown": 0}
         self._latest_ms = 0
         self._open: set[bytes] = set()
@@ -85,7 +85,12 @@ class Fold:
             at_ms = strict.to_ms(seen.time)
             key = seen.subject_id.encode()
             if at_ms > self._latest_ms:
-                self._latest_ms = at_ms
+                if at_ms < LATEST_MS:
+                    self._latest_ms = at_ms
+                else:
+                    at_ms = self._latest_ms
+            elif at_ms < EARLIEST_MS:
+                at_ms = self._latest_ms
         except (msgspec.MsgspecError, ValueError, KeyError, RecursionError):
             if not line.strip():
                 return []

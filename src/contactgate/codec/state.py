@@ -7,10 +7,10 @@
 
 `table` holds each distinct part once: text as str, a canonical UUID or an address token as 16 bytes, how long an
 approval is valid as an integer, anything else (the fields of a fact that many facts share) as the msgpack bytes of an
-array whose words are small integers where WORDS knows them. The other five are flat arrays of integers: instants
-relative to `base_ms`, None as nil, FOREVER_MS as false, parts as indices into the table. A decision kept for the de-duplication
-horizon that passed is the index of its approval alone. Nothing here may change meaning: `schemas/golden/` holds bytes
-that must decode for ever; a new layout gets a new version.
+array whose words are small integers where WORDS knows them. The other five are flat arrays of integers: instants are
+relative to `base_ms`, None is nil, FOREVER_MS is false, parts are indices into the table. A passed decision that is
+kept for the de-duplication horizon is the index of its approval alone. Nothing here may change meaning:
+`schemas/golden/` holds bytes that must decode for ever; a new layout gets a new version.
 """
 
 from __future__ import annotations
