@@ -76,7 +76,9 @@ def test_a_policy_dates_its_lines_in_utc_unless_it_names_a_zone() -> None:
 def test_time_may_run_backwards() -> None:
     """A late line gets the plan of its own time, whatever was asked before."""
     loaded = load_policy({"policy": "p", "packs": ["fr"]})
-    asked = [loaded.plan("marketing", "voice", "live", ("FR",), at(t)) for t in ("2026-09-01", "2026-01-01", "2026-09-01")]
+    asked = [
+        loaded.plan("marketing", "voice", "live", ("FR",), at(t)) for t in ("2026-09-01", "2026-01-01", "2026-09-01")
+    ]
     assert [p.bases[0].consent for p in asked] == ["opt_in", "opt_out", "opt_in"]
     assert asked[0] is asked[2]
 
@@ -116,7 +118,7 @@ def test_a_gap_is_a_cap_of_one() -> None:
 
 
 def test_uncovered_jurisdictions_are_named_only_when_asked() -> None:
-    """`uncovered: block` names what no pack covers; a country's pack covers its parts, a part's pack not the country."""
+    """`uncovered: block` names what no pack covers; a country's pack covers its parts, not the other way."""
     assert plan({"packs": ["us-fed"]}, law=("CA",)).uncovered == ()
     strict = {"packs": ["us-fed", "us-fl"], "uncovered": "block"}
     assert plan(strict, law=("US", "US-NV")).uncovered == ()

@@ -14,7 +14,10 @@ from contactgate.policy.checks import REGISTRIES, blocks, overrides, rules
 from contactgate.policy.load import load_policy
 from contactgate.policy.packs import PackLibrary, load_pack, shipped
 
-NAMES = "au ca cn cn-fin de fr in jp sg uk us-fed us-fl us-md us-ok us-regf us-tx us-wa".split()
+NAMES = [
+    "au", "ca", "cn", "cn-fin", "de", "fr", "in", "jp", "sg", "uk",
+    "us-fed", "us-fl", "us-md", "us-ok", "us-regf", "us-tx", "us-wa",
+]  # fmt: skip
 CASES = Path(__file__).parents[1] / "cases" / "packs"
 TOKENS = Tokens(b"a key for tests, of thirty-two bytes")
 
@@ -80,9 +83,8 @@ def test_packs_know_the_purposes_of_the_semantics() -> None:
         ("purposes: {marketing: {consent: opt_in}}", "purposes.marketing.confidence: a pack states it"),
         ("purposes: {marketing: {consent: opt_out, source: s, confidence: low}}", "low confidence must not loosen"),
         (
-            "purposes: {marketing: {consent: opt_in, source: s, confidence: high, channels: "
-            "{mail: {consent: none, source: s, confidence: low}}}}",
-            "purposes.marketing.channels.mail: a line of low confidence must not loosen",
+            "purposes: {m: {consent: opt_in, source: s, confidence: high, mode: {live: {consent: none, confidence: low}}}}",
+            "purposes.m.mode.live: a line of low confidence must not loosen",
         ),
         (
             "registries: [{name: uk-tps, max_age: 28d, grace: 28d, source: s, confidence: low}]",
@@ -94,7 +96,10 @@ def test_packs_know_the_purposes_of_the_semantics() -> None:
         ),
         ("facts: [{topic: hours, text: t, source: s}]", "facts[0].confidence: this key is required"),
         ("approval_ttl: 15m", "approval_ttl: unknown key"),
-        ("windows: [{name: w, from: '09:00', purposes: [sales], source: s, confidence: high}]", "`sales` is no purpose"),
+        (
+            "windows: [{name: w, from: '09:00', purposes: [sales], source: s, confidence: high}]",
+            "`sales` is no purpose",
+        ),
     ],
 )
 def test_a_pack_that_is_unsourced_or_loosens_on_low_confidence_is_refused(text: str, says: str) -> None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -97,7 +97,10 @@ def run_test(
         _fail([f"{cases}: {error.title}", *(f"  {fault}" for fault in error.faults)])
     if policy is None and document.policy is None:
         _fail([f"{cases}: name the policy: add `policy: FILE` beside the cases, or use --policy"])
-    chosen = _load(policy or cases.parent / (document.policy or ""))
+    if policy is None and isinstance(document.policy, dict):
+        chosen = _compiled(document.policy, f"{cases}: policy")
+    else:
+        chosen = _load(policy or cases.parent / str(document.policy))
     document = document.model_copy(update={"cases": [case for case in document.cases if name in case.name]})
     results = run_cases(document, chosen, offline_tokens(None))
     failed = [result for result in results if result.differences]
@@ -243,10 +246,14 @@ def _plan(plan: Plan) -> Table:
 
 
 def _load(file: Path) -> CompiledPolicy:
+    return _compiled(_read(file), str(file))
+
+
+def _compiled(source: bytes | dict[str, Any], where: str) -> CompiledPolicy:
     try:
-        return load_policy(_read(file))
+        return load_policy(source)
     except PolicyError as error:
-        _fail([f"{file}: {error.title}: {len(error.faults)} fault(s)", *(f"  {fault}" for fault in error.faults)])
+        _fail([f"{where}: {error.title}: {len(error.faults)} fault(s)", *(f"  {fault}" for fault in error.faults)])
 
 
 def _read(file: Path) -> bytes:

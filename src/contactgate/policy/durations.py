@@ -100,14 +100,17 @@ def time_of_day(text: object) -> int:
 
 
 def day(text: object) -> date:
-    """`2026-08-11` -> a date."""
+    """`2026-08-11` -> a date between 1970 and 2999."""
     problem = "write a date as YYYY-MM-DD"
     if not isinstance(text, str) or len(text) != 10:
         raise ValueError(problem)
     try:
-        return date.fromisoformat(text)
+        found = date.fromisoformat(text)
     except ValueError:
         raise ValueError(problem) from None
+    if not 1970 <= found.year <= 2999:
+        raise ValueError("the year must lie between 1970 and 2999; leave the key out for no limit")
+    return found
 
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
