@@ -130,3 +130,19 @@ def test_a_missing_topic_and_a_missing_file_are_errors_that_say_what_to_do(kafka
     result = run(kafka, topic_prefix, "publish", write(tmp_path / "one.jsonl", GOOD % 1))
     assert result.exit_code == 1
     assert "contactgate topics create" in result.output
+
+
+def test_with_the_token_key_a_suppression_is_sent_by_its_token(kafka, wire: Wire, topics, tmp_path, monkeypatch):
+    """With the workers' key a suppression that names an address is keyed by its token; the address is gone."""
+    message = b'{"type":"address.suppressed","event_id":"e","time":"2026-11-22T10:00:00Z","address":"+442079460018"}'
+    file = write(tmp_path / "stop.jsonl", message)
+    without = run(kafka, topics, "publish", file)
+    assert without.exit_code == 1
+    assert "configure the token key" in without.output
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    monkeypatch.setenv("CONTACTGATE_TOKEN_KEY_FILE", str(tmp_path / "key"))
+    assert run(kafka, topics, "publish", file).exit_code == 0
+    (record,) = wire.consume(topics + "address-suppressions")
+    assert record.key.startswith(b"a1.")
+    assert json.loads(record.value)["address_token"] == record.key.decode()
+    assert b"7946" not in record.value

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from contactgate import broker
 from contactgate.client.routing import Tokeniser
+from contactgate.codec.tokens import Tokens
+from contactgate.errors import SettingsError
+from contactgate.settings import Settings, load_settings
 
 BootstrapOption = Annotated[
     str,
@@ -39,6 +42,35 @@ def _running_dev_kafka() -> str:
     return found.bootstrap if found.running else ""
 
 
+def settings() -> Settings:
+    """What the environment says (`CONTACTGATE_TOKEN_KEY_FILE`, `CONTACTGATE_SASL_USERNAME`, …), as for a worker."""
+    try:
+        return load_settings(None, os.environ)
+    except SettingsError as error:
+        fail(str(error))
+
+
 def tokeniser() -> Tokeniser | None:
-    """Turns an address into the gate's keyed token when the token key is configured; None when it is not."""
-    return None
+    """Turns an address into the gate's keyed tokens when the token key is configured; None when it is not."""
+    found = settings()
+    return None if found.token_key is None else Tokens(found.tokens_key()).suppressed
+
+
+def client_config() -> dict[str, Any]:
+    """How kafka-python reaches a protected cluster; nothing for a plain one."""
+    found = settings()
+    config: dict[str, Any] = {}
+    if found.security_protocol != "PLAINTEXT":
+        config["security_protocol"] = found.security_protocol
+    if found.sasl_mechanism is not None and found.sasl_password is not None:
+        config["sasl_mechanism"] = found.sasl_mechanism
+        config["sasl_plain_username"] = found.sasl_username
+        config["sasl_plain_password"] = found.sasl_password.get_secret_value()
+    for name, path in (
+        ("ssl_cafile", found.tls_ca_file),
+        ("ssl_certfile", found.tls_certificate_file),
+        ("ssl_keyfile", found.tls_key_file),
+    ):
+        if path is not None:
+            config[name] = str(path)
+    return config

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, fail, tokeniser
+from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail, tokeniser
 from contactgate.client.feed import Feed
 from contactgate.client.routing import TOPIC_OF_KIND, Misrouted, Routed, loose_key, loose_kind, route
 from contactgate.errors import BrokerError, PolicyError
@@ -62,7 +62,7 @@ def publish(
     counts: Counter[str] = Counter()
     bad: list[int] = []
     try:
-        with Feed(bootstrap_of(bootstrap), prefix=prefix) as feed:
+        with Feed(bootstrap_of(bootstrap), prefix=prefix, client_config=client_config()) as feed:
             if policy is not None:
                 counts[activate_policy(feed, policy).kind] += 1
             try:
@@ -94,7 +94,7 @@ def activate(
 ) -> None:
     """Check a policy and make it the one in force: publishes policy.activated and waits for the acknowledgement."""
     try:
-        with Feed(bootstrap_of(bootstrap), prefix=prefix) as feed:
+        with Feed(bootstrap_of(bootstrap), prefix=prefix, client_config=client_config()) as feed:
             name = msgspec.json.decode(activate_policy(feed, file).value)["policy"]
     except (BrokerError, PolicyError) as error:
         fail(str(error))

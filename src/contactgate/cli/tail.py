@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, fail
+from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
 from contactgate.client.reading import Reading
 from contactgate.errors import BrokerError
 
@@ -51,7 +51,9 @@ def tail(
     console = Console(soft_wrap=True, highlight=False)
     shown = 0
     try:
-        reading = Reading(bootstrap_of(bootstrap), [full], from_beginning=from_beginning or until_end)
+        reading = Reading(
+            bootstrap_of(bootstrap), [full], from_beginning=from_beginning or until_end, client_config=client_config()
+        )
         try:
             source = reading.to_the_end() if until_end else _following(reading)
             for record in source:

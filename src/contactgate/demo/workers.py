@@ -44,7 +44,7 @@ class Workers:
         command = [
             sys.executable, "-c", "from contactgate.cli.main import app; app()", "worker",
             "--bootstrap", self._bootstrap, "--prefix", self._prefix, "--worker-id", f"worker-{number}",
-            "--state-dir", str(self._directory / f"state-{number}"),
+            "--state-dir", str(self._directory / f"state-{number}"), "--pages-port", "0",
         ]  # fmt: skip
         if self._event_time:
             command.append("--event-time")
