@@ -1,0 +1,316 @@
+"""Every decision rule of the slow model, each a function of (what is known, the request, an instant) to rule codes.
+
+`known` is a plain dict the fold makes anew for each request: profile, grants, withdrawals, contacts, complaints, the
+world. Nothing is cached and nothing is clever. Must never import contactgate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.model.calendar import (
+    DAY,
+    DAY_MS,
+    NUMBER_ZONES,
+    duration,
+    local_date,
+    ms,
+    zone_named,
+)
+
+Known = dict[str, Any]
+Event = dict[str, Any]
+
+
+def covers(prefix: str, purpose: str) -> bool:
+    """Whether a dotted path covers another."""
+    return purpose == prefix or purpose.startswith(prefix + ".")
+
+
+def any_covers(prefixes: list[str] | None, purpose: str) -> bool:
+    """Whether one of them does; absent = all."""
+    return prefixes is None or any(covers(prefix, purpose) for prefix in prefixes)
+
+
+def among(value: str | None, allowed: list[str] | None) -> bool:
+    """Whether a value is in the list; absent = all."""
+    return allowed is None or value in allowed
+
+
+def purpose_rule(policy: Event, request: Event) -> Event | None:
+    """What the longest configured prefix of the purpose asks for this channel and mode; None: unknown purpose."""
+    known = [prefix for prefix in policy["purposes"] if covers(prefix, request["purpose"])]
+    if not known:
+        return None
+    rule = dict(policy["purposes"][max(known, key=len)])
+    overrides = [rule.pop("channels", None) or {}, rule.pop("mode", None) or {}]
+    for chosen, override in zip((request["channel"], request.get("mode", "live")), overrides, strict=True):
+        rule.update(override.get(chosen, {}))
+    return rule
+
+
+def selected(rule: Event, channel: str, purpose: str) -> bool:
+    """Whether a cap, gap, cool-off, window or registry is about this channel and purpose."""
+    return among(channel, rule.get("channels")) and any_covers(rule.get("purposes"), purpose)
+
+
+def zones_of(known: Known, request: Event) -> list[Any]:
+    """The zones the person may be in: their own if known, else those of the number; empty: unknown."""
+    names = known["profile"]["zones"]
+    if not names and not request.get("number_forgotten") and request["channel"] in ("voice", "sms"):
+        names = NUMBER_ZONES.get(request.get("address", ""), ())
+    zones = [zone_named(name) for name in names]
+    return [] if None in zones else zones
+
+
+# --- consent ---------------------------------------------------------------------------------------------------------
+
+
+def last_withdrawal(known: Known, request: Event) -> int | None:
+    """The time of the newest withdrawal that reaches this request."""
+    times = [
+        ms(w["time"])
+        for w in known["withdrawals"]
+        if among(request["controller"], None if w.get("controller") is None else [w["controller"]])
+        and any_covers(w.get("purposes"), request["purpose"])
+        and among(request["channel"], w.get("channels"))
+        and among(request["requester"], w.get("recipients"))
+    ]
+    return max(times, default=None)
+
+
+def matching_grants(known: Known, request: Event) -> list[Event]:
+    """Grants for this controller, purpose and channel."""
+    return [
+        g
+        for g in known["grants"]
+        if g["controller"] == request["controller"]
+        and any_covers(g["purposes"], request["purpose"])
+        and request["channel"] in g["channels"]
+    ]
+
+
+def live_grants(known: Known, request: Event) -> list[Event]:
+    """Of those the ones that are later than every withdrawal that reaches the request."""
+    ended = last_withdrawal(known, request)
+    return [g for g in matching_grants(known, request) if ended is None or ms(g["time"]) > ended]
+
+
+def forgotten(known: Known, grant: Event) -> bool:
+    """Whether one withdrawal took back all of it: such a grant need not be kept, so no reason may tell of it."""
+    recipients = [grant["controller"]] if grant.get("recipients") is None else grant["recipients"]
+    return any(
+        ms(w["time"]) >= ms(grant["time"])
+        and among(grant["controller"], None if w.get("controller") is None else [w["controller"]])
+        and all(any_covers(w.get("purposes"), p) for p in grant["purposes"])
+        and all(among(c, w.get("channels")) for c in grant["channels"])
+        and all(among(r, w.get("recipients")) for r in recipients)
+        for w in known["withdrawals"]
+    )
+
+
+def notice_faults(known: Known, policy: Event, grant: Event) -> list[str]:
+    """Whether the grant lies inside the version of its notice that was in force when it was given."""
+    at = ms(grant["time"])
+    versions = [
+        n
+        for n in known["notices"]
+        if n["notice_id"] == grant.get("notice_id") and ms(n.get("effective_at") or n["time"]) <= at
+    ]
+    if not versions:
+        known_at_all = any(n["notice_id"] == grant.get("notice_id") for n in known["notices"])
+        return ["notice.unknown"] if policy["require"]["notice"] or known_at_all else []
+    notice = max(versions, key=lambda n: (ms(n.get("effective_at") or n["time"]), n["version"]))
+    recipients = grant["recipients"] if grant.get("recipients") is not None else [grant["controller"]]
+    inside = (
+        notice["controller"] == grant["controller"]
+        and all(any_covers(notice.get("purposes"), purpose) for purpose in grant["purposes"])
+        and all(r == grant["controller"] or among(r, notice.get("recipients")) for r in recipients)
+        and all(among(c, notice.get("data_categories")) for c in grant.get("data_categories") or [])
+    )
+    return [] if inside else ["notice.outside"]
+
+
+def grant_start(grant: Event) -> int:
+    """When the grant begins to hold."""
+    return ms(grant.get("effective_at") or grant["time"])
+
+
+def grant_faults(
+    known: Known, policy: Event, request: Event, grant: Event, evidence: list[str] | None, at: int
+) -> list[str]:
+    """Everything that keeps one live grant from allowing the request."""
+    faults = notice_faults(known, policy, grant)
+    recipients = grant.get("recipients")
+    if request["requester"] not in ([grant["controller"]] if recipients is None else recipients):
+        faults.append("consent.recipient")
+    if not set(request.get("data_categories") or []) <= set(grant.get("data_categories") or []):
+        faults.append("consent.data_category")
+    if evidence is not None and (grant.get("evidence") or {}).get("method") not in evidence:
+        faults.append("consent.evidence")
+    if at < grant_start(grant):
+        faults.append("consent.not_yet_effective")
+    if grant.get("expires_at") and at >= ms(grant["expires_at"]):
+        faults.append("consent.expired")
+    return faults
+
+
+def valid_grants(known: Known, policy: Event, request: Event, at: int) -> list[Event]:
+    """The grants that allow the request at that instant."""
+    rule = purpose_rule(policy, request) or {"consent": "none"}
+    evidence = None if rule["consent"] == "none" else rule.get("evidence")
+    return [g for g in live_grants(known, request) if not grant_faults(known, policy, request, g, evidence, at)]
+
+
+def consent(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """The consent matrix."""
+    rule = purpose_rule(policy, request)
+    if rule is None:
+        return {"policy.unknown_purpose"}
+    if rule["consent"] == "none" or valid_grants(known, policy, request, at):
+        return set()
+    withdrawn = last_withdrawal(known, request) is not None
+    if rule["consent"] == "opt_out":
+        return {"consent.withdrawn"} if withdrawn else set()
+    live = live_grants(known, request)
+    grants = [g for g in matching_grants(known, request) if not forgotten(known, g)]
+    if not grants:
+        return {"consent.withdrawn"} if withdrawn else {"consent.missing"}
+    faults = [
+        (
+            grant_faults(known, policy, request, g, rule.get("evidence"), at)
+            + ([] if g in live else ["consent.withdrawn"]),
+            g,
+        )
+        for g in grants
+    ]
+    fewest = min(len(found) for found, _ in faults)
+    closest, _ = max((p for p in faults if len(p[0]) == fewest), key=lambda p: (ms(p[1]["time"]), p[1]["event_id"]))
+    return set(closest)
+
+
+def erasure(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """An erased person is not contacted until a newer consent covers the request."""
+    if known["erased"] is None or valid_grants(known, policy, request, at):
+        return set()
+    return {"subject.erased"}
+
+
+def flags(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """Deceased blocks everything, minor and vulnerable block marketing."""
+    found = set()
+    if "deceased" in known["profile"]["flags"]:
+        found.add("subject.deceased")
+    if covers("marketing", request["purpose"]):
+        barring = ["minor"] if policy.get("vulnerable") == "allow" else ["minor", "vulnerable"]
+        found |= {f"subject.{flag}" for flag in barring if flag in known["profile"]["flags"]}
+    return found
+
+
+# --- who and what for ------------------------------------------------------------------------------------------------
+
+
+def within(thing: Event, at: int) -> bool:
+    """Whether the instant lies in [valid_from, valid_until)."""
+    started = not thing.get("valid_from") or ms(thing["valid_from"]) <= at
+    return started and not (thing.get("valid_until") and at >= ms(thing["valid_until"]))
+
+
+def party(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """The requester is a known, active party with an agreement that allows this."""
+    who = known["parties"].get(request["requester"])
+    if who is None:
+        return {"party.unknown"} if policy["require"]["party"] else set()
+    found = set()
+    if who["status"] != "active":
+        found.add("party.suspended")
+    allowed = any(
+        a["controller"] == request["controller"]
+        and any_covers(a.get("purposes"), request["purpose"])
+        and among(request["channel"], a.get("channels"))
+        and all(among(c, a.get("data_categories")) for c in request.get("data_categories") or [])
+        and within(a, at)
+        for a in who.get("agreements") or []
+    )
+    return found if allowed else found | {"party.agreement"}
+
+
+def campaign(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """The campaign is known, approved by somebody else than its creator, running, and about this."""
+    what = known["campaigns"].get(request.get("campaign_id"))
+    if what is None:
+        return {"campaign.unknown"} if policy["require"]["campaign"] else set()
+    found = set()
+    two = what.get("created_by") and what.get("approved_by") and what["created_by"] != what["approved_by"]
+    if what["status"] == "paused":
+        found.add("campaign.paused")
+    elif what["status"] != "approved" or not within(what, at) or (policy["require"]["two_people"] and not two):
+        found.add("campaign.not_approved")
+    fits = (
+        among(request["controller"], None if what.get("controller") is None else [what["controller"]])
+        and among(request["requester"], what.get("requesters"))
+        and any_covers(what.get("purposes"), request["purpose"])
+        and among(request["channel"], what.get("channels"))
+    )
+    if not fits:
+        found.add("campaign.mismatch")
+    return found
+
+
+def pauses(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """No pause in force covers the request."""
+    found = set()
+    for pause in known["pauses"].values():
+        scope = pause.get("scope") or {}
+        hit = (
+            among(request["controller"], scope.get("controllers"))
+            and among(request["requester"], scope.get("requesters"))
+            and among(request.get("campaign_id"), scope.get("campaigns"))
+            and any_covers(scope.get("purposes"), request["purpose"])
+            and among(request["channel"], scope.get("channels"))
+        )
+        if hit and not (pause.get("until") and at >= ms(pause["until"])):
+            found.add(f"pause.{pause['pause_id']}")
+    return found
+
+
+def suppressions(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """Neither everybody nor this person has stopped contact to the address."""
+    address = request.get("address")
+    if address is None:
+        return set()
+    hit = address in known["wrong_addresses"] or any(
+        s["address"] == address
+        and among(request["channel"], s.get("channels"))
+        and among(request["controller"], None if s.get("controller") is None else [s["controller"]])
+        and any_covers(s.get("purposes"), request["purpose"])
+        and among(request.get("campaign_id"), s.get("campaigns"))
+        and not (s.get("expires_at") and at >= ms(s["expires_at"]))
+        for s in known["suppressions"]
+    )
+    return {"address.suppressed"} if hit else set()
+
+
+def registries(known: Known, policy: Event, request: Event, at: int) -> set[str]:
+    """Do-not-call lists are fresh and do not hold the number, unless consent lifts them."""
+    found = set()
+    zones = zones_of(known, request) or [zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")]  # somewhere on earth
+    for rule in policy.get("registries") or []:
+        if not selected(rule, request["channel"], request["purpose"]) or "business" in known["profile"]["flags"]:
+            continue
+        if "consent" in rule.get("unless", []) and valid_grants(known, policy, request, at):
+            continue
+        versions = [r for r in known["registries"] if r["registry"] == rule["name"]]
+        if not versions:
+            found.add(f"registry.stale:{rule['name']}")
+            continue
+        current = max(versions, key=lambda v: ms(v["as_of"]))  # the list that was taken last
+        days = duration(rule["max_age"]) // DAY_MS
+        taken = min(local_date(ms(current["as_of"]), z) for z in zones)
+        if max((local_date(at, z) - taken).days for z in zones) > days:
+            found.add(f"registry.stale:{rule['name']}")
+        since = current["listed"].get(request.get("address"))
+        grace = duration(rule["grace"]) // DAY_MS if rule.get("grace") else 0
+        if since is not None and any(local_date(at, z) >= since + grace * DAY for z in zones):
+            found.add(f"registry.listed:{rule['name']}")
+    return found

@@ -1,0 +1,389 @@
+"""The fold of the slow model: `decide(events, policy)` scans the whole history anew for every request.
+
+The next eligible instant is found by trying: every instant at which any rule can change is a candidate, tested in
+order, and found right only if the millisecond before it blocks. Must never import contactgate.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from itertools import chain
+from typing import Any
+
+from tests.model.calendar import (
+    DAY,
+    DAY_MS,
+    duration,
+    edges,
+    first_instant,
+    local_date,
+    ms,
+    period,
+    zone_named,
+)
+from tests.model.frequency import (
+    ALL,
+    LASTING,
+    RECALLING,
+    SEVERITY,
+    cooloff_ends,
+    cooloff_starts,
+    failing,
+    rule_zones,
+    windows,
+)
+from tests.model.rules import Event, Known, grant_start, zones_of
+
+HORIZON_MS = 400 * DAY_MS
+FAR_MS = ms("9999-01-01T00:00:00Z")
+WITHDRAWING = ("unsubscribed", "complained")
+
+
+def decide(events: list[Event], policy: Event) -> list[Event]:
+    """One entry per decision and per recall, in order.
+
+    A decision is {request_id, subject_id, verdict, rules, next_eligible, valid_until, duplicate}; a recall {recalled}.
+    """
+    history: list[Event] = []
+    approvals: list[Event] = []
+    seen: list[Event] = []
+    answers: list[Event] = []
+    for event in events:
+        now = ms(event["time"])
+        if event["type"] == "contact.requested":
+            answers.append(_answer(event, now, history, approvals, seen, policy))
+            continue
+        if event["type"] == "contact.outcome" and not _approval(approvals, event):
+            # An outcome for an unknown request is a dead letter; an opt-out in it still counts, at its widest.
+            if event["outcome"] not in WITHDRAWING:
+                continue
+            event = {"type": "consent.withdrawn", "subject_id": event["subject_id"], "time": event["time"]}
+        elif event["type"] == "contact.outcome":
+            event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
+        history.append(event)
+        answers.extend(_recalls(event, now, history, approvals, policy))
+        if event["type"] == "subject.erased":
+            for kept in (approvals, seen):
+                kept[:] = [a for a in kept if a["subject_id"] != event["subject_id"] or a["decided"] > now]
+    return answers
+
+
+def _approval(approvals: list[Event], outcome: Event) -> list[Event]:
+    same = ("subject_id", "request_id")
+    return [a for a in approvals if all(a[k] == outcome[k] for k in same)]
+
+
+# --- what is known ---------------------------------------------------------------------------------------------------
+
+
+def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
+    """Everything known about a subject and the world, scanned from the whole history."""
+    mine = [e for e in history if e.get("subject_id") == subject]
+    erasures = [ms(e["time"]) for e in mine if e["type"] == "subject.erased"]
+    erased = max(erasures, default=None)
+    mine = [e for e in mine if erased is None or ms(e["time"]) > erased]
+    contacts = [_contact(a, mine) for a in approvals if a["subject_id"] == subject]
+    observed = {e["event_id"]: e for e in mine if e["type"] == "contact.observed"}
+    contacts += [
+        {
+            **e,
+            "at": ms(e["time"]),
+            "outcome_at": ms(e["time"]),
+            "recalled": None,
+            "matters": e.get("matters") or [],
+            "reported": True,
+        }
+        for e in observed.values()
+    ]
+    complaints = {e["event_id"]: e for e in mine if e["type"] == "complaint.received"}
+    return {
+        "erased": erased,
+        "profile": _profile(mine),
+        "grants": [e for e in mine if e["type"] == "consent.granted"],
+        "withdrawals": _withdrawals(mine),
+        "contacts": contacts,
+        "complaints": [
+            {
+                **e,
+                "outcome": "complained",
+                "outcome_at": ms(e["time"]),
+                "purpose": "marketing",
+                "matters": [],
+                "reported": True,
+            }
+            for e in complaints.values()
+        ],
+        "wrong_addresses": {
+            e["of"]["request"].get("address")
+            for e in mine
+            if e["type"] == "contact.outcome" and e["outcome"] == "wrong_number"
+        },
+        "notices": _latest(history, "notice.published", lambda e: (e["notice_id"], e["version"])),
+        "parties": {e["party_id"]: e for e in history if e["type"] == "party.updated"},
+        "campaigns": {e["campaign_id"]: e for e in history if e["type"] == "campaign.updated"},
+        "pauses": _pauses(history),
+        "suppressions": _suppressions(history),
+        "registries": _registries(history),
+    }
+
+
+def _latest(history: list[Event], kind: str, key: Any) -> list[Event]:
+    return list({key(e): e for e in history if e["type"] == kind}.values())
+
+
+def _contact(approval: Event, mine: list[Event]) -> Event:
+    """An approval with the outcome that holds: the most restricting one reported, and of those the earliest."""
+    request = approval["request"]
+    reported = [e for e in mine if e["type"] == "contact.outcome" and e["of"] is approval]
+    outcome = min(reported, key=lambda e: (-SEVERITY.index(e["outcome"]), ms(e["time"])), default=None)
+    matters = [request["matter_id"]] if request.get("matter_id") else []
+    if outcome is not None and outcome.get("matters") is not None:
+        matters = outcome["matters"]
+    return {
+        **request,
+        "reported": False,
+        "at": approval["decided"],
+        "valid_until": approval["valid_until"],
+        "recalled": approval["recalled"],
+        "outcome": outcome and outcome["outcome"],
+        "outcome_at": outcome and ms(outcome["time"]),
+        "matters": matters,
+    }
+
+
+def _profile(mine: list[Event]) -> Event:
+    """Merged profile: per field the newest event that has it; null clears."""
+    profile: Event = {"zones": [], "flags": [], "preferred": []}
+    for e in sorted((e for e in mine if e["type"] == "subject.updated"), key=lambda e: ms(e["time"])):
+        if "timezone" in e:
+            profile["zones"] = [e["timezone"]] if e["timezone"] else []
+        if "timezones" in e:
+            profile["zones"] = e["timezones"] or []
+        if "flags" in e:
+            profile["flags"] = e["flags"] or []
+        if "preferred_windows" in e:
+            profile["preferred"] = e["preferred_windows"] or []
+    return profile
+
+
+def _withdrawals(mine: list[Event]) -> list[Event]:
+    """Withdrawals said, complaints, and outcomes that withdraw."""
+    found = [e for e in mine if e["type"] == "consent.withdrawn"]
+    for e in mine:
+        if e["type"] == "complaint.received":
+            channels = [e["channel"]] if e.get("channel") else None
+            found.append(
+                {"time": e["time"], "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
+            )
+        if e["type"] == "contact.outcome" and e["outcome"] in WITHDRAWING:
+            found.append(_withdrawal_by(e, e["of"]["request"]))
+        if e["type"] == "contact.observed" and e["outcome"] in WITHDRAWING:
+            found.append(_withdrawal_by(e, e))
+    return found
+
+
+def _withdrawal_by(event: Event, contact: Event) -> Event:
+    return {
+        "time": event["time"],
+        "controller": contact["controller"],
+        "purposes": [contact["purpose"]],
+        "channels": [contact["channel"]],
+    }
+
+
+def _pauses(history: list[Event]) -> dict[str, Event]:
+    pauses: dict[str, Event] = {}
+    for e in history:
+        if e["type"] == "pause.set":
+            pauses[e["pause_id"]] = e
+        if e["type"] == "pause.lifted":
+            pauses.pop(e["pause_id"], None)
+    return pauses
+
+
+def _suppressions(history: list[Event]) -> list[Event]:
+    found: list[Event] = []
+    for e in history:
+        if e["type"] == "address.suppressed":
+            found.append(e)
+        if e["type"] == "address.released":
+            found = [s for s in found if s["address"] != e["address"]]
+    return found
+
+
+def _registries(history: list[Event]) -> list[Event]:
+    """Every published version with its whole list; a delta is worked out on the version it names."""
+    versions: list[Event] = []
+    for e in history:
+        if e["type"] != "registry.published":
+            continue
+        listed: dict[str, date] = {}
+        if e["kind"] == "delta":
+            base = [v for v in versions if (v["registry"], v["version"]) == (e["registry"], e["base"])]
+            listed = dict(base[-1]["listed"])
+        for address in e.get("removed") or []:
+            listed.pop(address, None)
+        for entry in e.get("entries") or []:
+            listed[entry["address"]] = date.fromisoformat(entry["since"]) if entry.get("since") else date.min
+        versions.append({"registry": e["registry"], "version": e["version"], "as_of": e["as_of"], "listed": listed})
+    return versions
+
+
+# --- decisions -------------------------------------------------------------------------------------------------------
+
+
+def _answer(
+    request: Event, now: int, history: list[Event], approvals: list[Event], seen: list[Event], policy: Event
+) -> Event:
+    known = know(request["subject_id"], history, approvals)
+    same = ("subject_id", "request_id")
+    horizon = duration(policy.get("dedup_horizon", "7d"))
+    for first in seen:
+        if all(first[k] == request[k] for k in same) and now < first["decided"] + horizon:
+            return _echo(first, request, now, known, approvals, policy)
+    rules = failing(ALL, known, policy, request, now)
+    answer = {
+        "request_id": request["request_id"],
+        "subject_id": request["subject_id"],
+        "decided": now,
+        "verdict": "block" if rules else "pass",
+        "rules": rules,
+        "next_eligible": next_eligible(known, policy, request, now) if rules else None,
+        "valid_until": None if rules else valid_until(known, policy, request, now),
+        "duplicate": False,
+    }
+    seen.append(answer)
+    if not rules:
+        approvals.append({**answer, "request": request, "recalled": None})
+    return answer
+
+
+def _echo(first: Event, request: Event, now: int, known: Known, approvals: list[Event], policy: Event) -> Event:
+    """A duplicate gets its first answer again; but not a pass that would not stand any more, nor will it ever."""
+    if first["verdict"] == "pass":
+        rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
+        recalled = [a["recalled"] for a in _approval(approvals, first) if a["recalled"]]
+        if rules or recalled:
+            rules = rules or set(recalled[0])
+            return {**first, "verdict": "block", "rules": rules, "valid_until": None, "duplicate": True}
+    return {**first, "duplicate": True}
+
+
+def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event], policy: Event) -> list[Event]:
+    """Recalls every open approval that this event (the last of the history) made illegal."""
+    found = []
+    for approval in approvals:
+        if approval["recalled"] or now >= approval["valid_until"]:
+            continue
+        if event.get("subject_id", approval["subject_id"]) != approval["subject_id"]:
+            continue
+        if any(e["type"] == "contact.outcome" and e["of"] is approval for e in history):
+            continue
+        # What an approval keeps of its number is a token, which tells no zone.
+        request = {**approval["request"], "number_forgotten": True}
+        at = max(now, approval["decided"])
+        before, after = (
+            {r for r in failing(RECALLING, known, policy, request, at) if not r.startswith("registry.stale")}
+            for known in (know(approval["subject_id"], h, approvals) for h in (history[:-1], history))
+        )
+        if after and not before:
+            approval["recalled"] = after
+            found.append({"recalled": approval["request_id"]})
+    return found
+
+
+# --- instants --------------------------------------------------------------------------------------------------------
+
+
+def _instants(known: Known, policy: Event, request: Event) -> set[int]:
+    """Every instant at which a rule other than the hours can change."""
+    found: set[int] = set()
+    for g in known["grants"]:
+        found.add(grant_start(g))
+        if g.get("expires_at"):
+            found.add(ms(g["expires_at"]))
+    ranged = [a for p in known["parties"].values() for a in p.get("agreements") or []] + list(
+        known["campaigns"].values()
+    )
+    for thing in ranged:
+        found.update(ms(thing[k]) for k in ("valid_from", "valid_until") if thing.get(k))
+    found.update(ms(p["until"]) for p in known["pauses"].values() if p.get("until"))
+    found.update(ms(s["expires_at"]) for s in known["suppressions"] if s.get("expires_at"))
+    found.update(ms(request[k]) for k in ("not_before", "not_after") if request.get(k))
+    found.update(c["valid_until"] for c in known["contacts"] if "valid_until" in c)
+    windows_of_caps = [c["window"] for c in policy.get("caps") or []]
+    windows_of_caps += [{"sliding": g["at_least"]} for g in policy.get("gaps") or []]
+    for window in windows_of_caps:
+        for contact in known["contacts"]:
+            found.update(_leaves(window, contact["at"], known, request))
+    for rule in policy.get("cooloffs") or []:
+        zones = rule_zones(rule["for"], known, request) if isinstance(rule["for"], dict) else []
+        for started in cooloff_starts(rule, known, request):
+            found.update(cooloff_ends(rule, started, zones))
+    places = zones_of(known, request) or [zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")]
+    for zone in places:
+        for rule in policy.get("registries") or []:
+            days = duration(rule["max_age"]) // DAY_MS
+            grace = duration(rule["grace"]) // DAY_MS if rule.get("grace") else 0
+            for version in known["registries"]:
+                for place in places:
+                    found.add(first_instant(local_date(ms(version["as_of"]), place) + (days + 1) * DAY, zone))
+                since = version["listed"].get(request.get("address"))
+                if since is not None and since > date.min:
+                    found.add(first_instant(since + grace * DAY, zone))
+    return found
+
+
+def _leaves(window: Event, contact_at: int, known: Known, request: Event) -> list[int]:
+    """The instants at which a contact leaves a cap's window, by every zone."""
+    if "sliding" in window:
+        return [contact_at + duration(window["sliding"])]
+    found = []
+    for zone in rule_zones(window, known, request):
+        day = local_date(contact_at, zone)
+        after = (
+            day + window["days"] * DAY
+            if "days" in window
+            else period(day, window["calendar"], window.get("week_starts", "mon"))[1]
+        )
+        found.append(first_instant(after, zone))
+    return found
+
+
+def _hours(known: Known, policy: Event, request: Event) -> list[Event]:
+    """All hours that may matter: the policy's, the person's, and those named in consents."""
+    return (
+        (policy.get("windows") or [])
+        + known["profile"]["preferred"]
+        + [w for g in known["grants"] for w in g.get("windows") or []]
+    )
+
+
+def next_eligible(known: Known, policy: Event, request: Event, now: int) -> int | None:
+    """The first instant from `now` at which every rule passes; None: never."""
+    starts = [now, *sorted(at for at in _instants(known, policy, request) if now < at < FAR_MS)]
+    ends = [*starts[1:], starts[-1] + HORIZON_MS]
+    for start, end in zip(starts, ends, strict=True):
+        if failing(LASTING, known, policy, request, start):
+            continue  # nothing but the hours changes before `end`
+        hours, zones = _hours(known, policy, request), zones_of(known, request)
+        changes = edges(hours, zones, start, min(end, start + HORIZON_MS), ("from",)) if hours and zones else iter(())
+        for at in chain([start], changes):
+            if not windows(known, policy, request, at):
+                assert not failing(ALL, known, policy, request, at)
+                assert at == now or failing(ALL, known, policy, request, at - 1)
+                return at
+    return None
+
+
+def valid_until(known: Known, policy: Event, request: Event, now: int) -> int:
+    """The first instant at which hours, consent, agreement, campaign or the request itself end; at most the TTL."""
+    latest = now + duration(policy.get("approval_ttl", "15m"))
+    candidates = {at for at in _instants(known, policy, request) if now < at < latest}
+    if zones_of(known, request):
+        candidates.update(edges(_hours(known, policy, request), zones_of(known, request), now + 1, latest))
+    ending = ("window.", "consent.", "notice.", "party.", "campaign.", "request.expired")
+    for at in sorted(candidates):
+        if any(code.startswith(ending) for code in failing(ALL, known, policy, request, at)):
+            return at
+    return latest

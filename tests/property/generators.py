@@ -1,0 +1,314 @@
+"""Random policies and event histories, small alphabets on purpose so that things collide.
+
+`history(rng)` is plain and fast, for the long comparison; `histories()` is the same as a Hypothesis strategy, which can
+shrink what it finds. Never reads a clock; the same seed gives the same history.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis import strategies as st
+from tests.property.policies import (
+    CATEGORIES,
+    CHANNELS,
+    CONTROLLERS,
+    DAY,
+    HOUR,
+    METHODS,
+    MINUTE,
+    NUMBERS,
+    OUTCOMES,
+    PURPOSES,
+    REQUESTERS,
+    STEPS,
+    THEMES,
+    ZONES,
+    Event,
+    PolicyMaker,
+    instant,
+)
+
+
+class Maker(PolicyMaker):
+    """Draws one policy and one history from a random source that has `random`, `choice` and `randrange`."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.requests: list[Event] = []
+        self.subjects = [f"s-{n}" for n in range(1, 1 + rng.choice([1, 1, 1, 2, 3]))]
+
+    def event(self, kind: str, /, **fields: Any) -> Event:
+        """One event with an id; None fields are left out."""
+        self.count += 1
+        head = {"type": kind, "event_id": f"e-{self.count}", "time": instant(self.now)}
+        return {**head, **{k: v for k, v in fields.items() if v is not None}}
+
+    def of_subject(self, kind: str, /, **fields: Any) -> Event:
+        """One event about a subject."""
+        return self.event(kind, subject_id=self.rng.choice(self.subjects), **fields)
+
+    def late(self, event: Event) -> Event:
+        """Perhaps the same event, but it happened before."""
+        if self.maybe(0.25):
+            back = self.rng.choice([1, MINUTE, HOUR, DAY, DAY, 3 * DAY])
+            event["time"] = instant(max(self.start - 5 * DAY, self.now - back))
+        return event
+
+    def soon(self, chance: float = 0.3) -> str | None:
+        """An instant near now, often just ahead."""
+        if not self.maybe(chance):
+            return None
+        return instant(self.now + self.rng.choice([-DAY, -MINUTE, 0, 1, 5 * MINUTE, HOUR, DAY, 3 * DAY]))
+
+    def request(self) -> Event:
+        """A contact request; now and then the same again."""
+        if self.requests and self.maybe(0.12):
+            return {**self.rng.choice(self.requests), "time": instant(self.now)}
+        rng = self.rng
+        controller = "bank" if self.maybe(0.8) else "insurer"
+        channel = "voice" if self.maybe(0.7) else rng.choice(CHANNELS)
+        number = "+12125550123" if self.maybe(0.7) else rng.choice(NUMBERS)
+        event = self.of_subject(
+            "contact.requested",
+            request_id=f"r-{self.count}",
+            requester=controller if self.maybe(0.6) else rng.choice(REQUESTERS),
+            controller=controller,
+            purpose=rng.choice([*PURPOSES, "marketing"]) if self.maybe(0.99) else "research",
+            channel=channel,
+            address=None if self.maybe(0.015) else "person@example.com" if channel == "email" else number,
+            campaign_id="c-1" if self.maybe(0.6) else None,
+            data_categories=["basic"] if self.maybe(0.3) else ["account", "basic"] if self.maybe(0.1) else None,
+            matter_id=rng.choice(["d-1", "d-1", "d-2"]) if self.maybe(0.5) else None,
+            mode="prerecorded" if self.maybe(0.1) else None,
+            not_before=self.soon(0.03),
+            not_after=self.soon(0.04),
+        )
+        del event["event_id"]
+        self.requests.append(event)
+        return event
+
+    def grant(self) -> Event:
+        """A consent."""
+        recipients = self.rng.choice(
+            [None, ["bank", "callcentre"], ["callcentre"], ["bank"], ["bank", "callcentre", "insurer"]]
+        )
+        return self.late(
+            self.of_subject(
+                "consent.granted",
+                controller="bank" if self.maybe(0.8) else "insurer",
+                purposes=[self.rng.choice(["marketing", "marketing", "marketing.insurance", "collection"])],
+                channels=self.some(CHANNELS) if self.maybe(0.4) else CHANNELS,
+                recipients=recipients,
+                data_categories=self.optional(CATEGORIES, 0.7),
+                notice_id=self.rng.choice(["n-1", "n-1", "n-2"]) if self.maybe(0.8) else None,
+                evidence={"method": self.rng.choice(METHODS), "ref": "x"} if self.maybe(0.9) else None,
+                effective_at=self.soon(0.2),
+                expires_at=self.soon(0.25) or ("9999-12-31T00:00:00Z" if self.maybe(0.1) else None),
+                windows=[self.hours()] if self.maybe(0.1) else None,
+            )
+        )
+
+    def withdrawal(self) -> Event:
+        """An opt-out."""
+        return self.late(
+            self.of_subject(
+                "consent.withdrawn",
+                controller="bank" if self.maybe(0.5) else None,
+                purposes=self.optional(PURPOSES),
+                channels=self.optional(CHANNELS),
+                recipients=self.optional(REQUESTERS, 0.3),
+            )
+        )
+
+    def profile(self) -> Event:
+        """Facts about the person; never two at one time, for which of them holds is nowhere said."""
+        self.now += 1
+        event = self.of_subject("subject.updated")
+        kind = self.rng.choice(["zone", "zone", "zones", "flags", "windows", "clear"])
+        if kind == "zone":
+            event["timezone"] = self.rng.choice(ZONES)
+        elif kind == "zones":
+            event["timezones"] = self.some(ZONES[:4])
+        elif kind == "flags":
+            event["flags"] = (
+                [self.rng.choice(["minor", "deceased", "vulnerable", "business"])] if self.maybe(0.4) else []
+            )
+        elif kind == "windows":
+            event["preferred_windows"] = [self.hours() for _ in range(self.rng.choice([0, 1, 1, 2]))]
+        else:
+            event[self.rng.choice(["timezone", "flags", "preferred_windows"])] = None
+        return event
+
+    def outcome(self) -> Event | None:
+        """What became of a request."""
+        if not self.requests:
+            return None
+        request = self.rng.choice(self.requests[-3:])
+        matters = self.rng.choice([["d-1"], ["d-1", "d-2"], ["d-2"]]) if self.maybe(0.1) else None
+        outcome = self.rng.choice(OUTCOMES)
+        return self.event(
+            "contact.outcome",
+            subject_id=request["subject_id"],
+            request_id=request["request_id"],
+            outcome=outcome,
+            matters=matters,
+        )
+
+    def observed(self) -> Event:
+        """A contact nobody asked about."""
+        return self.late(
+            self.of_subject(
+                "contact.observed",
+                controller=self.rng.choice(CONTROLLERS),
+                direction=self.rng.choice(["inbound", "outbound"]),
+                channel=self.rng.choice(CHANNELS),
+                purpose=self.rng.choice(PURPOSES),
+                outcome=self.rng.choice(OUTCOMES[:11]),
+                matters=["d-1"] if self.maybe(0.4) else None,
+            )
+        )
+
+    def notice(self) -> Event:
+        """A version of a notice."""
+        self.count += 1
+        return self.event(
+            "notice.published",
+            notice_id=self.rng.choice(["n-1", "n-1", "n-2"]),
+            version=self.count,
+            controller="bank" if self.maybe(0.8) else "insurer",
+            purposes=self.rng.choice(
+                [["marketing"], ["marketing"], ["marketing.insurance"], ["collection", "marketing"]]
+            ),
+            recipients=self.optional(["bank", "callcentre", "insurer"]),
+            data_categories=self.optional(CATEGORIES),
+            effective_at=self.soon(0.2),
+        )
+
+    def party(self) -> Event:
+        """A requester and its agreements."""
+        agreements = [
+            {
+                "controller": "bank" if self.maybe(0.8) else "insurer",
+                **({"purposes": self.some(PURPOSES)} if self.maybe(0.3) else {}),
+                **({"channels": self.some(CHANNELS)} if self.maybe(0.3) else {}),
+                **({"data_categories": ["basic"]} if self.maybe(0.2) else {}),
+                **({"valid_from": self.soon(1)} if self.maybe(0.2) else {}),
+                **({"valid_until": self.soon(1)} if self.maybe(0.2) else {}),
+            }
+            for _ in range(self.rng.choice([0, 1, 1, 1, 2]))
+        ]
+        status = "active" if self.maybe(0.8) else self.rng.choice(["suspended", "ended"])
+        return self.event("party.updated", party_id=self.rng.choice(REQUESTERS), status=status, agreements=agreements)
+
+    def campaign(self) -> Event:
+        """A campaign."""
+        return self.event(
+            "campaign.updated",
+            campaign_id="c-1",
+            status="approved" if self.maybe(0.8) else self.rng.choice(["draft", "paused", "closed"]),
+            controller="bank" if self.maybe(0.8) else None,
+            requesters=self.optional(REQUESTERS, 0.2),
+            purposes=self.optional(PURPOSES, 0.2),
+            channels=self.optional(CHANNELS, 0.2),
+            created_by="ann" if self.maybe(0.9) else None,
+            approved_by=self.rng.choice(["bob", "bob", "bob", "ann"]) if self.maybe(0.9) else None,
+            valid_from=self.soon(0.1),
+            valid_until=self.soon(0.1),
+        )
+
+    def pause(self) -> Event:
+        """A pause, or its end."""
+        pause_id = self.rng.choice(["p-1", "p-2"])
+        if self.maybe(0.5):
+            return self.event("pause.lifted", pause_id=pause_id)
+        scope = {
+            "controllers": self.optional(CONTROLLERS, 0.3),
+            "requesters": self.optional(REQUESTERS, 0.3),
+            "campaigns": self.optional(["c-1", "c-2"], 0.2),
+            "purposes": self.optional(PURPOSES, 0.3),
+            "channels": self.optional(CHANNELS, 0.3),
+        }
+        scope = {k: v for k, v in scope.items() if v is not None}
+        return self.event("pause.set", pause_id=pause_id, reason="x", until=self.soon(0.6), scope=scope)
+
+    def suppression(self) -> Event:
+        """An address that must not be used, or its release."""
+        address = self.rng.choice([*NUMBERS[:2], NUMBERS[0], "person@example.com"])
+        if self.maybe(0.2):
+            return self.event("address.released", address=address, reason="x")
+        return self.event(
+            "address.suppressed",
+            address=address,
+            channels=self.optional(CHANNELS, 0.3),
+            controller="bank" if self.maybe(0.3) else None,
+            purposes=self.optional(PURPOSES, 0.3),
+            campaigns=["c-1"] if self.maybe(0.2) else None,
+            reason="manual",
+            expires_at=self.soon(0.6),
+        )
+
+    def registry(self) -> Event:
+        """A do-not-call list, whole."""
+        day = self.rng.choice([-30, -3, -2, -1, 0])
+        entries = [
+            {"address": n, **({"since": instant(self.now + day * DAY)[:10]} if self.maybe(0.8) else {})}
+            for n in NUMBERS
+            if self.maybe(0.3)
+        ]
+        as_of = instant(self.now - self.rng.choice([0, HOUR, DAY, 4 * DAY]))
+        return self.event(
+            "registry.published",
+            registry="us-ndnc",
+            version=f"v-{self.count}",
+            kind="snapshot",
+            as_of=as_of,
+            entries=entries,
+        )
+
+    def history(self, length: int) -> list[Event]:
+        """That many events, in the order they arrive."""
+        events: list[Event] = []
+        sources: list[Any] = [self.request] * 6 + [self.outcome] * 3 + [self.observed, self.profile]
+        for theme, makers in THEMES.items():
+            if theme in self.themes:
+                sources += [getattr(self, name) for name in makers]
+        firsts = [getattr(self, name)() for theme in sorted(self.themes) for name in THEMES[theme]]
+        events += [event for event in firsts if event is not None]
+        while len(events) < length:
+            self.now += self.rng.choice(STEPS)
+            event = self.rng.choice(sources)()
+            if event is not None:
+                events.append(event)
+                if self.maybe(0.04) and event["type"] not in ("registry.published", "pause.lifted", "pause.set"):
+                    events.append({**event, "time": event["time"]})
+        return events
+
+    def erased(self) -> Event:
+        """The right to be forgotten."""
+        return self.of_subject("subject.erased")
+
+    def complaint(self) -> Event:
+        """A complaint."""
+        return self.late(
+            self.of_subject(
+                "complaint.received", controller=self.rng.choice(CONTROLLERS), channel=self.rng.choice(CHANNELS)
+            )
+        )
+
+
+def history(seed: int, longest: int = 30) -> tuple[Event, list[Event]]:
+    """A policy and a history, the same for the same seed; eight seeds share one policy, for policies take long to load."""
+    maker = Maker(random.Random(f"policy {seed // 8}"))
+    policy = maker.policy()
+    maker.rng = random.Random(seed)
+    return policy, maker.history(maker.rng.randrange(6, longest))
+
+
+@st.composite
+def histories(draw: st.DrawFn, longest: int = 20) -> tuple[Event, list[Event]]:
+    """The same as a strategy."""
+    maker = Maker(draw(st.randoms(use_true_random=False)))
+    policy = maker.policy()
+    return policy, maker.history(draw(st.integers(4, longest)))

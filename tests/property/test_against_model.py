@@ -1,0 +1,38 @@
+"""The decision core against a second, slow, independently written model, on random policies and histories.
+
+A thousand histories here; `CONTACTGATE_LONG=1` (`make properties`) compares a hundred thousand on two processes.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from tests.property.agreement import compare, differences
+from tests.property.generators import histories
+from tests.property.policies import Event
+
+LONG = os.environ.get("CONTACTGATE_LONG") == "1"
+HISTORIES = 100_000 if LONG else 1_000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7_200 if LONG else 180)
+def test_core_agrees_with_slow_model() -> None:
+    """Verdict, reasons, next eligible instant, validity and recalls are the model's, on every random history."""
+    counts, disagreeing = compare(0, HISTORIES, jobs=2)
+    assert counts["histories"] == HISTORIES
+    assert disagreeing == [], "see one with: python -m tests.property.agreement --seed N"
+
+
+@settings(
+    max_examples=10_000 if LONG else 100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(histories())
+def test_core_agrees_with_slow_model_shrinking(drawn: tuple[Event, list[Event]]) -> None:
+    """The same on histories that Hypothesis draws, so that a disagreement is reported small."""
+    policy, events = drawn
+    assert differences(events, policy) == []
