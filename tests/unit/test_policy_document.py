@@ -156,7 +156,7 @@ def test_defaults_are_those_of_the_design() -> None:
 
 def test_a_channel_the_design_does_not_name_is_allowed() -> None:
     """Channels are open: `whatsapp` is one, as long as it cannot be a misspelling of a known one."""
-    load_policy(policy(caps=[cap(channels=["whatsapp", "voice"])]))
+    load_policy(policy(caps=[cap(channels=["whatsapp", "voice", "mms", "voicemail", "push"])]))
 
 
 def test_a_filter_may_name_a_purpose_below_a_configured_one() -> None:

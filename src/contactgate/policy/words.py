@@ -17,9 +17,9 @@ _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], alike: float = 0.6) -> str:
     """`; did you mean \\`caps\\`?` when a known word is near, else the empty text."""
-    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, sorted(known), n=1, cutoff=alike)
     return f"; did you mean `{found[0]}`?" if found else ""
 
 
@@ -36,7 +36,7 @@ def channel(text: str) -> str:
         return text
     if not 1 <= len(text) <= 64 or not _WORD.issuperset(text):
         raise ValueError(f"a channel is a lower-case word: {', '.join(CHANNELS)}{nearest(text.lower(), CHANNELS)}")
-    hint = nearest(text, CHANNELS)
+    hint = nearest(text, CHANNELS, 0.75)  # `mms` and `voicemail` may be channels, `voce` and `e-mail` are not
     if hint:
         raise ValueError(f"`{text}` is not a channel{hint}")
     return text
