@@ -9,35 +9,28 @@ every grant before it. No clock and no I/O: the caller reads and writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
-
-import msgspec
+from typing import Final, get_args
 
 from contactgate.codec import strict, widest
 from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import GENESIS
 from contactgate.core.review import open_until
 from contactgate.core.world import Change, World
+from contactgate.errors import MalformedMessage
 from contactgate.gate import Gate, Position, Record, WorldFeed
 from contactgate.gate.records import EARLIEST_MS, LATEST_MS
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import EMPTY, SubjectState
-from contactgate.model.messages import Instant
+from contactgate.model.messages import ConsentMessage, OutcomeMessage, RequestMessage, SuppressionMessage
 from contactgate.model.world import Listing
 from contactgate.policy.compiled import CompiledPolicy
 
-SOURCE: Final = "/contactgate/offline"
-
-
-class _Line(msgspec.Struct):
-    """What the fold itself needs of a line; the gate reads the rest."""
-
-    type: str
-    time: Instant
-    subject_id: str = ""
-
-
-_peek: Final = msgspec.json.Decoder(_Line).decode
+_KINDS: Final = {
+    **dict.fromkeys(get_args(ConsentMessage), "consent"),
+    **dict.fromkeys(get_args(OutcomeMessage), "outcome"),
+    **dict.fromkeys(get_args(SuppressionMessage), "suppression"),
+    RequestMessage: "request",
+}
 
 
 class MemoryStates:
@@ -71,8 +64,8 @@ class Fold:
         if policy is not None:
             self.world.activate(policy)
         self.states = MemoryStates()
-        self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=SOURCE, sealer=None)
-        self._feed = WorldFeed(tokens, self.world, source=SOURCE, sealer=None, open_list=open_list, keyed=False)
+        self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=None, sealer=None)
+        self._feed = WorldFeed(tokens, self.world, source=None, sealer=None, open_list=open_list, keyed=False)
         self._next = {"consent": 0, "request": 0, "outcome": 0, "control": 0, "suppression": 0, "unknown": 0}
         self._latest_ms = 0
         self._open: set[bytes] = set()
@@ -80,58 +73,75 @@ class Fold:
     def line(self, line: bytes) -> list[bytes]:
         """Fold one line, without its line end; a blank line is nothing."""
         try:
-            seen = _peek(line)
-            kind = strict.TYPES[seen.type]
-            at_ms = strict.to_ms(seen.time)
-            key = seen.subject_id.encode()
-            if at_ms > self._latest_ms:
-                if at_ms < LATEST_MS:
-                    self._latest_ms = at_ms
-                else:
-                    at_ms = self._latest_ms
-            elif at_ms < EARLIEST_MS:
+            message = strict.decode_any(line)
+        except MalformedMessage:
+            message = None
+        if message is None:
+            return self._other(line)
+        kind = _KINDS[type(message)]
+        at_ms = told_ms = strict.to_ms(message.time)
+        if told_ms > self._latest_ms:
+            if told_ms < LATEST_MS:
+                self._latest_ms = told_ms
+            else:
                 at_ms = self._latest_ms
-        except (msgspec.MsgspecError, ValueError, KeyError, RecursionError):
-            if not line.strip():
-                return []
-            kind, key, at_ms = self._guess(line)
+        elif told_ms < EARLIEST_MS:
+            at_ms = self._latest_ms
+        if kind == "suppression":
+            return self._bytes(kind, b"", at_ms, line)
+        key = message.subject_id.encode()
         offsets = self._next
         offset = offsets[kind]
         offsets[kind] = offset + 1
-        rec = Record(kind, 0, offset, at_ms, key, line)
         gate = self._gate
+        rec = Record(kind, 0, offset, at_ms, key, line)
         if kind == "request":
-            gate.request(
-                rec,
-                self.states,
-                at_ms,
-                Position(0, offset, offsets["consent"], offsets["outcome"], offsets["control"], offsets["suppression"]),
-            )
+            gate.take_request(message, told_ms, rec, self.states, at_ms, self._position(offset))
             if len(gate.out) > 1:
                 self._open.add(key)
-        elif kind == "consent":
-            gate.consent(rec, self.states)
-        elif kind == "outcome":
-            gate.outcome(rec, self.states)
-        elif kind == "control":
-            return self._world_changed(self._feed.control(rec), at_ms)
-        elif kind == "suppression":
-            return self._world_changed(self._feed.suppression(rec), at_ms)
         else:
-            gate.refuse(rec, self.states)
+            gate.take_event(message, told_ms, rec, self.states)
         made = [out.value for out in gate.out]
         gate.out.clear()
         return made
 
-    def _guess(self, line: bytes) -> tuple[str, bytes, int]:
-        """Topic, key and time of a line that cannot be read whole."""
+    def _position(self, offset: int) -> Position:
+        at = self._next
+        return Position(0, offset, at["consent"], at["outcome"], at["control"], at["suppression"])
+
+    def _other(self, line: bytes) -> list[bytes]:
+        """A control event, or a line that cannot be read whole."""
+        if not line.strip():
+            return []
         loose = widest.loosely(line)
         kinds = {strict.TYPES[name] for name in widest.types(loose) if name in strict.TYPES}
         # Of an ambiguous line, the topic whose widest reading can bind a subject.
         kind = next((k for k in ("consent", "outcome", "suppression", "control", "request") if k in kinds), "unknown")
         named = widest.subjects(loose, None)
-        said = None if loose.ambiguous else widest.wide_time(loose.one("time"))
-        return kind, named[0].encode() if named else b"", self._latest_ms if said is None else said
+        at_ms = None if loose.ambiguous else widest.wide_time(loose.one("time"))
+        if at_ms is None or not EARLIEST_MS <= at_ms < LATEST_MS:
+            at_ms = self._latest_ms
+        self._latest_ms = max(self._latest_ms, at_ms)
+        return self._bytes(kind, named[0].encode() if named else b"", at_ms, line)
+
+    def _bytes(self, kind: str, key: bytes, at_ms: int, line: bytes) -> list[bytes]:
+        offset = self._next[kind]
+        self._next[kind] = offset + 1
+        rec = Record(kind, 0, offset, at_ms, key, line)
+        gate = self._gate
+        if kind == "control":
+            return self._world_changed(self._feed.control(rec), at_ms)
+        if kind == "suppression":
+            return self._world_changed(self._feed.suppression(rec), at_ms)
+        if kind == "request":
+            gate.request(rec, self.states, at_ms, self._position(offset))
+        elif kind == "unknown":
+            gate.refuse(rec, self.states)
+        else:
+            gate.consent(rec, self.states)
+        made = [out.value for out in gate.out]
+        gate.out.clear()
+        return made
 
     def _world_changed(self, change: Change | None, at_ms: int) -> list[bytes]:
         if change is not None and change.restricts:

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "registry": ("contactgate.cli.registry", "app"),
     "dead": ("contactgate.cli.dead", "app"),
     "demo": ("contactgate.cli.demo", "demo"),
+    "replay-calls": ("contactgate.cli.replay_calls", "replay_calls"),
     "dev": ("contactgate.cli.dev", "app"),
 }
 """Every command: the module and the function or Typer that make it."""

@@ -6,7 +6,7 @@ should judge (an unknown channel, an unreadable address of a request, an unloada
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any, Final
 
@@ -26,8 +26,10 @@ _DAYS: Final = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun
 _UNREADABLE: Final = Contactable("", (), ())
 
 
-def words(values: Iterable[str] | UnsetType | None) -> tuple[str, ...] | None:
+def words(values: tuple[str, ...] | UnsetType | None) -> tuple[str, ...] | None:
     """Sorted without repeats; None for absent."""
+    if type(values) is tuple and len(values) < 2:
+        return values
     return None if values is None or values is UNSET else tuple(sorted(set(values)))
 
 
@@ -87,7 +89,7 @@ def contactable(
     return found or Contactable(token, (), ()), False
 
 
-def request(message: messages.ContactRequested, tokens: Tokens) -> Request:
+def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> Request:
     """A contact request."""
     channel, address = message.channel, message.address
     if address and not message.address_token:
@@ -109,7 +111,7 @@ def request(message: messages.ContactRequested, tokens: Tokens) -> Request:
     return Request(
         message.request_id,
         message.subject_id,
-        to_ms(message.time),
+        at_ms,
         message.requester,
         message.controller,
         message.purpose,
@@ -128,11 +130,11 @@ def request(message: messages.ContactRequested, tokens: Tokens) -> Request:
     )
 
 
-def grant(message: messages.ConsentGranted) -> Grant:
+def grant(message: messages.ConsentGranted, at_ms: int) -> Grant:
     """A consent."""
     expires = optional_ms(message.expires_at)
     return Grant(
-        to_ms(message.time),
+        at_ms,
         message.controller,
         words(message.purposes) or (),
         words(message.channels) or (),
@@ -142,19 +144,19 @@ def grant(message: messages.ConsentGranted) -> Grant:
         message.evidence.method if message.evidence else None,
         optional_ms(message.effective_at),
         None if expires is None else min(expires, FOREVER_MS),
-        spans(message.windows or ()),
+        spans(message.windows) if message.windows else (),
         message.event_id,
     )
 
 
-def withdrawal(message: messages.ConsentWithdrawn) -> Withdrawal:
+def withdrawal(message: messages.ConsentWithdrawn, at_ms: int) -> Withdrawal:
     """An opt-out."""
     refuse_suspicious("purposes", message.purposes)
     refuse_suspicious("channels", message.channels)
     refuse_everything("recipients", message.recipients)
     refuse_everything("controller", (message.controller,) if message.controller else None)
     return Withdrawal(
-        to_ms(message.time),
+        at_ms,
         message.controller or None,
         words(message.purposes),
         words(message.channels),
@@ -163,7 +165,7 @@ def withdrawal(message: messages.ConsentWithdrawn) -> Withdrawal:
     )
 
 
-def profile(message: messages.SubjectUpdated) -> events.ProfileUpdated:
+def profile(message: messages.SubjectUpdated, at_ms: int) -> events.ProfileUpdated:
     """Facts about the person; `timezones` beats `timezone` when both are given."""
     zones: tuple[str, ...] | None = None
     if message.timezones is not UNSET:
@@ -172,7 +174,7 @@ def profile(message: messages.SubjectUpdated) -> events.ProfileUpdated:
         zones = (message.timezone,) if message.timezone else ()
     return events.ProfileUpdated(
         message.event_id,
-        to_ms(message.time),
+        at_ms,
         zones,
         None if message.jurisdictions is UNSET else words(message.jurisdictions) or (),
         None if message.flags is UNSET else words(message.flags) or (),
@@ -180,20 +182,18 @@ def profile(message: messages.SubjectUpdated) -> events.ProfileUpdated:
     )
 
 
-def complaint(message: messages.ComplaintReceived) -> events.ComplaintReceived:
+def complaint(message: messages.ComplaintReceived, at_ms: int) -> events.ComplaintReceived:
     """A complaint."""
     refuse_suspicious("channel", (message.channel,) if message.channel else None)
     refuse_everything("controller", (message.controller,) if message.controller else None)
-    return events.ComplaintReceived(
-        message.event_id, to_ms(message.time), message.controller or None, message.channel or None
-    )
+    return events.ComplaintReceived(message.event_id, at_ms, message.controller or None, message.channel or None)
 
 
-def relationship(message: messages.RelationshipRecorded) -> events.RelationshipRecorded:
+def relationship(message: messages.RelationshipRecorded, at_ms: int) -> events.RelationshipRecorded:
     """A business relationship."""
     return events.RelationshipRecorded(
         message.event_id,
-        to_ms(message.time),
+        at_ms,
         message.controller,
         message.kind,
         _ordinal(message.date, "date"),
@@ -201,19 +201,17 @@ def relationship(message: messages.RelationshipRecorded) -> events.RelationshipR
     )
 
 
-def outcome(message: messages.ContactOutcome) -> events.OutcomeReported:
+def outcome(message: messages.ContactOutcome, at_ms: int) -> events.OutcomeReported:
     """What became of an approved contact."""
-    return events.OutcomeReported(
-        message.event_id, message.request_id, to_ms(message.time), message.outcome, words(message.matters)
-    )
+    return events.OutcomeReported(message.event_id, message.request_id, at_ms, message.outcome, words(message.matters))
 
 
-def observed(message: messages.ContactObserved, tokens: Tokens) -> events.ContactObserved:
+def observed(message: messages.ContactObserved, at_ms: int, tokens: Tokens) -> events.ContactObserved:
     """A contact that was not decided here; an address that cannot be read is unknown."""
     found, _ = contactable(tokens, message.channel, message.address or None, message.address_token or None)
     return events.ContactObserved(
         message.event_id,
-        to_ms(message.time),
+        at_ms,
         message.controller,
         message.channel,
         message.purpose,
@@ -225,26 +223,22 @@ def observed(message: messages.ContactObserved, tokens: Tokens) -> events.Contac
     )
 
 
-def event(message: Any, tokens: Tokens) -> events.SubjectEvent:
-    """The domain event of any message about one subject."""
-    match message:
-        case messages.ContactOutcome():
-            return outcome(message)
-        case messages.ConsentGranted():
-            return events.GrantGiven(grant(message))
-        case messages.ConsentWithdrawn():
-            return events.ConsentWithdrawn(withdrawal(message))
-        case messages.SubjectUpdated():
-            return profile(message)
-        case messages.SubjectErased():
-            return events.Erased(message.event_id, to_ms(message.time))
-        case messages.ComplaintReceived():
-            return complaint(message)
-        case messages.RelationshipRecorded():
-            return relationship(message)
-        case messages.ContactObserved():
-            return observed(message, tokens)
-    raise MalformedMessage("type.unknown", "no message of this `type` exists")
+_EVENTS: Final[dict[type, Callable[[Any, int], events.SubjectEvent]]] = {
+    messages.ContactOutcome: outcome,
+    messages.ConsentGranted: lambda message, at_ms: events.GrantGiven(grant(message, at_ms)),
+    messages.ConsentWithdrawn: lambda message, at_ms: events.ConsentWithdrawn(withdrawal(message, at_ms)),
+    messages.SubjectUpdated: profile,
+    messages.SubjectErased: lambda message, at_ms: events.Erased(message.event_id, at_ms),
+    messages.ComplaintReceived: complaint,
+    messages.RelationshipRecorded: relationship,
+}
+
+
+def event(message: Any, at_ms: int, tokens: Tokens) -> events.SubjectEvent:
+    """The domain event of any message about one subject; `at_ms` is its `time`."""
+    if type(message) is messages.ContactObserved:
+        return observed(message, at_ms, tokens)
+    return _EVENTS[type(message)](message, at_ms)
 
 
 def refuse_suspicious(name: str, values: Iterable[str] | UnsetType | None) -> None:

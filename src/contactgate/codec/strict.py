@@ -39,7 +39,7 @@ MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FREE_TEXT: Final = frozenset({"ref"})  # may hold anything; never matched, never emitted
-_NESTED: Final = (Evidence, Hours, LiveSuppression)
+_NESTED: Final = frozenset((Evidence, Hours, LiveSuppression))
 
 REASONS: Final[dict[str, str]] = {
     "value.missing": "the record has no value; a tombstone means nothing on this topic",
@@ -82,6 +82,7 @@ _consent: Final = msgspec.json.Decoder(ConsentMessage)
 _request: Final = msgspec.json.Decoder(RequestMessage | _Nothing)
 _outcome: Final = msgspec.json.Decoder(OutcomeMessage)
 _suppression: Final = msgspec.json.Decoder(SuppressionMessage)
+_any: Final = msgspec.json.Decoder(ConsentMessage | RequestMessage | OutcomeMessage | SuppressionMessage)
 DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "consent": _consent,
     "request": _request,
@@ -119,13 +120,32 @@ def decode(kind: str, raw: bytes) -> Any:
         message = DECODERS[kind].decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         explain(kind, raw, error)
+    return _proved(message, raw)
+
+
+def decode_any(raw: bytes) -> Any:
+    """The wire struct of a message about a subject or an address, whatever its topic; None if it is not a readable one.
+
+    Raises MalformedMessage for one that reads well and is not allowed.
+    """
+    if len(raw) > MAX_BYTES:
+        return None
+    try:
+        message = _any.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return None
+    return _proved(message, raw)
+
+
+def _proved(message: Any, raw: bytes) -> Any:
     # INVARIANT (one reading): what is accepted here is read the same by every JSON reader.
     values = astuple(message)
     present = len(values) + 1 - values.count(UNSET)
-    if present != raw.count(b'":'):
-        present = 1 + _count(message)
+    keys = raw.count(b'":')
+    if present != keys:
+        present = 1 + _count(values)
     if (
-        present != raw.count(b'":')
+        present != keys
         or b" :" in raw
         or (b"\n" in raw and b"\n:" in raw)
         or (b"\t" in raw and b"\t:" in raw)
@@ -137,19 +157,19 @@ def decode(kind: str, raw: bytes) -> Any:
     return message
 
 
-def _count(value: Any) -> int:
-    """How many keys of the JSON object behind this struct were present, nested structs included."""
+def _count(values: tuple[Any, ...]) -> int:
+    """How many keys of the JSON object behind these fields of a struct were present, nested structs included."""
     number = 0
-    for item in astuple(value):
+    for item in values:
         if item is UNSET:
             continue
         number += 1
-        if type(item) is tuple:
+        kind = type(item)
+        if kind in _NESTED:
+            number += _count(astuple(item))
+        elif kind is tuple and item and type(item[0]) in _NESTED:
             for nested in item:
-                if isinstance(nested, _NESTED):
-                    number += _count(nested)
-        elif isinstance(item, _NESTED):
-            number += _count(item)
+                number += _count(astuple(nested))
     return number
 
 
@@ -167,9 +187,9 @@ def check_printable(message: Any) -> None:
                         raise MalformedMessage(
                             "identifier.invalid", f"`{name}` holds a character that cannot be printed"
                         )
-                elif isinstance(item, _NESTED):
+                elif type(item) in _NESTED:
                     check_printable(item)
-        elif isinstance(value, _NESTED):
+        elif type(value) in _NESTED:
             check_printable(value)
 
 

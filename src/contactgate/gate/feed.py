@@ -42,7 +42,7 @@ class WorldFeed:
         tokens: Tokens,
         world: World,
         *,
-        source: str,
+        source: str | None,
         sealer: Sealer | None,
         open_list: Callable[[RegistryPublished], Listing] | None = None,
         keyed: bool = True,

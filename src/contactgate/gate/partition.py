@@ -22,10 +22,10 @@ from contactgate.core.decide import decide
 from contactgate.core.review import review
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
-from contactgate.gate.records import DeadLetters, Out, Position, Record, States, check_time, murmur2
+from contactgate.gate.records import NO_HEADERS, DeadLetters, Out, Position, Record, States, check_time, murmur2
 from contactgate.model import events
 from contactgate.model.facts import Reason, Seen, SubjectState
-from contactgate.model.messages import WirePosition
+from contactgate.model.messages import ContactRequested, WirePosition
 from contactgate.model.request import Decision, Recall, Request
 
 _VERIFIED: Final = 131_072
@@ -42,20 +42,21 @@ class Gate:
         partition: int,
         seq: int,
         prev: str,
-        source: str,
+        source: str | None,
         sealer: Sealer | None,
         strict_partition: int | None = None,
         requesters: frozenset[str] | None = None,
     ) -> None:
         """`strict_partition`: how many partitions there are, to refuse misplaced keys; None: do not check.
 
-        `requesters`: who has an approvals topic; None: everybody (offline). `seq` is the next decision's number.
+        `source`: the CloudEvents source; None: no headers (offline). `requesters`: who has an approvals topic; None:
+        everybody (offline). `seq` is the next decision's number.
         """
         self._tokens = tokens
         self._world = world
         self._partition = partition
         self._letters = DeadLetters(source, sealer)
-        self._events = emit.CloudEvents(source)
+        self._events = emit.CloudEvents(source) if source else None
         self._partitions = strict_partition
         self._placed: set[bytes] = set()
         self.requesters = requesters
@@ -76,11 +77,21 @@ class Gate:
     def _event(self, rec: Record, states: States) -> None:
         try:
             message = self._read(rec)
-            check_time(strict.to_ms(message.time), rec.timestamp_ms)
-            event = read.event(message, self._tokens)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+        else:
+            self.take_event(message, strict.to_ms(message.time), rec, states)
+
+    def take_event(self, message: Any, at_ms: int, rec: Record, states: States) -> None:
+        """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
+        try:
+            check_time(at_ms, rec.timestamp_ms)
+            event = read.event(message, at_ms, self._tokens)
             self._apply(rec.key or b"", message.subject_id, event, rec, states)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a restriction still binds
+            self._refuse(rec, _ours(error), states)
 
     def _read(self, rec: Record) -> Any:
         if rec.value is None:
@@ -119,7 +130,9 @@ class Gate:
                     recalled.requester,
                     token.encode(),
                     emit.recall(recalled, approval_id, token),
-                    self._events.headers("contact.recalled", f"{approval_id}-recalled", at_ms),
+                    self._events.headers("contact.recalled", f"{approval_id}-recalled", at_ms)
+                    if self._events
+                    else NO_HEADERS,
                 )
             )
 
@@ -154,10 +167,29 @@ class Gate:
         """Decide one record of contact-requests."""
         try:
             message = self._read(rec)
-            request = read.request(message, self._tokens)
-            check_time(request.time_ms, rec.timestamp_ms)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
+        else:
+            self.take_request(message, strict.to_ms(message.time), rec, states, now_ms, position)
+
+    def take_request(
+        self,
+        message: ContactRequested,
+        at_ms: int,
+        rec: Record,
+        states: States,
+        now_ms: int,
+        position: Position,
+    ) -> None:
+        """The rest of `request` for a message that is already read and whose key is right."""
+        try:
+            check_time(at_ms, rec.timestamp_ms)
+            request = read.request(message, at_ms, self._tokens)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+            return
+        except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream
+            self._refuse(rec, _ours(error), states)
             return
         subject = rec.key or b""
         before = states.get(subject)
@@ -187,7 +219,9 @@ class Gate:
                 request.requester,
                 subject,
                 value,
-                self._events.headers("contact.decided", f"{self._partition}-{self.seq}", made.decided_ms),
+                self._events.headers("contact.decided", f"{self._partition}-{self.seq}", made.decided_ms)
+                if self._events
+                else NO_HEADERS,
             )
         )
         self.seq += 1
@@ -200,7 +234,9 @@ class Gate:
                     request.requester,
                     token.encode(),
                     emit.approval(made, request, approval_id or "", token),
-                    self._events.headers("contact.approved", approval_id or "", made.decided_ms),
+                    self._events.headers("contact.approved", approval_id or "", made.decided_ms)
+                    if self._events
+                    else NO_HEADERS,
                 )
             )
 
@@ -212,6 +248,10 @@ class Gate:
             states.put(subject, after)
         if recalls:
             self._recall(subject.decode(), recalls, now_ms)
+
+
+def _ours(error: Exception) -> MalformedMessage:
+    return MalformedMessage("processing.failed", f"a fault of ours: {type(error).__name__}")
 
 
 def _without_topic(

@@ -20,6 +20,7 @@ from contactgate.model.messages import DeadLetter
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
 AHEAD_MS: Final = 86_400_000
+NO_HEADERS: Final[emit.Headers] = []
 
 
 class Record(NamedTuple):
@@ -84,8 +85,8 @@ def murmur2(data: bytes) -> int:
 class DeadLetters:
     """Builds dead letters: sealed when a sealer is given, in clear (offline) otherwise."""
 
-    def __init__(self, source: str, sealer: Sealer | None) -> None:
-        self._events = emit.CloudEvents(source)
+    def __init__(self, source: str | None, sealer: Sealer | None) -> None:
+        self._events = emit.CloudEvents(source) if source else None
         self._sealer = sealer
 
     def letter(self, rec: Record, fault: MalformedMessage) -> Out:
@@ -111,7 +112,7 @@ class DeadLetters:
             None,
             _plain_key(rec.key),
             value,
-            self._events.headers("dead.letter", name, max(rec.timestamp_ms, 0)),
+            self._events.headers("dead.letter", name, max(rec.timestamp_ms, 0)) if self._events else NO_HEADERS,
         )
 
 
