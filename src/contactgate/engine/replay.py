@@ -1,18 +1,22 @@
 """One partition done again, offline: the same inputs through the same gate at the recorded positions and times.
 
 The meta records of the changelog say what every transaction read, when it decided and what it reviewed; with the inputs
-they determine every state and every output. Used by audits and tests; must never write to Kafka.
+they determine every state and every output. Inputs given as iterators are read as they are needed, so that a log of any
+length fits into memory. Used by audits and tests; must never write to Kafka.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from contactgate.engine.broadcast import Broadcast, Feed
 from contactgate.engine.fold import Fold, Meta, Work
 from contactgate.engine.ports import GateFactory, Record, StateCodec
+
+_OPEN = 10_000  # approvals in the index before lapsed ones are looked for
+_HOUR_MS = 3_600_000
 
 
 class Replayed(NamedTuple):
@@ -24,25 +28,39 @@ class Replayed(NamedTuple):
     prev: str
 
 
-class _Input:
-    """Records of one topic's partition, taken in order up to an offset."""
+class Input:
+    """Records of one topic's partition, taken in order up to an offset. An iterator must be in order of offsets."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        self._records = sorted(records, key=lambda record: record.offset)
-        self._offsets = [record.offset for record in self._records]
-        self._at = 0
+        if not isinstance(records, Iterator):
+            records = iter(sorted(records, key=lambda record: record.offset))
+        self._coming = records
+        self._ahead: deque[Record] = deque()
 
     def upto(self, offset: int) -> list[Record]:
         """The records not taken yet, below an offset."""
-        end = bisect_left(self._offsets, offset)
-        taken = self._records[self._at : end] if end > self._at else []
-        self._at = max(self._at, end)
+        ahead, taken = self._ahead, []
+        while (ahead or self._more()) and ahead[0].offset < offset:
+            taken.append(ahead.popleft())
         return taken
+
+    def ahead(self, offset: int) -> Iterator[Record]:
+        """The records not taken yet, below an offset, without taking them."""
+        place = 0
+        while (place < len(self._ahead) or self._more()) and self._ahead[place].offset < offset:
+            yield self._ahead[place]
+            place += 1
+
+    def _more(self) -> bool:
+        record = next(self._coming, None)
+        if record is not None:
+            self._ahead.append(record)
+        return record is not None
 
 
 def replay(
     partition: int,
-    inputs: Mapping[str, Iterable[Record]],
+    inputs: Mapping[str, Iterable[Record] | Input],
     steps: Iterable[Meta],
     make_gate: GateFactory,
     feed: Feed,
@@ -51,7 +69,10 @@ def replay(
     event_time: bool = False,
 ) -> Replayed:
     """`inputs` by kind (consent, outcome, request, control, suppression); `steps`: the meta record of each one."""
-    own = {kind: _Input(inputs.get(kind, ())) for kind in ("consent", "outcome", "request", "control", "suppression")}
+    own: dict[str, Input] = {}
+    for kind in ("consent", "outcome", "request", "control", "suppression"):
+        given = inputs.get(kind, ())
+        own[kind] = given if isinstance(given, Input) else Input(given)
     world = Broadcast(feed)
     states: dict[bytes, bytes] = {}
     fold = Fold(
@@ -65,6 +86,7 @@ def replay(
         event_time=event_time,
     )
     outs: list[Any] = []
+    opened = 0
     for step in steps:
         world.read_control(own["control"].upto(step.control), step.control)
         world.read_suppression(own["suppression"].upto(step.suppression), step.suppression)
@@ -88,4 +110,7 @@ def replay(
             else:
                 states[subject] = value
         fold.adopt(batch)
+        if len(fold.open) > 2 * opened + _OPEN:
+            fold.forget_lapsed(step.now_ms - _HOUR_MS)
+            opened = len(fold.open)
     return Replayed(states, outs, fold.gate.seq, fold.gate.prev)

@@ -146,7 +146,10 @@ class PartitionTask:
                 self._drop()
                 return
             except _Reopen:
-                yield Alert("producer.rotated", f"partition {self.partition}: a new producer was started (routine)")
+                yield Alert("producer.rotated", f"partition {self.partition}: a new producer is started (routine)")
+                self._drop()
+                yield DropProducer()
+                continue
             except Fenced as error:
                 self._drop()
                 yield Alert("fenced", f"partition {self.partition}: {error}")

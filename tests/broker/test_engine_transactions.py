@@ -1,0 +1,248 @@
+"""The rules for transactions (R1 to R9), each against the real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiokafka.errors as kafka_errors
+import aiokafka.producer.sender as kafka_sender
+import pytest
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from tests.broker.countgate import check_chain
+from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
+
+from contactgate.broker import Bootstrap
+from contactgate.engine import clients
+from contactgate.engine import effects as fx
+from contactgate.engine.driver import Driver
+from contactgate.engine.effects import Positions
+from contactgate.engine.ports import Out
+from contactgate.engine.task import Limits
+from contactgate.engine.transactor import Transactor
+from contactgate.errors import BrokerError, Fenced, Halted
+from contactgate.topics import Layout, topic_specs
+
+pytestmark = pytest.mark.usefixtures("kafka")
+
+
+@pytest.fixture
+async def bench(kafka: Bootstrap, topic_prefix: str) -> AsyncIterator[Bench]:
+    """Topics of two partitions and a client."""
+    make_topics(kafka.address, topic_prefix)
+    async with Bench(kafka.address, topic_prefix, 2) as client:
+        yield client
+
+
+def _outs(count: int, value: bytes = b"{}") -> list[Out]:
+    return [Out("decision", None, b"k", value, []) for _ in range(count)]
+
+
+async def _exactly_once(bench: Bench, ids: list[str]) -> None:
+    decisions = await bench.decisions(len(ids))
+    assert collections.Counter(d["request_id"] for d in decisions) == collections.Counter(ids)
+    counts = collections.defaultdict(list)
+    for decision in decisions:
+        counts[decision["subject_id"]].append(decision["n"])
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+    records = await bench.read("contact-decisions")
+    for partition in range(2):
+        check_chain([record.value for record in records if record.partition == partition])
+
+
+async def test_r1_a_failed_batch_fails_the_transaction_before_its_commit(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """A changelog batch that the broker refuses is found out before the commit; nothing of the rest becomes visible."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka.address)
+    name = f"{topic_prefix}subjects-changelog"
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "2000"})])
+    admin.close()
+    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0)
+    await transactor.init()
+    await transactor.learn([f"{topic_prefix}contact-decisions", name])
+    await asyncio.sleep(0.5)
+    await transactor.begin()
+    await transactor.produce(_outs(3), [(b"k", b"x" * 5_000)], 1)
+    with pytest.raises(BrokerError, match="MessageSizeTooLarge"):
+        await transactor.settle(Positions(1, 1, 1))
+    await transactor.init()
+    assert await bench.read("contact-decisions") == []
+    await transactor.close()
+
+
+@pytest.mark.parametrize("step", [fx.Begin, fx.Produce, fx.SendOffsets, fx.Commit, fx.StoreWrite])
+async def test_r2_after_any_failure_the_producer_is_thrown_away_and_nothing_is_lost_or_repeated(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, step: type[fx.Effect]
+) -> None:
+    """A failure at any step of a transaction leads to a new producer; decisions stay one each, counters gapless."""
+    seen: collections.Counter[int] = collections.Counter()
+    drivers: dict[int, Driver] = {}
+
+    def watch(driver: Driver) -> None:
+        drivers[driver.partition] = driver
+
+        def hook(effect: fx.Effect) -> None:
+            if type(effect) is step and driver.task.ready:
+                seen[driver.partition] += 1
+                if seen[driver.partition] == 2:
+                    raise BrokerError("a fault made by the test")
+
+        driver.hook = hook
+
+    async with running(settings_for(kafka.address, topic_prefix, tmp_path), on_driver=watch):
+        ids: list[str] = []
+        for _ in range(4):
+            ids += await bench.requests(20)
+            await bench.decisions(len(ids))
+        assert {driver._transactor.inits for driver in drivers.values()} == {2}
+    await _exactly_once(bench, ids)
+
+
+async def test_r3_producers_are_rotated_before_their_sequence_numbers_run_out(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """After the configured number of records a new producer is started and everything goes on without a seam."""
+    settings = settings_for(kafka.address, topic_prefix, tmp_path, limits=Limits(rotate_records=60, backoff_s=0.05))
+    drivers: list[Driver] = []
+    async with running(settings, on_driver=drivers.append):
+        ids: list[str] = []
+        for _ in range(5):
+            ids += await bench.requests(30)
+            await bench.decisions(len(ids))
+        assert sum(driver._transactor.inits for driver in drivers) >= 5
+    await _exactly_once(bench, ids)
+
+
+async def test_r4_a_commit_with_an_unknown_result_is_settled_by_the_changelog(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """The commit happened but its answer was lost: the store is not written, the changelog tells, nothing repeats."""
+    faults: collections.Counter[int] = collections.Counter()
+
+    def watch(driver: Driver) -> None:
+        async def commit_and_lose_the_answer() -> None:
+            await driver._transactor.commit()
+            raise BrokerError("the answer was lost")
+
+        def hook(effect: fx.Effect) -> Any:
+            if type(effect) is fx.Commit and faults[driver.partition] < 3:
+                faults[driver.partition] += 1
+                return commit_and_lose_the_answer()
+            return None
+
+        driver.hook = hook
+
+    async with running(settings_for(kafka.address, topic_prefix, tmp_path), on_driver=watch):
+        ids: list[str] = []
+        for _ in range(5):
+            ids += await bench.requests(20)
+            await bench.decisions(len(ids))
+    assert set(faults.values()) == {3}
+    await _exactly_once(bench, ids)
+
+
+async def test_r5_all_partitions_of_a_transaction_are_added_in_one_request(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """Decisions, approvals, dead letters and changelog cost one AddPartitionsToTxn request."""
+    settings = settings_for(kafka.address, topic_prefix, tmp_path)
+    transactor = Transactor(settings, 0)
+    await transactor.init()
+    names = ["contact-decisions", "dead-letters", "subjects-changelog", "approvals.dialer"]
+    await transactor.learn(topic_prefix + name for name in names)
+    sent: collections.Counter[str] = collections.Counter()
+    client = transactor._need().client
+    original = client.send
+
+    async def counted(node_id: int, request: Any, **options: Any) -> Any:
+        sent[type(request).__name__] += 1
+        return await original(node_id, request, **options)
+
+    client.send = counted
+    await transactor.begin()
+    outs = [*_outs(5), Out("dead", None, None, b"{}", []), Out("approval", "dialer", b"t", b"{}", [])]
+    await transactor.produce(outs, [(b"k", b"v"), (b"\0meta", b"{}")], 1)
+    following = await transactor.settle(Positions(1, 2, 3))
+    await transactor.commit()
+    client.send = original
+    await transactor.close()
+    assert following == 2
+    assert sent["AddPartitionsToTxnRequest"] == 1
+    assert len(await bench.read("subjects-changelog")) == 2
+
+
+async def test_r6_no_record_is_larger_than_a_fetch(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """Fetch sizes are above what the topics allow, the largest record is processed, and the client's error is fatal."""
+    specs = {spec.name: spec.configs for spec in topic_specs(Layout())}
+    for name in ("consent-events", "contact-requests", "contact-outcomes", "control-events", "address-suppressions"):
+        assert int(specs[name]["max.message.bytes"]) < clients.INPUT_MAX_BYTES
+    assert int(specs["subjects-changelog"]["max.message.bytes"]) < clients.CHANGELOG_MAX_BYTES
+    assert isinstance(clients.translate(kafka_errors.RecordTooLargeError("x"), "reading"), Halted)
+    async with running(settings_for(kafka.address, topic_prefix, tmp_path)):
+        padding = "x" * 900_000
+        sent = [{"id": f"big{n}", "padding": padding} for n in range(3)]
+        for value in sent:
+            await bench.send("contact-requests", "s1", value)
+        await _exactly_once(bench, [value["id"] for value in sent])
+
+
+def test_r7_the_pause_between_transactions_is_shortened_for_known_versions_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The internal constant is touched only for the version of aiokafka it was measured on."""
+    monkeypatch.setattr(kafka_sender, "BACKOFF_OVERRIDE", 0.02)
+    monkeypatch.setattr(clients, "version", lambda _: "0.15.0")
+    assert not clients.shorten_backoff()
+    assert kafka_sender.BACKOFF_OVERRIDE == 0.02
+    monkeypatch.setattr(clients, "version", lambda _: "0.14.3")
+    assert clients.shorten_backoff()
+    assert kafka_sender.BACKOFF_OVERRIDE == 0.003
+
+
+async def test_r8_an_abandoned_transaction_is_settled_by_the_next_owner_and_its_zombie_is_fenced(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """A new owner returns from its start only when the old one's transaction is aborted; the old one gets Fenced."""
+    settings = settings_for(kafka.address, topic_prefix, tmp_path)
+    assert settings.transaction_timeout_ms <= 30_000
+    old, new = Transactor(settings, 0), Transactor(settings, 0)
+    await old.init()
+    await old.learn([f"{topic_prefix}contact-decisions", f"{topic_prefix}subjects-changelog"])
+    await old.begin()
+    await old.produce(_outs(2, b'{"by":"old"}'), [(b"k", b"v")], 1)
+    await old.settle(Positions(1, 1, 1))
+    await new.init()
+    with pytest.raises(Fenced):
+        await old.commit()
+    await new.learn([f"{topic_prefix}contact-decisions", f"{topic_prefix}subjects-changelog"])
+    await new.begin()
+    await new.produce(_outs(1, b'{"by":"new"}'), [(b"k", b"v")], 1)
+    await new.settle(Positions(1, 1, 1))
+    await new.commit()
+    assert [record.value for record in await bench.read("contact-decisions")] == [b'{"by":"new"}']
+    await asyncio.gather(old.close(), new.close())
+
+
+async def test_r9_the_producers_of_many_partitions_start_in_parallel(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path
+) -> None:
+    """While one partition's producer waits for its answer the others have asked too."""
+    make_topics(kafka.address, topic_prefix, 8)
+    order: list[str] = []
+
+    def watch(driver: Driver) -> None:
+        def hook(effect: fx.Effect) -> None:
+            if isinstance(effect, fx.InitProducer | fx.ReadEnd):
+                order.append(type(effect).__name__)
+
+        driver.hook = hook
+
+    async with running(settings_for(kafka.address, topic_prefix, tmp_path, 8), on_driver=watch) as worker:
+        await until(lambda: worker.ready, "all partitions run")
+    assert order[:6] == ["InitProducer"] * 6
