@@ -14,7 +14,7 @@ from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core import chain
 from contactgate.core.world import World
-from contactgate.demo.audit import Finding, judge
+from contactgate.demo.audit import Finding, judge, malformed
 from contactgate.demo.evidence import gather
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.times import millis, stamp
@@ -214,3 +214,15 @@ def test_a_clear_address_in_any_output_is_found_and_not_repeated(topics, topic, 
     finding = topics.judge()["clear"]
     assert not finding.held
     assert address not in finding.detail
+
+
+def test_dead_letters_that_should_not_be_are_found(topics):
+    """More or fewer dead letters than malformed requests, or any of a good consent, break the promise."""
+    found = gather(lambda names: [row for name in names for row in topics.rows.get(name, ())], "", REQUESTERS)
+    sent = sum(found.dead.values())
+    assert sent == 10
+    assert malformed(found, sent).held
+    assert not malformed(found, sent + 1).held
+    assert "json.duplicate_key 1" in malformed(found, sent).detail
+    found.dead_consents = 3
+    assert "3 good consent events" in malformed(found, sent).detail

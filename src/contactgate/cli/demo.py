@@ -21,7 +21,7 @@ from rich.console import Console
 
 from contactgate import broker
 from contactgate.cli.connection import fail
-from contactgate.demo.audit import Finding, judge
+from contactgate.demo.audit import Finding, judge, malformed
 from contactgate.demo.evidence import from_kafka, gather
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.run import Run, Sizes
@@ -116,6 +116,7 @@ def _run(
         found = gather(from_kafka(address), prefix, REQUESTERS)
         findings = [
             *judge(found, document),
+            malformed(found, run.malformed),
             Finding(
                 "the scenes went as told", held=not run.broken, detail="; ".join(run.broken) or "opt-out, recall, kill"
             ),

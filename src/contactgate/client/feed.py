@@ -46,7 +46,7 @@ class Feed:
                 linger_ms=linger_ms,
                 batch_size=128 * 1024,
                 allow_auto_create_topics=False,
-                max_block_ms=20_000,
+                max_block_ms=6_000,
                 bootstrap_timeout_ms=15_000,
                 **(client_config or {}),
             )

@@ -40,6 +40,15 @@ def judge(found: Evidence, policy: dict[str, Any]) -> list[Finding]:
     ]
 
 
+def malformed(found: Evidence, sent: int) -> Finding:
+    """Held against what the demonstration knows it sent: so many malformed requests, and no malformed consent."""
+    letters = sum(found.dead.values())
+    wrong = [f"{letters} requests became dead letters, {sent} were malformed"] if letters != sent else []
+    wrong += [f"{found.dead_consents} good consent events became dead letters"] if found.dead_consents else []
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(found.dead_reasons.items()))
+    return _finding("malformed messages, and only those, become dead letters", wrong, reasons or "none")
+
+
 def _one_answer(found: Evidence) -> Finding:
     wrong = [
         f"{place} has {found.decided[place]} decisions and {found.dead[place]} dead letters"

@@ -65,6 +65,7 @@ class Evidence:
     outcomes: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     decided: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     dead: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
+    dead_consents: int = 0
     dead_reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     passed: list[Passed] = field(default_factory=list)  # without the echoes of duplicates
     blocked: int = 0
@@ -130,6 +131,7 @@ def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
         elif name == "dead-letters":
             letter = _decode(record.value)
             found.dead_reasons[letter["reason"]] += 1
+            found.dead_consents += letter["topic"].endswith(("consent-events", "consent"))
             if letter["topic"].endswith(("contact-requests", "request")):
                 found.dead[letter["partition"], letter["offset"]] += 1
     return found

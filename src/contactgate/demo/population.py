@@ -39,6 +39,7 @@ class Step(NamedTuple):
 
     routed: Routed
     request_id: str | None
+    malformed: bool = False
 
 
 class Population:
@@ -83,7 +84,7 @@ class Population:
             elif draw < 0.02:
                 yield Step(Routed(CONSENT, key, _encode(_erasure(person, now_ms, number))), None)
             if number in spoiled:
-                yield Step(_spoiled(spoiled[number], person, now_ms, value), None)
+                yield Step(_spoiled(spoiled[number], person, now_ms, value), None, malformed=True)
 
     def _request(
         self, random: Random, person: Person, offer: tuple[Any, ...], number: int, now_ms: int

@@ -66,6 +66,7 @@ class Run:
         self._feed = Feed(bootstrap, prefix=prefix)
         self._dialers = Dialers(self._feed, bootstrap, prefix, REQUESTERS, population.seed, now_ms)
         self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self.malformed = 0  # requests that were sent malformed
         self.broken: list[str] = []  # what the scenes showed to be wrong
 
     def prepare(self, policy: dict[str, Any]) -> None:
@@ -112,6 +113,7 @@ class Run:
                 number += 1
                 self._tally.sent(step.request_id, self._now_ms())
                 self._dialers.asked(step.request_id, (step.routed.key or b"").decode())
+            self.malformed += step.malformed and step.routed.kind == REQUEST
             self._feed.send(step.routed)
             self._check()
         self._feed.flush()
