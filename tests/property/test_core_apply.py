@@ -1,0 +1,171 @@
+"""Folding events: in any order, and however often, the state is the same; an opt-out never lets more pass."""
+
+import os
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.corekit import DAY, HOUR, MINUTE, T, ask, consent, contact, person, request, world
+
+from contactgate.core.apply import apply
+from contactgate.core.decide import decide
+from contactgate.errors import MalformedMessage
+from contactgate.model import events
+from contactgate.model.facts import EMPTY, Span, SubjectState, Withdrawal
+
+EXAMPLES = int(os.environ.get("CONTACTGATE_EXAMPLES", "100"))
+times = st.sampled_from([T - 2 * DAY, T - DAY, T - HOUR, T - 1, T, T + 1])
+maybe = st.sampled_from
+scopes: dict[str, Any] = {
+    "controller": maybe([None, "bank", "insurer"]),
+    "purposes": maybe([None, ("marketing",), ("marketing.insurance",), ("collection",)]),
+    "channels": maybe([None, ("voice",), ("sms", "voice")]),
+    "recipients": maybe([None, ("callcentre",), ("bank",)]),
+}
+
+
+def told(number: int) -> st.SearchStrategy[events.SubjectEvent]:
+    """One event with its own id."""
+    name = f"e-{number}"
+    return st.one_of(
+        st.builds(
+            lambda **fields: events.GrantGiven(consent(event_id=name, **fields)),
+            time_ms=times,
+            controller=maybe(["bank", "insurer"]),
+            purposes=maybe([("marketing",), ("marketing.insurance",), ("collection", "marketing")]),
+            recipients=scopes["recipients"],
+            notice_id=maybe([None, "n-1"]),
+            expires_ms=maybe([None, T + DAY]),
+        ),
+        st.builds(
+            lambda **fields: events.ConsentWithdrawn(Withdrawal(event_id=name, **fields)), time_ms=times, **scopes
+        ),
+        st.builds(
+            events.ProfileUpdated,
+            st.just(name),
+            times,
+            timezones=maybe([None, (), ("Asia/Shanghai",), ("Europe/Paris",)]),
+            jurisdictions=maybe([None, (), ("CN",), ("US-FL",)]),
+            flags=maybe([None, (), ("minor",), ("business", "vulnerable")]),
+            preferred=maybe([None, (), (Span(),), (Span(from_ms=HOUR),)]),
+        ),
+        st.builds(events.Erased, st.just(name), times),
+        st.builds(events.ComplaintReceived, st.just(name), times, scopes["controller"], maybe([None, "voice"])),
+        st.builds(
+            events.RelationshipRecorded,
+            st.just(name),
+            times,
+            st.just("bank"),
+            maybe(["purchase", "contract"]),
+            st.integers(10, 12),
+            maybe([None, 20, 21]),
+        ),
+        st.builds(
+            events.ContactObserved,
+            st.just(name),
+            times,
+            st.just("bank"),
+            st.just("voice"),
+            st.just("marketing.insurance"),
+            maybe(["answered", "refused", "unsubscribed", "wrong_number"]),
+            address=maybe([None, "a1.one"]),
+        ),
+    )
+
+
+reports = st.builds(
+    lambda at, outcome, matters, number: events.OutcomeReported(f"o-{number}", "q-1", at, outcome, matters),
+    times.map(lambda ms: ms + MINUTE),
+    maybe(["not_attempted", "busy", "answered", "wrong_number", "refused", "unsubscribed", "complained"]),
+    maybe([None, ("d1",), ("d2", "d3")]),
+    st.integers(0, 99),
+)
+
+
+@st.composite
+def shuffled(draw: st.DrawFn) -> tuple[list[events.SubjectEvent], list[events.SubjectEvent]]:
+    """Some events, and the same ones in another order with some of them twice."""
+    some = [draw(told(number)) for number in range(draw(st.integers(1, 6)))]
+    again = draw(st.lists(st.sampled_from(some), max_size=3))
+    return some, draw(st.permutations(some + again))
+
+
+def fold(state: SubjectState, some: list[events.SubjectEvent]) -> SubjectState:
+    """The state after the events."""
+    made = world()
+    for event in some:
+        state, _ = apply(event, state, made, T)
+    return state
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(shuffled())
+def test_equal_sets_of_events_give_equal_states(
+    both: tuple[list[events.SubjectEvent], list[events.SubjectEvent]],
+) -> None:
+    """Order and repetition change nothing; every tuple is sorted as its type says."""
+    one, other = fold(EMPTY, both[0]), fold(EMPTY, both[1])
+    assert one == other
+    assert list(one.grants) == sorted(one.grants, key=lambda each: (each.time_ms, each.event_id))
+    assert list(one.withdrawals) == sorted(one.withdrawals, key=lambda each: (each.time_ms, each.event_id))
+    assert list(one.contacts) == sorted(one.contacts, key=lambda each: (each.time_ms, each.request_id, each.event_id))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(st.lists(reports, min_size=1, max_size=4).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
+def test_reports_of_one_contact_end_the_same_in_every_order(
+    both: tuple[list[events.OutcomeReported], list[events.OutcomeReported]],
+) -> None:
+    """Contradicting, repeated and late outcomes: what restricts most holds."""
+    _, state = decide(request(matter="d0"), person(), world(), T)
+    names = [(report.event_id, report) for report in both[0]]
+    if len({name for name, _ in names}) < len({id(report) for _, report in names}):
+        return  # two different events never share an id
+    assert fold(state, list(both[0])) == fold(state, list(both[1]))
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(shuffled(), st.builds(Withdrawal, times, event_id=st.just("w"), **scopes))
+def test_an_opt_out_never_turns_block_into_pass(
+    both: tuple[list[events.SubjectEvent], list[events.SubjectEvent]], opt_out: Withdrawal
+) -> None:
+    """Whatever is known of a person, one more withdrawal lets nothing pass that was blocked."""
+    made = world()
+    before = fold(person(contacts=(contact(),)), both[0])
+    after, _ = apply(events.ConsentWithdrawn(opt_out), before, made, T)
+    for at in (T, T + 1, T + DAY):
+        assert ask(made, before, at).passed or not ask(made, after, at).passed
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(shuffled())
+def test_what_was_forgotten_did_not_matter(both: tuple[list[events.SubjectEvent], list[events.SubjectEvent]]) -> None:
+    """Consents and withdrawals that were dropped as superfluous never change an answer, compared with keeping all."""
+    made = world()
+    folded = fold(EMPTY, both[0])
+    if folded.profile.erased_ms:
+        return
+    given_all = [event.grant for event in both[0] if isinstance(event, events.GrantGiven)]
+    said = [event.withdrawal for event in both[0] if isinstance(event, events.ConsentWithdrawn)]
+    kept_from_others = [each for each in folded.withdrawals if each.event_id not in {w.event_id for w in said}]
+    whole = SubjectState(
+        folded.profile,
+        tuple(sorted(given_all, key=lambda each: (each.time_ms, each.event_id))),
+        tuple(sorted([*said, *kept_from_others], key=lambda each: (each.time_ms, each.event_id))),
+        folded.contacts,
+    )
+    for at in (T - DAY, T, T + 1, T + DAY):
+        for requester in ("callcentre", "bank"):
+            assert ask(made, whole, at, requester=requester).passed == ask(made, folded, at, requester=requester).passed
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(reports)
+def test_an_outcome_without_its_request_changes_nothing(report: events.OutcomeReported) -> None:
+    """It is refused, in words without any address."""
+    try:
+        fold(EMPTY, [report])
+    except MalformedMessage as refused:
+        assert refused.reason == "outcome.unknown_request"
+    else:
+        raise AssertionError("an outcome of an unknown request was taken in")
