@@ -151,7 +151,7 @@ def test_defaults_are_those_of_the_design() -> None:
     assert limits.contact_history_ms == 400 * 86_400_000
     assert limits.unreported_counts
     needed = limits.requirements
-    assert (needed.campaign, needed.party, needed.notice, needed.two_people) == (True, True, True, True)
+    assert (needed.campaign, needed.party, needed.notice, needed.two_people) == (True, True, True, False)
 
 
 def test_a_channel_the_design_does_not_name_is_allowed() -> None:

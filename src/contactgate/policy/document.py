@@ -300,7 +300,7 @@ class RequireDoc(Doc):
     campaign: StrictBool = True
     party: StrictBool = True
     notice: StrictBool = True
-    two_people: StrictBool = True
+    two_people: StrictBool = False
 
 
 class RulesDoc(Sourced):

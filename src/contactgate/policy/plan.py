@@ -156,7 +156,7 @@ class Requirements:
     campaign: bool = True
     party: bool = True
     notice: bool = True
-    two_people: bool = True  # a campaign must be approved by somebody else than its creator
+    two_people: bool = False  # when the policy asks: a campaign must be approved by somebody else than its creator
 
 
 @dataclass(frozen=True, slots=True)
