@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,14 +11,17 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from kafka import TopicPartition as AdminPartition
 from kafka.admin import KafkaAdminClient
 from tests.broker.countgate import REQUESTER, check_chain
 from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
 
 from contactgate.broker import Bootstrap
 from contactgate.engine import effects as fx
+from contactgate.engine.clients import consumer
 from contactgate.engine.driver import Driver
+from contactgate.engine.intake import probe
 from contactgate.engine.task import Limits
 from contactgate.errors import Halted, StoreForeign
 from contactgate.store import Owner, PartitionStore
@@ -159,7 +161,7 @@ async def test_a_damaged_store_is_moved_aside_and_rebuilt(
         assert worker.meter.alerts["store.corrupt"] == 1
         ids += await bench.requests(100)
         await _check(bench, ids)
-    assert any(name.startswith("p00000.corrupt-") for name in os.listdir(tmp_path))
+    assert await asyncio.to_thread(lambda: [path for path in tmp_path.iterdir() if "corrupt" in path.name])
 
 
 async def test_a_foreign_store_is_refused(kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench) -> None:
@@ -228,8 +230,6 @@ async def test_deleted_unread_input_is_refused_unless_accepted(
     for number in range(10):
         await bench.send("consent-events", f"s{number}", {"allow": False})
     admin = KafkaAdminClient(bootstrap_servers=kafka.address)
-    from kafka import TopicPartition as AdminPartition
-
     name = f"{topic_prefix}consent-events"
     admin.delete_records({AdminPartition(name, p): -1 for p in (0, 1)})
     admin.close()
@@ -286,7 +286,7 @@ async def test_a_batch_behind_a_hanging_transaction_is_held_until_it_ends(
         await producer.stop()
 
 
-async def test_a_trailing_gap_is_proved_and_stepped_over(
+async def test_markers_at_the_end_of_the_consents_do_not_hold_the_barrier(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
     """The end of the consent partition is a marker that no fetch returns as a record: the barrier still passes."""
@@ -301,6 +301,33 @@ async def test_a_trailing_gap_is_proved_and_stepped_over(
         ids = await bench.requests(20)
         decisions = await _check(bench, ids)
         assert {d["position"]["consent"] for d in decisions} == {2}
+
+
+async def test_a_trailing_gap_is_believed_only_when_it_is_proved(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """The probe tells nothing-left from records, from an open transaction and from an end not reached yet."""
+    settings = settings_for(kafka.address, topic_prefix, tmp_path)
+    name = f"{topic_prefix}consent-events"
+    tp = TopicPartition(name, 0)
+    for _ in range(3):
+        await bench.send("consent-events", "p", {"allow": True}, partition=0)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.address, transactional_id=f"{topic_prefix}crm", acks="all")
+    reader = consumer(settings, max_bytes=1 << 20)
+    await asyncio.gather(producer.start(), reader.start())
+    try:
+        await reader.end_offsets([tp])
+        assert await probe(reader, tp, 3, 3)
+        assert not await probe(reader, tp, 1, 3)
+        assert not await probe(reader, tp, 3, 4)
+        await producer.begin_transaction()
+        await producer.send_and_wait(name, b'{"allow":false}', key=b"p", partition=0)
+        assert not await probe(reader, tp, 3, 4)
+        await producer.abort_transaction()
+        assert not await probe(reader, tp, 3, 5)
+        assert await probe(reader, tp, 5, 5)
+    finally:
+        await asyncio.gather(producer.stop(), reader.stop())
 
 
 async def test_world_changes_recall_open_approvals_and_bind_the_next_request(
@@ -385,17 +412,16 @@ async def test_the_changelog_wins_over_moved_group_positions(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
     """Somebody resets the group's positions: nothing is decided again and nothing is skipped."""
-    from aiokafka import AIOKafkaConsumer
-
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     async with running(settings):
         ids = await bench.requests(40)
         await bench.decisions(40)
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.address, group_id=settings.group_id, enable_auto_commit=False)
-    await consumer.start()
+    client = AIOKafkaConsumer(bootstrap_servers=kafka.address, group_id=settings.group_id, enable_auto_commit=False)
+    await client.start()
     name = f"{topic_prefix}contact-requests"
-    await consumer.commit({TopicPartition(name, 0): 0, TopicPartition(name, 1): 0})
-    await consumer.stop()
+    client.assign([TopicPartition(name, 0), TopicPartition(name, 1)])
+    await client.commit({TopicPartition(name, 0): 0, TopicPartition(name, 1): 0})
+    await client.stop()
     async with running(settings):
         ids += await bench.requests(40)
         await _check(bench, ids)
