@@ -1,0 +1,136 @@
+"""`contactgate verify`: is the chain of decisions whole, and does the log lead to these decisions again? Changes no topic.
+
+Ends with status 1 on any fault. Writes only the file of chain heads, and only after everything was found whole.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
+from contactgate.cli.proving import DECISIONS, EventTimeOption, Installation, PolicyOption, counted, kept
+from contactgate.client.history import History
+from contactgate.codec.emit import instant
+from contactgate.errors import ContactgateError
+from contactgate.proof.rederive import Rederived, Rules, rederive
+from contactgate.proof.walk import Heads, Walk, read_heads, write_heads
+
+_SHOWN = 20
+
+
+def verify(
+    bootstrap: BootstrapOption = "",
+    prefix: PrefixOption = "",
+    partition: Annotated[int | None, typer.Option(help="Only this partition.", min=0)] = None,
+    again: Annotated[
+        bool, typer.Option("--rederive", help="Make every decision again from the log; needs the token key.")
+    ] = False,
+    head: Annotated[
+        Path | None,
+        typer.Option(help="File of chain heads: compared if it exists, then written. Keep it out of Kafka's reach."),
+    ] = None,
+    accept_start: Annotated[
+        bool, typer.Option(help="The oldest decisions were removed by retention: begin with the first one there is.")
+    ] = False,
+    policy: PolicyOption = None,
+    event_time: EventTimeOption = False,
+) -> None:
+    """Check the chain of decisions of every partition; status 1 and the first bad position if it is not whole."""
+    try:
+        with History(bootstrap_of(bootstrap), client_config()) as history:
+            whole = _verify(
+                Installation(history, prefix), partition, head, policy, again=again, accept_start=accept_start,
+                event_time=event_time,
+            )  # fmt: skip
+    except (ContactgateError, OSError) as error:
+        fail(str(error))
+    if not whole:
+        raise typer.Exit(1)
+
+
+def _verify(
+    topics: Installation,
+    only: int | None,
+    head: Path | None,
+    policy: Path | None,
+    *,
+    again: bool,
+    accept_start: bool,
+    event_time: bool,
+) -> bool:
+    topic = topics.topic(DECISIONS)
+    before = read_heads(head.read_bytes(), topic) if head is not None and head.exists() else None
+    rules = topics.rules(policy, event_time=event_time) if again else None
+    partitions = topics.partitions() if only is None else [only]
+    walks: dict[int, Walk] = {}
+    whole = True
+    for number in partitions:
+        walk = walks[number] = _walk(topics, number, before, accept_start=accept_start)
+        whole = _tell(walk) and whole
+        if rules is not None:
+            whole = _rederived(topics, number, walk, rules) and whole
+    total = sum(walk.count for walk in walks.values())
+    if not whole:
+        print(f"NOT WHOLE: see above; {total:,} decisions of {len(walks)} partitions were read in order")
+        return False
+    print(f"whole: {total:,} decisions of {len(walks)} partitions")
+    if head is not None:
+        checked_at = instant(time.time_ns() // 1_000_000)
+        written = head.with_name(f"{head.name}.new")
+        written.write_bytes(write_heads(topic, checked_at, walks, before))
+        written.replace(head)
+        print(f"chain heads {'compared with and ' if before else ''}written to {head}")
+    return True
+
+
+def _walk(topics: Installation, number: int, before: Heads | None, *, accept_start: bool) -> Walk:
+    walk = Walk(number, None if before is None else before.link(number), accept_start=accept_start)
+    for found in counted(topics.decisions(number), f"partition {number}: chain"):
+        if not walk.take(found.offset, found.key, found.value):
+            break
+    walk.finish()
+    return walk
+
+
+def _tell(walk: Walk) -> bool:
+    if walk.broken is not None:
+        print(f"BROKEN {walk.broken}")
+        return False
+    if walk.count and walk.head is not None:
+        print(
+            f"partition {walk.partition}: {walk.count:,} decisions, seq {walk.begins} to {walk.head.seq}, {walk.head.hash}"
+        )
+    else:
+        print(f"partition {walk.partition}: no decisions")
+    return True
+
+
+def _rederived(topics: Installation, number: int, walk: Walk, rules: Rules) -> bool:
+    # Decided while we read: inputs are read after the decisions, so they are there; later decisions are left out.
+    end = None if walk.broken is not None else walk.next_offset
+    found, _ = rederive(
+        number,
+        rules,
+        topics.inputs(number),
+        counted(kept(topics.decisions(number, end)), f"partition {number}: deciding again"),
+        topics.metas(number),
+        begin=topics.request_begin(number),
+    )
+    for difference in found.different[:_SHOWN]:
+        print(f"DIFFERS {difference}")
+    print(f"partition {number}: {_summary(found)}")
+    return found.differing == 0
+
+
+def _summary(found: Rederived) -> str:
+    parts = [f"{found.equal:,} decisions derived again and equal"]
+    if found.differing:
+        parts.append(f"{found.differing:,} differ (one difference may lead to others of the same subject)")
+    if found.gone:
+        parts.append(f"{found.gone:,} cannot be derived: retention removed their requests, and others may rest on them")
+    placed = f"{found.from_metas:,} placed by transaction records, {found.from_decisions:,} by their own positions"
+    return f"{'; '.join(parts)} ({placed})"

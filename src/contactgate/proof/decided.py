@@ -1,0 +1,57 @@
+"""One recorded decision as the proof reads it, and how a re-derived one differs from it. Judges nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+
+from contactgate.codec.strict import to_ms
+from contactgate.model.messages import ContactDecided
+
+
+class Decided(ContactDecided, tag_field="type", tag="contact.decided"):
+    """A record of contact-decisions."""
+
+    hash: str
+
+
+class Kept(NamedTuple):
+    """A decision and where it lies in the log."""
+
+    offset: int
+    raw: bytes
+    decided: Decided
+
+
+decode = msgspec.json.Decoder(Decided).decode
+
+
+@lru_cache(maxsize=8_192)
+def instant_ms(text: str) -> int:
+    """Milliseconds of an instant as we emit it."""
+    return to_ms(datetime.fromisoformat(text))
+
+
+def inputs_of(decided: Decided) -> tuple[int, int, int, int]:
+    """The next offset of every broadcast or subject input the decision was made from."""
+    position = decided.position
+    return position.consent, position.outcome, position.control, position.suppression
+
+
+_CHAIN = frozenset({"seq", "prev", "hash"})
+
+
+def differences(recorded: Decided, derived: Decided) -> tuple[str, ...]:
+    """Every field in which two decisions differ, with both values; the chain's own fields apart."""
+    return tuple(
+        f"{name}: recorded {_shown(was)}, derived {_shown(now)}"
+        for name in recorded.__struct_fields__
+        if name not in _CHAIN and (was := getattr(recorded, name)) != (now := getattr(derived, name))
+    )
+
+
+def _shown(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

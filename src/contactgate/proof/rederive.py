@@ -1,0 +1,249 @@
+"""Decisions made again from the log, through the gate's own code, and held against the recorded ones.
+
+A witness stands around the gate: before each request it sets the chain to where the record says it stood, so that one
+difference does not colour every later hash; after it, it compares bytes, and field by field where they differ. What is
+not on an input topic is taken from the record itself and only there: which requesters had an approvals topic. Must
+never write anything, and never look at a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from contactgate.codec import messages as read
+from contactgate.codec import strict
+from contactgate.codec.tokens import Tokens
+from contactgate.core.chain import GENESIS
+from contactgate.core.explain import Explanation, explain
+from contactgate.core.world import World
+from contactgate.engine.fold import Meta
+from contactgate.engine.live import SubjectCodec
+from contactgate.engine.ports import Out, Position, Record, States
+from contactgate.engine.replay import Input, replay
+from contactgate.errors import MalformedMessage
+from contactgate.gate import Gate, WorldFeed
+from contactgate.model.control import RegistryPublished
+from contactgate.model.world import Listing
+from contactgate.policy.compiled import CompiledPolicy
+from contactgate.proof.decided import Kept, decode, differences
+from contactgate.proof.steps import Steps, concerns
+
+SOURCE: Final = "/contactgate/proof"
+NO_TOPIC: Final = "the requester has no approvals topic"
+KINDS: Final = ("consent", "outcome", "request", "control", "suppression")
+
+OpenList = Callable[[RegistryPublished], Listing]
+
+
+class Rules(NamedTuple):
+    """What the workers decided by, beside the log: keys, first policy, partition count, clock, registry files."""
+
+    tokens: Tokens
+    partitions: int
+    policy: CompiledPolicy | None = None
+    open_list: OpenList | None = None
+    event_time: bool = False
+
+
+class Difference(NamedTuple):
+    """A recorded decision that the log does not lead to."""
+
+    partition: int
+    offset: int | None  # in contact-decisions; None: a decision that should be there and is not
+    seq: int | None
+    what: tuple[str, ...]
+
+    def __str__(self) -> str:
+        place = "missing" if self.offset is None else f"offset {self.offset} (seq {self.seq})"
+        return f"partition {self.partition}, {place}: " + "; ".join(self.what)
+
+
+@dataclass
+class Rederived:
+    """One partition, derived again."""
+
+    equal: int = 0
+    gone: int = 0  # decisions whose request retention has removed
+    different: list[Difference] = field(default_factory=list)
+    differing: int = 0  # `different` keeps the first ones
+    from_metas: int = 0
+    from_decisions: int = 0
+
+    def differ(self, difference: Difference) -> None:
+        """Count one; keep the first hundred."""
+        self.differing += 1
+        if len(self.different) < 100:
+            self.different.append(difference)
+
+
+class Looked(NamedTuple):
+    """One decision looked into: as recorded, as derived again, and why."""
+
+    kept: Kept
+    difference: tuple[str, ...]
+    explanation: Explanation
+
+
+class _Witness:
+    """A ports.GatePort around the gate."""
+
+    def __init__(self, gate: Gate, world: World, tokens: Tokens, book: _Book) -> None:
+        self._gate = gate
+        self._world = world
+        self._tokens = tokens
+        self._book = book
+        self.out: list[Out] = []  # what the gate emits is compared here and goes nowhere
+
+    @property
+    def seq(self) -> int:
+        return self._gate.seq
+
+    @property
+    def prev(self) -> str:
+        return self._gate.prev
+
+    def consent(self, rec: Record, states: States) -> None:
+        self._gate.consent(rec, states)
+        self._gate.out.clear()
+
+    def outcome(self, rec: Record, states: States) -> None:
+        self._gate.outcome(rec, states)
+        self._gate.out.clear()
+
+    def review(self, subject: bytes, states: States, now_ms: int) -> None:
+        self._gate.review(subject, states, now_ms)
+        self._gate.out.clear()
+
+    def request(self, rec: Record, states: States, now_ms: int, position: Position) -> None:
+        gate, book = self._gate, self._book
+        kept = book.expected.pop(rec.offset, None)
+        told = None
+        if kept is not None:
+            gate.seq, gate.prev = kept.decided.seq, kept.decided.prev
+            gate.requesters = frozenset() if _without_topic(kept) else None
+            if kept.offset in book.look_at:
+                told = self._explain(rec, states, now_ms)
+        gate.request(rec, states, now_ms, position)
+        made = next((out.value for out in gate.out if out.kind == "decision"), None)
+        dead = kept is not None and made is None
+        gate.out.clear()
+        if kept is None:
+            if made is not None:
+                book.unexpected(rec.offset)
+            return
+        difference = ("the gate makes a dead letter of its request",) if dead else _compared(kept, made or b"")
+        book.judged(kept, difference)
+        if told is not None:
+            book.looked.append(Looked(kept, difference, told))
+
+    def _explain(self, rec: Record, states: States, now_ms: int) -> Explanation | None:
+        try:
+            message = strict.decode("request", rec.value or b"")
+            request = read.request(message, strict.to_ms(message.time), self._tokens)
+        except MalformedMessage:
+            return None
+        return explain(request, states.get(rec.key or b""), self._world, now_ms)
+
+
+def _without_topic(kept: Kept) -> bool:
+    return any(reason.detail == NO_TOPIC for reason in kept.decided.reasons)
+
+
+def _compared(kept: Kept, made: bytes) -> tuple[str, ...]:
+    # Other bytes with equal fields: a release that encodes otherwise. The chain covers the recorded bytes all the same.
+    return () if made == kept.raw else differences(kept.decided, decode(made))
+
+
+class _Book:
+    """The recorded decisions on their way to the witness, and what it found."""
+
+    def __init__(self, partition: int, begin: int, look_at: frozenset[int], *, all_subjects: bool) -> None:
+        self.expected: dict[int, Kept] = {}  # by the offset of their request
+        self.result = Rederived()
+        self.looked: list[Looked] = []
+        self.look_at = look_at
+        self._partition = partition
+        self._begin = begin  # the first request that is still on its topic
+        self._first: int | None = None
+        self._all_subjects = all_subjects
+
+    def announce(self, made: list[Kept]) -> None:
+        """These decisions come next."""
+        if self._first is None:
+            self._first = made[0].decided.position.request
+        for kept in made:
+            self.expected[kept.decided.position.request] = kept
+
+    def close(self) -> None:
+        """The steps of the announced decisions are done: what is left had no request."""
+        for kept in self.expected.values():
+            if kept.decided.position.request < self._begin:
+                self.result.gone += 1
+            else:
+                self.judged(kept, ("its request is not on the topic",))
+        self.expected.clear()
+
+    def judged(self, kept: Kept, difference: tuple[str, ...]) -> None:
+        """One decision was made again."""
+        if difference:
+            self.result.differ(Difference(self._partition, kept.offset, kept.decided.seq, difference))
+        else:
+            self.result.equal += 1
+
+    def unexpected(self, offset: int) -> None:
+        """The gate decides a request for which no decision is recorded."""
+        if self._all_subjects and self._first is not None and offset > self._first:
+            what = (f"the request at offset {offset} has no decision",)
+            self.result.differ(Difference(self._partition, None, None, what))
+
+
+def rederive(
+    partition: int,
+    rules: Rules,
+    inputs: Mapping[str, Iterable[Record]],
+    decisions: Iterable[Kept],
+    metas: Iterable[Meta] = (),
+    *,
+    begin: int = 0,
+    subject: bytes | None = None,
+    look_at: frozenset[int] = frozenset(),
+) -> tuple[Rederived, list[Looked]]:
+    """Make a partition's decisions again. Inputs, decisions and metas in order of offsets; iterators are read once.
+
+    `begin` is the first offset the request topic still holds. With a `subject` only what can touch it is replayed, and
+    `decisions` are its own. `look_at`: offsets of decisions to explain.
+    """
+    world = World()
+    if rules.policy is not None:
+        world.activate(rules.policy)
+    book = _Book(partition, begin, look_at, all_subjects=subject is None)
+    shared = {kind: Input(_chosen(kind, inputs.get(kind, ()), subject)) for kind in KINDS}
+    steps = Steps(shared, decisions, metas, event_time=rules.event_time)
+
+    def announced() -> Iterator[Meta]:
+        for made, leading in steps.groups():
+            book.announce(made)
+            yield from leading
+            book.close()
+
+    def make_gate(number: int, seq: int, prev: str) -> Any:
+        gate = Gate(
+            rules.tokens, world, partition=number, seq=seq, prev=prev or GENESIS, source=SOURCE, sealer=None,
+            strict_partition=rules.partitions,
+        )  # fmt: skip
+        return _Witness(gate, world, rules.tokens, book)
+
+    feed = WorldFeed(rules.tokens, world, source=SOURCE, sealer=None, open_list=rules.open_list)
+    replay(partition, shared, announced(), make_gate, feed, SubjectCodec(), event_time=rules.event_time)
+    book.result.from_metas, book.result.from_decisions = steps.from_metas, steps.from_decisions
+    return book.result, book.looked
+
+
+def _chosen(kind: str, records: Iterable[Record], subject: bytes | None) -> Iterable[Record]:
+    """The records that a replay needs."""
+    if subject is None or kind in {"control", "suppression"}:
+        return records
+    chosen = (record for record in records if concerns(record, subject))
+    return chosen if isinstance(records, Iterator) else list(chosen)
