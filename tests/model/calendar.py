@@ -30,6 +30,13 @@ NUMBER_ZONES = {
     "+61255500012": ("Australia/Sydney",),
     "+8613800138000": ("Asia/Shanghai",),
 }
+NUMBER_PLACES = {
+    "+12125550123": ["US-NY"],
+    "+12125550124": ["US-NY"],
+    "+13125550123": ["US-IL"],
+    "+17095550123": ["CA-NL"],
+    "+442079460123": ["GB"],
+}
 
 
 @lru_cache(maxsize=100_000)
@@ -158,7 +165,7 @@ def open_at(spans: Iterable[dict[str, Any]], zones: list[ZoneInfo], instant: int
 def edges(
     spans: list[dict[str, Any]], zones: list[ZoneInfo], start: int, end: int, bounds: tuple[str, ...] = ("from", "to")
 ) -> Iterator[int]:
-    """Every instant from `start` to before `end`, in order, at which any of the hours may open (`from`) or close (`to`)."""
+    """Every instant from `start` to before `end`, in order, at which hours may open (`from`) or close (`to`)."""
     walls = {of_day(span[bound]) for span in spans for bound in bounds}
     day = local_date(start, zone_named("UTC") or zones[0]) - 2 * DAY
     done = start

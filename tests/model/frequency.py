@@ -14,6 +14,7 @@ from tests.model.rules import (
     flags,
     party,
     pauses,
+    places_of,
     registries,
     selected,
     suppressions,
@@ -85,10 +86,13 @@ def rule_zones(window: Event, known: Known, request: Event) -> list[Any]:
     return zones_of(known, request) if name == "subject" else [zone_named(name)]
 
 
-def in_window(window: Event, zone: Any, contact_at: int, at: int) -> bool:
-    """Whether a contact at one instant still counts at another."""
+def in_window(window: Event, zone: Any, contact: Event, at: int) -> bool:
+    """Whether a contact counts at an instant; before it was made only if it is an open approval."""
+    contact_at = contact["at"]
+    if contact_at > at and contact["outcome"] is not None:
+        return False
     if "sliding" in window:
-        return at - contact_at < duration(window["sliding"])
+        return at < contact_at + duration(window["sliding"])
     then, today = local_date(contact_at, zone), local_date(at, zone)
     if "days" in window:
         return (today - then).days < window["days"]
@@ -104,7 +108,7 @@ def caps(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     ]
     found = set()
     for code, rule in rules:
-        if not selected(rule, request["channel"], request["purpose"]):
+        if not selected(rule, request, places_of(known, request)):
             continue
         zones = [None] if "sliding" in rule["window"] else rule_zones(rule["window"], known, request)
         if lacks_scope(rule, request) or not zones:
@@ -113,11 +117,11 @@ def caps(known: Known, policy: Event, request: Event, at: int) -> set[str]:
         counted = [
             c
             for c in known["contacts"]
-            if selected(rule, c["channel"], c["purpose"])
+            if selected(rule, c, c["places"])
             and in_scope(rule, request, c)
             and uses_place(c, rule.get("counts", "approved"), policy, at)
         ]
-        if any(sum(in_window(rule["window"], z, c["at"], at) for c in counted) >= rule["limit"] for z in zones):
+        if any(sum(in_window(rule["window"], z, c, at) for c in counted) >= rule["limit"] for z in zones):
             found.add(code)
     return found
 
@@ -127,9 +131,7 @@ def cooloff_starts(rule: Event, known: Known, request: Event) -> list[int]:
     times = sorted(
         c["outcome_at"]
         for c in known["contacts"] + known["complaints"]
-        if c["outcome"] in rule["outcomes"]
-        and selected(rule, c["channel"], c["purpose"])
-        and in_scope(rule, request, c)
+        if c["outcome"] in rule["outcomes"] and selected(rule, c, c["places"]) and in_scope(rule, request, c)
     )
     if not rule.get("after"):
         return times
@@ -151,7 +153,7 @@ def cooloffs(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """No cool-off is running."""
     found = set()
     for rule in policy.get("cooloffs") or []:
-        if not selected(rule, request["channel"], request["purpose"]):
+        if not selected(rule, request, places_of(known, request)):
             continue
         zones = rule_zones(rule["for"], known, request) if isinstance(rule["for"], dict) else []
         if lacks_scope(rule, request):
@@ -159,7 +161,9 @@ def cooloffs(known: Known, policy: Event, request: Event, at: int) -> set[str]:
             continue
         for started in cooloff_starts(rule, known, request):
             ends = cooloff_ends(rule, started, zones)
-            if not ends or at < max(ends):  # no end: for ever, or nobody knows in which zone its days are counted
+            if started <= at and (
+                not ends or at < max(ends)
+            ):  # no end: for ever, or nobody knows in which zone its days are counted
                 found.add(f"cooloff.{rule['name']}")
     return found
 
@@ -169,8 +173,8 @@ def cooloffs(known: Known, policy: Event, request: Event, at: int) -> set[str]:
 
 def windows(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """Every named window, and the person's own, is open in every zone the person may be in."""
-    rules = [w for w in policy.get("windows") or [] if selected(w, request["channel"], request["purpose"])]
-    own = [w for w in known["profile"]["preferred"] if selected(w, request["channel"], request["purpose"])]
+    rules = [w for w in policy.get("windows") or [] if selected(w, request, places_of(known, request))]
+    own = [w for w in known["profile"]["preferred"] if selected(w, request, places_of(known, request))]
     if not rules and not own:
         return set()
     zones = zones_of(known, request)

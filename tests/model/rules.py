@@ -11,6 +11,7 @@ from typing import Any
 from tests.model.calendar import (
     DAY,
     DAY_MS,
+    NUMBER_PLACES,
     NUMBER_ZONES,
     duration,
     local_date,
@@ -49,9 +50,18 @@ def purpose_rule(policy: Event, request: Event) -> Event | None:
     return rule
 
 
-def selected(rule: Event, channel: str, purpose: str) -> bool:
-    """Whether a cap, gap, cool-off, window or registry is about this channel and purpose."""
-    return among(channel, rule.get("channels")) and any_covers(rule.get("purposes"), purpose)
+def selected(rule: Event, what: Event, places: set[str] | None) -> bool:
+    """Whether a cap, gap, cool-off, window or registry is about such a request or contact; places None: anywhere."""
+    here = rule.get("jurisdictions") is None or places is None or bool(places & set(rule["jurisdictions"]))
+    return here and among(what["channel"], rule.get("channels")) and any_covers(rule.get("purposes"), what["purpose"])
+
+
+def places_of(known: Known, request: Event) -> set[str]:
+    """The jurisdictions of the person, the number and the request together; a subdivision implies its country."""
+    named = [*known["profile"]["places"], *(request.get("jurisdictions") or [])]
+    if request["channel"] in ("voice", "sms"):
+        named += NUMBER_PLACES.get(request.get("address", ""), [])
+    return {*named, *(name.partition("-")[0] for name in named)}
 
 
 def zones_of(known: Known, request: Event) -> list[Any]:
@@ -296,7 +306,7 @@ def registries(known: Known, policy: Event, request: Event, at: int) -> set[str]
     found = set()
     zones = zones_of(known, request) or [zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")]  # somewhere on earth
     for rule in policy.get("registries") or []:
-        if not selected(rule, request["channel"], request["purpose"]) or "business" in known["profile"]["flags"]:
+        if not selected(rule, request, places_of(known, request)) or "business" in known["profile"]["flags"]:
             continue
         if "consent" in rule.get("unless", []) and valid_grants(known, policy, request, at):
             continue

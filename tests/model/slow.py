@@ -32,7 +32,7 @@ from tests.model.frequency import (
     rule_zones,
     windows,
 )
-from tests.model.rules import Event, Known, grant_start, zones_of
+from tests.model.rules import Event, Known, covers, grant_start, places_of, zones_of
 
 HORIZON_MS = 400 * DAY_MS
 FAR_MS = ms("9999-01-01T00:00:00Z")
@@ -61,6 +61,8 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
+        if event["type"] == "policy.activated":
+            policy = event["document"]
         answers.extend(_recalls(event, now, history, approvals, policy))
         if event["type"] == "subject.erased":
             for kept in (approvals, seen):
@@ -92,6 +94,7 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
             "recalled": None,
             "matters": e.get("matters") or [],
             "reported": True,
+            "places": None,
         }
         for e in observed.values()
     ]
@@ -110,13 +113,14 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
                 "purpose": "marketing",
                 "matters": [],
                 "reported": True,
+                "places": None,
             }
             for e in complaints.values()
         ],
         "wrong_addresses": {
-            e["of"]["request"].get("address")
+            (e["of"]["request"] if e["type"] == "contact.outcome" else e).get("address")
             for e in mine
-            if e["type"] == "contact.outcome" and e["outcome"] == "wrong_number"
+            if e["type"] in ("contact.outcome", "contact.observed") and e["outcome"] == "wrong_number"
         },
         "notices": _latest(history, "notice.published", lambda e: (e["notice_id"], e["version"])),
         "parties": {e["party_id"]: e for e in history if e["type"] == "party.updated"},
@@ -142,6 +146,7 @@ def _contact(approval: Event, mine: list[Event]) -> Event:
     return {
         **request,
         "reported": False,
+        "places": approval["places"],
         "at": approval["decided"],
         "valid_until": approval["valid_until"],
         "recalled": approval["recalled"],
@@ -153,12 +158,14 @@ def _contact(approval: Event, mine: list[Event]) -> Event:
 
 def _profile(mine: list[Event]) -> Event:
     """Merged profile: per field the newest event that has it; null clears."""
-    profile: Event = {"zones": [], "flags": [], "preferred": []}
+    profile: Event = {"zones": [], "places": [], "flags": [], "preferred": []}
     for e in sorted((e for e in mine if e["type"] == "subject.updated"), key=lambda e: ms(e["time"])):
         if "timezone" in e:
             profile["zones"] = [e["timezone"]] if e["timezone"] else []
         if "timezones" in e:
             profile["zones"] = e["timezones"] or []
+        if "jurisdictions" in e:
+            profile["places"] = e["jurisdictions"] or []
         if "flags" in e:
             profile["flags"] = e["flags"] or []
         if "preferred_windows" in e:
@@ -254,7 +261,7 @@ def _answer(
     }
     seen.append(answer)
     if not rules:
-        approvals.append({**answer, "request": request, "recalled": None})
+        approvals.append({**answer, "request": request, "places": places_of(known, request), "recalled": None})
     return answer
 
 
@@ -270,7 +277,7 @@ def _echo(first: Event, request: Event, now: int, known: Known, approvals: list[
 
 
 def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event], policy: Event) -> list[Event]:
-    """Recalls every open approval that this event (the last of the history) made illegal."""
+    """Recalls every open approval that is illegal after an event (the last of the history) that can make one so."""
     found = []
     for approval in approvals:
         if approval["recalled"] or now >= approval["valid_until"]:
@@ -279,17 +286,40 @@ def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event
             continue
         if any(e["type"] == "contact.outcome" and e["of"] is approval for e in history):
             continue
+        before = know(approval["subject_id"], history[:-1], approvals)
+        known = know(approval["subject_id"], history, approvals)
+        if "subject_id" in event and not _says_something(before, known):
+            continue
         # What an approval keeps of its number is a token, which tells no zone.
         request = {**approval["request"], "number_forgotten": True}
-        at = max(now, approval["decided"])
-        before, after = (
-            {r for r in failing(RECALLING, known, policy, request, at) if not r.startswith("registry.stale")}
-            for known in (know(approval["subject_id"], h, approvals) for h in (history[:-1], history))
-        )
-        if after and not before:
-            approval["recalled"] = after
+        rules = failing(RECALLING, known, policy, request, max(now, approval["decided"]))
+        rules = {r for r in rules if not r.startswith("registry.stale")}
+        if rules:
+            approval["recalled"] = rules
             found.append({"recalled": approval["request_id"]})
     return found
+
+
+def _says_something(before: Known, after: Known) -> bool:
+    """Whether an event told anything about the person that can forbid: the profile, an erasure, a new opt-out."""
+    if any(before[k] != after[k] for k in ("profile", "wrong_addresses", "erased")):
+        return True
+    new = [w for w in after["withdrawals"] if w not in before["withdrawals"]]
+    return any(not any(_includes(known, w) for known in before["withdrawals"]) for w in new)
+
+
+def _includes(one: Event, other: Event) -> bool:
+    """Whether an opt-out says all that another says, and not earlier."""
+    fields = ("purposes", "channels", "recipients")
+    return (
+        ms(one["time"]) >= ms(other["time"])
+        and one.get("controller") in (None, other.get("controller"))
+        and all(
+            one.get(f) is None
+            or (other.get(f) is not None and all(any(covers(p, v) for p in one[f]) for v in other[f]))
+            for f in fields
+        )
+    )
 
 
 # --- instants --------------------------------------------------------------------------------------------------------
@@ -311,6 +341,8 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
     found.update(ms(s["expires_at"]) for s in known["suppressions"] if s.get("expires_at"))
     found.update(ms(request[k]) for k in ("not_before", "not_after") if request.get(k))
     found.update(c["valid_until"] for c in known["contacts"] if "valid_until" in c)
+    reported = known["contacts"] + known["complaints"]
+    found.update(c[k] for c in reported for k in ("at", "outcome_at") if c.get(k) is not None)
     windows_of_caps = [c["window"] for c in policy.get("caps") or []]
     windows_of_caps += [{"sliding": g["at_least"]} for g in policy.get("gaps") or []]
     for window in windows_of_caps:

@@ -37,6 +37,8 @@ class Maker(PolicyMaker):
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
         self.requests: list[Event] = []
+        self.registry_version: str | None = None
+        self.as_of = 0
         self.subjects = [f"s-{n}" for n in range(1, 1 + rng.choice([1, 1, 1, 2, 3]))]
 
     def event(self, kind: str, /, **fields: Any) -> Event:
@@ -84,8 +86,13 @@ class Maker(PolicyMaker):
             mode="prerecorded" if self.maybe(0.1) else None,
             not_before=self.soon(0.03),
             not_after=self.soon(0.04),
+            jurisdictions=[self.rng.choice(["US", "GB", "US-NY"])]
+            if "places" in self.themes and self.maybe(0.3)
+            else None,
         )
         del event["event_id"]
+        if self.maybe(0.03):
+            event["time"] = instant(self.now - self.rng.choice([1, MINUTE, HOUR, DAY]))
         self.requests.append(event)
         return event
 
@@ -158,15 +165,19 @@ class Maker(PolicyMaker):
 
     def observed(self) -> Event:
         """A contact nobody asked about."""
+        channel = self.rng.choice(CHANNELS)
         return self.late(
             self.of_subject(
                 "contact.observed",
                 controller=self.rng.choice(CONTROLLERS),
                 direction=self.rng.choice(["inbound", "outbound"]),
-                channel=self.rng.choice(CHANNELS),
+                channel=channel,
                 purpose=self.rng.choice(PURPOSES),
-                outcome=self.rng.choice(OUTCOMES[:11]),
+                outcome=self.rng.choice(OUTCOMES[:11] if self.maybe(0.8) else OUTCOMES),
                 matters=["d-1"] if self.maybe(0.4) else None,
+                requester=self.rng.choice(REQUESTERS) if self.maybe(0.2) else None,
+                campaign_id="c-1" if self.maybe(0.2) else None,
+                address=self.rng.choice(NUMBERS[:2]) if channel != "email" and self.maybe(0.15) else None,
             )
         )
 
@@ -257,14 +268,18 @@ class Maker(PolicyMaker):
             for n in NUMBERS
             if self.maybe(0.3)
         ]
-        as_of = instant(self.now - self.rng.choice([0, HOUR, DAY, 4 * DAY]))
+        self.as_of = max(self.as_of + 1, self.now - self.rng.choice([0, HOUR, DAY, 4 * DAY]))
+        base = self.registry_version if self.maybe(0.5) else None
+        self.registry_version = f"v-{self.count}"
         return self.event(
             "registry.published",
             registry="us-ndnc",
-            version=f"v-{self.count}",
-            kind="snapshot",
-            as_of=as_of,
+            version=self.registry_version,
+            kind="delta" if base else "snapshot",
+            base=base,
+            as_of=instant(self.as_of),
             entries=entries,
+            removed=[NUMBERS[0]] if base and self.maybe(0.5) else None,
         )
 
     def history(self, length: int) -> list[Event]:
@@ -285,6 +300,15 @@ class Maker(PolicyMaker):
                     events.append({**event, "time": event["time"]})
         return events
 
+    def place(self) -> Event:
+        """Where the person lives."""
+        self.now += 1
+        return self.of_subject("subject.updated", jurisdictions=self.rng.choice([["US"], ["US-NY"], ["GB", "US"], []]))
+
+    def activation(self) -> Event:
+        """Another policy from now on."""
+        return self.event("policy.activated", document={**self.policy(), "dedup_horizon": self.horizon})
+
     def erased(self) -> Event:
         """The right to be forgotten."""
         return self.of_subject("subject.erased")
@@ -299,7 +323,7 @@ class Maker(PolicyMaker):
 
 
 def history(seed: int, longest: int = 30) -> tuple[Event, list[Event]]:
-    """A policy and a history, the same for the same seed; eight seeds share one policy, for policies take long to load."""
+    """A policy and a history, the same for the same seed; eight seeds share a policy (it loads slowly)."""
     maker = Maker(random.Random(f"policy {seed // 8}"))
     policy = maker.policy()
     maker.rng = random.Random(seed)

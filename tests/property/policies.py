@@ -87,6 +87,8 @@ THEMES: dict[str, list[str]] = {
     "pause": ["pause", "pause"],
     "suppression": ["suppression", "suppression"],
     "registry": ["registry", "grant"],
+    "places": ["place"],
+    "activation": ["activation"],
     "erasure": ["erased", "grant", "grant", "grant"],
 }
 
@@ -99,6 +101,7 @@ class PolicyMaker:
         self.count = 0
         start = datetime.fromisoformat(rng.choice(STARTS)).replace(tzinfo=UTC)
         self.start = self.now = (start - EPOCH) // timedelta(milliseconds=1)
+        self.horizon = rng.choice(["30d", "30d", "30d", "1h"])
         self.themes = {theme for theme in THEMES if rng.random() < 0.17}
 
     def maybe(self, chance: float) -> bool:
@@ -119,7 +122,7 @@ class PolicyMaker:
         return {
             "policy": "random",
             "approval_ttl": rng.choice(["10m", "10m", "1h"]),
-            "dedup_horizon": rng.choice(["30d", "30d", "30d", "1h"]),
+            "dedup_horizon": self.horizon,
             "contact_history": "400d",
             "unreported": rng.choice(["count", "release"]),
             "vulnerable": rng.choice(["block", "allow"]),
@@ -164,6 +167,8 @@ class PolicyMaker:
             rule["channels"] = self.some(CHANNELS)
         if self.maybe(0.3):
             rule["purposes"] = [self.rng.choice(PURPOSES)]
+        if "places" in self.themes and self.maybe(0.5):
+            rule["jurisdictions"] = self.some(["US", "US-NY", "GB", "CA"])
         return rule
 
     def scope(self) -> list[str]:
