@@ -15,7 +15,7 @@ from contactgate.engine.live import SubjectCodec
 from contactgate.gate import Gate, Record, WorldFeed
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept, decode
-from contactgate.proof.rederive import Rules
+from contactgate.proof.rederive import KINDS, Rules
 
 START_MS = 1_795_345_200_000  # 2026-11-22T11:00:00Z
 TOKENS = Tokens(b"t" * 32)
@@ -41,9 +41,7 @@ class Worker:
         self, partition: int = 0, *, event_time: bool = False, requesters: frozenset[str] | None = None
     ) -> None:
         self.partition = partition
-        self.inputs: dict[str, list[Record]] = {
-            k: [] for k in ("consent", "outcome", "request", "control", "suppression")
-        }
+        self.inputs: dict[str, list[Record]] = {kind: [] for kind in KINDS}
         self.decisions: list[tuple[int, bytes, bytes]] = []  # offset, key, value
         self.metas: list[Meta] = []
         self.now_ms = START_MS

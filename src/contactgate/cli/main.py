@@ -14,7 +14,8 @@ from typer.main import get_command
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "decide": ("contactgate.cli.decide", "decide"),
-    "explain": ("contactgate.cli.decide", "explain"),
+    "explain": ("contactgate.cli.explain", "explain"),
+    "verify": ("contactgate.cli.verify", "verify"),
     "policy": ("contactgate.cli.policy", "app"),
     "packs": ("contactgate.cli.policy", "packs"),
     "worker": ("contactgate.cli.worker", "app"),
@@ -22,7 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "publish": ("contactgate.cli.publish", "publish"),
     "tail": ("contactgate.cli.tail", "tail"),
     "registry": ("contactgate.cli.registry", "app"),
-    "dead": ("contactgate.cli.dead", "app"),
+    "dead-letters": ("contactgate.cli.dead_letters", "app"),
     "demo": ("contactgate.cli.demo", "demo"),
     "replay-calls": ("contactgate.cli.replay_calls", "replay_calls"),
     "dev": ("contactgate.cli.dev", "app"),

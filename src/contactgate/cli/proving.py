@@ -97,6 +97,16 @@ class Installation:
         """The records of contact-decisions, up to an offset."""
         return self._history.read(self.topic(DECISIONS), partition, end=end)
 
+    def all_of(self, name: str) -> Iterator[Found]:
+        """The records of all partitions of a topic, one after the other."""
+        topic = self.topic(name)
+        for partition in self._history.partitions(topic):
+            yield from self._history.read(topic, partition)
+
+    def record(self, name: str, partition: int, offset: int) -> Found | None:
+        """One record, if it is still there."""
+        return next(self._history.read(self.topic(name), partition, offset, offset + 1), None)
+
     def metas(self, partition: int) -> Iterator[Meta]:
         """The transactions that the changelog still remembers."""
         for each in self._history.read(self.topic(CHANGELOG), partition):

@@ -1,4 +1,4 @@
-"""`contactgate verify`: is the chain of decisions whole, and does the log lead to these decisions again? Changes no topic.
+"""`contactgate verify`: is the chain of decisions whole, and does the log lead to them again? Changes no topic.
 
 Ends with status 1 on any fault. Writes only the file of chain heads, and only after everything was found whole.
 """
@@ -101,9 +101,8 @@ def _tell(walk: Walk) -> bool:
         print(f"BROKEN {walk.broken}")
         return False
     if walk.count and walk.head is not None:
-        print(
-            f"partition {walk.partition}: {walk.count:,} decisions, seq {walk.begins} to {walk.head.seq}, {walk.head.hash}"
-        )
+        seqs = f"seq {walk.begins} to {walk.head.seq}"
+        print(f"partition {walk.partition}: {walk.count:,} decisions, {seqs}, head {walk.head.hash}")
     else:
         print(f"partition {walk.partition}: no decisions")
     return True
