@@ -103,7 +103,6 @@ def _run(
         run = Run(address, prefix, population, sizes, tally, _now_ms, screen.say, workers.check)
         try:
             run.prepare({"policy": load_policy(text).hash, "document": document})
-            run.first_decision(90)
 
             def kill() -> str:
                 return f"worker-1 (process {workers.kill(1)}) is killed with SIGKILL in the middle of the stream"

@@ -69,8 +69,8 @@ class Run:
         self.malformed = 0  # requests that were sent malformed
         self.broken: list[str] = []  # what the scenes showed to be wrong
 
-    def prepare(self, policy: dict[str, Any]) -> None:
-        """Publish the policy, the world and everybody's history; all acknowledged on return."""
+    def prepare(self, policy: dict[str, Any], timeout_s: float = 90) -> None:
+        """Publish policy and world, wait for a first decision, publish everybody's history; all is acknowledged."""
         event = {"type": "policy.activated", "event_id": "policy-demo", "time": stamp(self._now_ms()), **policy}
         self._feed.send_to(self._prefix + "control-events", b"policy:active", _encode(event))
         world = list(self._population.world())
@@ -80,15 +80,18 @@ class Run:
         self._say(f"a policy and {len(world)} notices, parties, campaigns and lists are published")
         self._watcher.start()
         self._dialers.start()
+        self._first_decision(timeout_s)
         count = 0
         for routed in self._population.history():
             self._feed.send(routed)
             count += 1
+            if count % 1_000 == 0:
+                self._check()
         self._feed.flush()
         self._say(f"{count:,} consent events of {len(self._population.people):,} people are published")
 
-    def first_decision(self, timeout_s: float) -> None:
-        """Ask about one person and wait for the answer: the workers are up."""
+    def _first_decision(self, timeout_s: float) -> None:
+        """Ask about one person of whom nothing is known yet, and wait for the answer: the workers are up."""
         self._ask("demo-first", self._population.people[0].subject_id, "insurer", "email")
         self._await(lambda: "demo-first" in self._answers, timeout_s, "the first decision")
         self._say(f"first decision: {_words(self._answers['demo-first'])}")
