@@ -13,10 +13,11 @@ The order of a transaction, which every promise rests on:
 The order of opening, for the same reason:
 
     1. StoreOpen, and as a standby FetchChangelog until promoted
-    2. InitProducer   INVARIANT (fence before read): the previous owner can write nothing from here on
-    3. ReadEnd        the last stable offset of the changelog: everything ever committed is below it
-    4. FetchChangelog, StoreWrite    until the store stands there
-    5. Committed      compared with the meta record of the changelog, which wins
+    2. Committed      the group's positions, to be compared with 5: asked first, for the markers of the transaction
+                      that carried them are written when 3 returns, so that 4 is not below it, whoever comes later
+    3. InitProducer   INVARIANT (fence before read): the previous owner can write nothing from here on
+    4. ReadEnd        the last stable offset of the changelog: everything committed before is below it
+    5. FetchChangelog, StoreWrite    until the store stands there; its meta record wins over the group's positions
     6. StartInputs    and decide
 
 Any failure of a transaction throws the producer, the cache and the batch away and opens again (R2, R4): an unknown
@@ -70,6 +71,7 @@ from contactgate.errors import (
 from contactgate.store import Head
 
 Steps = Generator[Effect, Any, None]
+Offsets = tuple[int | None, int | None, int | None]
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -185,6 +187,7 @@ class PartitionTask:
         self._reset = None
         if standby:
             shelf = yield from self._tail(shelf)
+        committed: Offsets = yield Committed()
         # INVARIANT (fence before read): see the head of this module.
         yield InitProducer()
         now_ms: int = yield Now()
@@ -193,7 +196,7 @@ class PartitionTask:
         while position < bounds.end:
             position, meta = yield from self._absorb(position, bounds.end, meta)
         known = decode_meta(meta) if meta else None
-        positions = yield from self._positions(known)
+        positions = yield from self._positions(known, committed)
         gate = self._make_gate(self.partition, known.seq if known else 0, known.prev if known else "")
         fold = Fold(
             self.partition,
@@ -257,9 +260,8 @@ class PartitionTask:
             if tail.promote:
                 return shelf
 
-    def _positions(self, known: Meta | None) -> Generator[Effect, Any, Positions]:
+    def _positions(self, known: Meta | None, committed: Offsets) -> Generator[Effect, Any, Positions]:
         """The input positions to go on from: the changelog's; for a new application the beginning."""
-        committed: tuple[int | None, int | None, int | None] = yield Committed()
         if known is None and any(committed):
             raise Halted(
                 f"partition {self.partition}: the group has committed input positions but the changelog is empty; "
