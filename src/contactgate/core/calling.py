@@ -29,6 +29,9 @@ class ZoneRule(Rule):
     def passes_from(self, ctx: Context, t: int) -> int:
         return NEVER if ctx.zones is None and (self._needed or ctx.profile.preferred) else t
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        return True
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         return (Reason(self.name, "the time zone of the person is not known, and calling hours apply", None),)
 
@@ -124,6 +127,9 @@ class PreferredRule(Rule):
         if not preferred or ctx.zones is None:
             return NEVER
         return open_until(window_rule("preferred", preferred), ctx.zones, t)
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return not ctx.profile.preferred or ctx.zones is None
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         opening = until(first)

@@ -13,7 +13,7 @@ from contactgate.core.rule import NEVER, Context, Rule, prefixes, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Contact, Outcome, Reason
 from contactgate.model.request import Request
-from contactgate.policy.plan import Basis, Cap, CoolOff, Counts, Lacking, Selector
+from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Counts, Lacking, Selector
 
 _DAY_MS = 86_400_000
 
@@ -89,6 +89,7 @@ class CapRule(Rule):
         self._scope = _Scope(cap.scope, cap.selector, cap.lacking)
         self._asks = bool(cap.scope)
         self._counted = COUNTED[cap.counts]
+        self._within = _window_words(cap.window)
         self._sliding_ms = cap.window.length_ms if cap.window.kind == "sliding" else 0
         self._longest_ms = self._sliding_ms or _longest_ms(cap)
         self._zoned = not self._sliding_ms and cap.window.zone == "subject"
@@ -97,7 +98,9 @@ class CapRule(Rule):
         if (self._asks and self._scope.lacking(ctx.request)) or (self._zoned and ctx.zones is None):
             return NEVER
         limit = self._limit
-        if len(ctx.state.contacts) < limit:
+        contacts = ctx.state.contacts
+        # Contacts are sorted by time: if the limit-th newest has left the longest window, fewer than that are in it.
+        if limit and (len(contacts) < limit or contacts[-limit].time_ms <= t - self._longest_ms):
             return t
         while True:
             ends = self._ends(ctx, t)
@@ -135,6 +138,10 @@ class CapRule(Rule):
                 found.append((contact, end))
         return found
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        contacts = ctx.state.contacts
+        return not contacts or contacts[-1].time_ms <= t  # places only become free
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
         if lacking:
@@ -142,22 +149,13 @@ class CapRule(Rule):
         if self._zoned and ctx.zones is None:
             return (Reason(self.name, "counted by the person's local date, and the time zone is not known", None),)
         used = len(self._ends(ctx, t))
-        return (Reason(self.name, f"{used} of {self._limit} {self._window_words()}", until(first)),)
+        return (Reason(self.name, f"{used} of {self._limit} {self._within}", until(first)),)
 
     def holds_because(self, ctx: Context, t: int) -> str:
-        return f"{len(self._ends(ctx, t))} of {self._limit} {self._window_words()}"
+        return f"{len(self._ends(ctx, t))} of {self._limit} {self._within}"
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         return tuple(_contact_words(each, f"counts until {instant(end)}") for each, end in self._counting(ctx, t))
-
-    def _window_words(self) -> str:
-        window = self.cap.window
-        if window.kind == "sliding":
-            return f"within {duration_words(window.length_ms)}"
-        zone = "the person's zone" if window.zone == "subject" else window.zone
-        if window.kind == "days":
-            return f"within {window.days} local dates of {zone}"
-        return f"this calendar {window.unit} of {zone}"
 
 
 class CoolOffRule(Rule):
@@ -226,6 +224,9 @@ class CoolOffRule(Rule):
             return start + self.cooloff.length_ms
         return cooloff_ends(self.cooloff, ctx.zones or (), start)
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        return all(contact.outcome not in self._outcomes for contact in ctx.state.contacts)
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
         if lacking:
@@ -249,6 +250,15 @@ class CoolOffRule(Rule):
                 words = "for ever" if end >= NEVER else f"until {instant(end)}"
                 lines.append(_contact_words(contact, f"cool-off {words}"))
         return tuple(lines)
+
+
+def _window_words(window: CapWindow) -> str:
+    if window.kind == "sliding":
+        return f"within {duration_words(window.length_ms)}"
+    zone = "the person's zone" if window.zone == "subject" else window.zone
+    if window.kind == "days":
+        return f"within {window.days} local dates of {zone}"
+    return f"this calendar {window.unit} of {zone}"
 
 
 def _longest_ms(cap: Cap) -> int:

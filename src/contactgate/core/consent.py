@@ -74,7 +74,7 @@ def notice_fault(ctx: Context, grant: Grant) -> str | None:
 
 
 def _inside(grant: Grant, notice: Notice) -> bool:
-    """Whether all that a grant gives was told by the notice. The controller is always told of itself."""
+    """Whether all that a grant gives was told by the notice. The controller itself need not be told of."""
     if notice.controller != grant.controller:
         return False
     if notice.purposes is not None and notice.purposes != grant.purposes:
@@ -219,6 +219,9 @@ class ConsentRule(Rule):
             end = max(end, relation_until(ctx, basis.unless_relations, t))
         return end
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        return self.holds_until(ctx, t) >= NEVER
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         return tuple(Reason(code, self._words(code, until(first)), until(first)) for code in self._codes(ctx, t))
 
@@ -295,6 +298,9 @@ class ErasedRule(Rule):
         if not erased:
             return t
         return consented_from(ctx, self._bases, t, newer_than=erased)
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return not ctx.profile.erased_ms
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         words = "the person was erased, and no newer consent covers the request"

@@ -40,37 +40,39 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
     end = _holds_until(book, ctx, now_ms)
     if end > now_ms:
         return _passed(ctx, end, now_ms)
-    reasons, at_least = failing(book.rules, ctx, now_ms)
-    return _blocked(request, state, reasons or (_error("rules"),), next_eligible(ctx, now_ms, at_least), now_ms)
+    reasons, open_rules, at_least = failing(book.rules, ctx, now_ms)
+    if not reasons:
+        return _blocked(request, state, (_error("rules"),), None, now_ms)
+    return _blocked(request, state, reasons, next_eligible(ctx, book, open_rules, at_least), now_ms)
 
 
-def failing(rules: tuple[Rule, ...], ctx: Context, now_ms: int) -> tuple[tuple[Reason, ...], int]:
-    """The reasons of every rule that does not hold, each code once, and the first instant at which none is left.
+def failing(rules: tuple[Rule, ...], ctx: Context, now_ms: int) -> tuple[tuple[Reason, ...], list[Rule], int]:
+    """The reasons of every rule that does not hold, each code once; what the fixpoint must ask; and where it begins.
 
-    Of the same code the reason that lasts longest is kept. The instant is what each rule answers alone: all of them may
-    pass together only later.
+    Of the same code the reason that lasts longest is kept. The fixpoint asks the rules that fail, and those that may
+    stop holding as time passes; it begins at the latest instant at which one of them passes alone.
     """
     found: dict[str, Reason] = {}
+    open_rules = []
     latest = now_ms
     for rule in rules:
-        first, reasons = asked(rule, ctx, now_ms)
-        latest = max(latest, first)
+        try:
+            first = rule.passes_from(ctx, now_ms)
+            if first == now_ms:
+                if not rule.steady(ctx, now_ms):
+                    open_rules.append(rule)
+                continue
+            reasons = rule.reasons(ctx, now_ms, first) or (_error(rule.name),)
+        except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
+            first, reasons = NEVER, (_error(rule.name),)
+        open_rules.append(rule)
+        if first > latest:
+            latest = first
         for reason in reasons:
             known = found.get(reason.rule)
             if known is None or _later(reason, known):
                 found[reason.rule] = reason
-    return tuple(found.values()), latest
-
-
-def asked(rule: Rule, ctx: Context, now_ms: int) -> tuple[int, tuple[Reason, ...]]:
-    """From when a rule passes, and why it does not now. A rule that raises does not hold, and never passes."""
-    try:
-        first = rule.passes_from(ctx, now_ms)
-        if first == now_ms:
-            return first, ()
-        return first, rule.reasons(ctx, now_ms, first) or (_error(rule.name),)
-    except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
-        return NEVER, (_error(rule.name),)
+    return tuple(found.values()), open_rules, latest
 
 
 def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:

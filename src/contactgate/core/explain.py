@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contactgate.core.decide import asked, prune
+from contactgate.core.decide import failing, prune
 from contactgate.core.next_eligible import next_eligible
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.rulebook import rulebook_at
@@ -56,18 +56,19 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
     notes = tuple(_earlier(seen) for seen in state.seen if seen.request_id == request.request_id)
     try:
         ctx = Context(request, state, world, policy)
-        rules = rulebook_at(ctx, now_ms).rules
+        book = rulebook_at(ctx, now_ms)
     except Exception:  # noqa: BLE001  a policy that fails blocks, and that is the explanation
         broken = RuleExplained("rule.error:policy", False, "the rules could not be chosen, and so it blocks", (), None)
         return Explanation(request.request_id, question, now_ms, False, None, policy.hash, (), None, (broken,), notes)
-    told = tuple(each for rule in rules for each in _rule(rule, ctx, now_ms))
+    told = tuple(each for rule in book.rules for each in _rule(rule, ctx, now_ms))
     passes = all(each.holds for each in told)
+    _, open_rules, at_least = failing(book.rules, ctx, now_ms)
     return Explanation(
         request.request_id,
         question,
         now_ms,
         passes,
-        None if passes else next_eligible(ctx, now_ms, now_ms),
+        None if passes else next_eligible(ctx, book, open_rules, at_least),
         policy.hash,
         ctx.jurisdictions,
         None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
@@ -101,13 +102,13 @@ def render(explanation: Explanation) -> str:
 
 
 def _rule(rule: Rule, ctx: Context, now_ms: int) -> list[RuleExplained]:
-    _, reasons = asked(rule, ctx, now_ms)
+    reasons, _, _ = failing((rule,), ctx, now_ms)
     try:
         facts = rule.facts(ctx, now_ms)
         if not reasons:
             words, end = rule.holds_because(ctx, now_ms), rule.holds_until(ctx, now_ms)
             return [RuleExplained(rule.name, True, words, facts, until(end) if end > now_ms else None)]
-    except Exception:  # noqa: BLE001  what decides is `asked`; the words about it may be missing
+    except Exception:  # noqa: BLE001  what decides is `failing`; the words about it may be missing
         facts = ("the facts of this rule could not be told",)
         if not reasons:
             return [RuleExplained(rule.name, True, "holds", facts, None)]

@@ -62,6 +62,9 @@ class ListedRule(_RegistryCheck):
             return NEVER
         return day_starts_first(since - EPOCH_ORDINAL + self.rule.grace_days, ctx.zones) if since else 0
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        return self._binds_from(ctx) >= NEVER
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         words = f"the number is listed in {self.rule.name}"
         return (Reason(self.name, words, until(first)),)
@@ -95,6 +98,9 @@ class FreshRule(_RegistryCheck):
         if version is None:
             return 0
         return _fresh_until(version.as_of_ms, ctx.zones, self.rule.max_age_days, self.rule.max_age_months)
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return self.holds_until(ctx, t) >= NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         version = ctx.world.registries.get(self.rule.name)

@@ -94,6 +94,10 @@ class Rule:
         """When it stops holding as time alone passes; NEVER if it does not. Asked only if it holds at t."""
         return NEVER
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        """Whether it surely holds at every instant after t as time alone passes. Asked only if it holds at t."""
+        return False
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         """Why it fails at t, in words without any address, given when it passes first. Asked only if it fails at t."""
         raise AssertionError("a rule must say why it fails")

@@ -30,8 +30,6 @@ class Rulebook:
         "bounds",
         "bounds_most",
         "from_ms",
-        "hours",
-        "others",
         "recalls",
         "rules",
         "standing",
@@ -48,8 +46,6 @@ class Rulebook:
         self.asks_most = tuple(rule.passes_from for rule in asked if not rule.personal)
         self.bounds = tuple(rule.holds_until for rule in asked if rule.bounds)
         self.bounds_most = tuple(rule.holds_until for rule in asked if rule.bounds and not rule.personal)
-        self.hours = tuple(rule for rule in self.rules if rule.opens)
-        self.others = tuple(rule for rule in self.rules if not rule.opens)
         self.from_ms = from_ms
         self.until_ms = NEVER if plan.until_ms is None else plan.until_ms
 

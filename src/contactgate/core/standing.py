@@ -34,6 +34,9 @@ class RequestRule(Rule):
     def holds_until(self, ctx: Context, t: int) -> int:
         return NEVER if ctx.request.not_after_ms is None else ctx.request.not_after_ms
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        return self.holds_until(ctx, t) >= NEVER
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         request = ctx.request
         found = []
@@ -63,6 +66,9 @@ class PurposeRule(Rule):
 
     def passes_from(self, ctx: Context, t: int) -> int:
         return t if self._known and not self._uncovered else NEVER
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return True
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
@@ -95,6 +101,9 @@ class FlagsRule(Rule):
             if flag in self._stops:
                 return NEVER
         return t
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return True
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         stops = self._stops
@@ -130,6 +139,9 @@ class PartyRule(Rule):
             for agreement in party.agreements
             if _allows(agreement, ctx) and (agreement.valid_from_ms is None or agreement.valid_from_ms <= t)
         )
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return self.holds_until(ctx, t) >= NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         party = ctx.world.parties.get(ctx.request.requester)
@@ -202,6 +214,9 @@ class CampaignRule(Rule):
     def holds_until(self, ctx: Context, t: int) -> int:
         campaign = self._campaign(ctx)
         return NEVER if campaign is None or campaign.valid_until_ms is None else campaign.valid_until_ms
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return self.holds_until(ctx, t) >= NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         campaign = self._campaign(ctx)
@@ -280,6 +295,9 @@ class PauseRule(Rule):
                 t = max(t, pause.until_ms)
         return t
 
+    def steady(self, ctx: Context, t: int) -> bool:
+        return True
+
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
         for pause_id in sorted(ctx.world.pauses):
@@ -326,6 +344,9 @@ class SuppressionRule(Rule):
                     return NEVER
                 t = max(t, suppression.expires_ms)
         return t
+
+    def steady(self, ctx: Context, t: int) -> bool:
+        return True
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         if ctx.request.address in ctx.profile.wrong_addresses:

@@ -11,5 +11,4 @@ _MAX_MS = 253402300799999  # the last millisecond of the year 9999
 def instant(utc_ms: int) -> str:
     """RFC 3339 in UTC: `2026-03-01T09:00:00Z`, with milliseconds only if there are any."""
     moment = _EPOCH + timedelta(milliseconds=min(max(utc_ms, 0), _MAX_MS))
-    text = moment.strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{utc_ms % 1000:03d}Z" if utc_ms % 1000 else f"{text}Z"
+    return moment.isoformat(timespec="milliseconds" if utc_ms % 1000 else "seconds")[:-6] + "Z"
