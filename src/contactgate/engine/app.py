@@ -12,6 +12,7 @@ leader topic are off. Our pages are in `engine.pages`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -124,6 +125,8 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> fa
 
 def run(settings: EngineSettings, make_worker: Callable[[], Worker], *, loglevel: str = "INFO") -> NoReturn:
     """Run one worker until a signal (exit code 0) or a fault (exit code 1) ends the process."""
+    # A worker makes millions of short-lived objects without cycles: the collector's defaults cost a tenth of its time.
+    gc.set_threshold(100_000, 50, 100)
     uvloop.install()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

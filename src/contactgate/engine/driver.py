@@ -110,6 +110,7 @@ class Driver:
     def promote(self) -> None:
         """A standby takes over."""
         self.promoted.set()
+        self.meter.state = "starting"
         self.wake.set()
 
     async def run(self, *, standby: bool = False) -> None:
@@ -253,6 +254,7 @@ class Driver:
         self._ticket, self._covered = None, -1
         self._shared.facts.add(self._lanes["consent"], self._lanes["outcome"])
         self._shared.requests.add(self._lanes["request"])
+        self.meter.state = "running"
 
     def _leave_inputs(self) -> None:
         if self._lanes:
@@ -362,6 +364,7 @@ class Driver:
         await self._transactor.learn(self._settings.topic(kind) for kind in names)
 
     async def _drop_producer(self, _: fx.DropProducer) -> None:
+        self.meter.state = "starting" if self.promoted.is_set() else "standby"
         self._leave_inputs()
         await self._close_reader()
         self._transactor.drop()

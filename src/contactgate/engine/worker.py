@@ -292,10 +292,6 @@ class Worker:
             now = time.monotonic()
             for number, slot in self.slots.items():
                 meter = slot.driver.meter
-                if slot.driver.task.ready:
-                    meter.state = "running"
-                elif slot.standby:
-                    meter.state = "standby"
                 lane = slot.driver.request_lane
                 if lane is not None:
                     meter.lag = self.requests.lag(lane)

@@ -1,0 +1,199 @@
+"""`contactgate worker` as a process: starts on right topics only, decides with the real gate, ends well."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.wire import Wire
+
+from contactgate.broker import Bootstrap
+from contactgate.core.chain import verify
+from contactgate.demo.population import REQUESTERS, Population
+from contactgate.demo.times import stamp
+from contactgate.policy.load import load_policy
+from contactgate.policy.reading import read
+from contactgate.topics import Layout, TopicAdmin, topic_specs
+
+SECRETS = {
+    "CONTACTGATE_TOKEN_KEY": "canary-token-key-" + "t" * 20,
+    "CONTACTGATE_SEAL_KEY": "canary-seal-key-" + "s" * 16,
+}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """One `contactgate worker`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.log = directory / "worker.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+
+    def start(self, *options: str) -> None:
+        """Start it with these options."""
+        command = [
+            sys.executable, "-c", "from contactgate.cli.main import app; app()", "worker",
+            "--state-dir", str(self.directory / "state"), "--pages-port", str(self.port), "--session-timeout", "6",
+            *options,
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env={**os.environ, **SECRETS}, stdout=log, stderr=log)
+
+    def end(self, timeout_s: float = 20.0) -> int:
+        """Its exit code."""
+        assert self.process is not None
+        return self.process.wait(timeout_s)
+
+    def get(self, page: str) -> tuple[int, str]:
+        """Status and body of a page; 0 when nothing listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{page}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Process]:
+    """A worker process that does not outlive the test."""
+    process = Process(tmp_path)
+    yield process
+    if process.process is not None and process.process.poll() is None:
+        process.process.kill()
+        process.process.wait()
+
+
+def _topics(address: str, prefix: str, partitions: int = 2) -> None:
+    with TopicAdmin(address) as admin:
+        admin.create(topic_specs(Layout(prefix, partitions=partitions, requesters=REQUESTERS)))
+
+
+def _world(wire: Wire, prefix: str, population: Population) -> None:
+    text = files("contactgate.demo").joinpath("policy.yaml").read_text(encoding="utf-8")
+    event = {
+        "type": "policy.activated", "event_id": "policy-1", "time": stamp(population.start_ms),
+        "policy": load_policy(text).hash, "document": read(text, "the policy is wrong"),
+    }  # fmt: skip
+    wire.produce(prefix + "control-events", [(b"policy:active", msgspec.json.encode(event))])
+    for routed in (*population.world(), *population.history()):
+        wire.produce(prefix + TOPICS.get(routed.kind, routed.kind), [(routed.key, routed.value)])
+
+
+TOPICS = {"consent": "consent-events", "control": "control-events", "request": "contact-requests"}
+
+
+def test_the_real_gate_decides_shows_its_pages_and_ends_well(
+    kafka: Bootstrap, topic_prefix: str, wire: Wire, worker: Process
+) -> None:
+    """One decision a request, a sound chain, dead letters for rubbish, pages for machines, and SIGTERM ends with 0."""
+    _topics(kafka.address, topic_prefix)
+    population = Population(3, 60, time.time_ns() // 1_000_000)
+    _world(wire, topic_prefix, population)
+    worker.start("--bootstrap", kafka.address, "--prefix", topic_prefix)
+    steps = [step for step in population.stream(120, 100.0) if step.request_id is not None]
+    requests = [step.routed for step in steps]
+    wire.produce(topic_prefix + "contact-requests", [(each.key, each.value) for each in requests])
+    wire.produce(topic_prefix + "contact-requests", [(b"rubbish", b"{not json"), (b"\xff\xfe", b"\x00")])
+    decided = wire.consume(topic_prefix + "contact-decisions", count=len(requests), timeout_s=60)
+    values = [msgspec.json.decode(record.value or b"") for record in decided]
+    assert sorted(value["request_id"] for value in values) == sorted(str(step.request_id) for step in steps)
+    assert {value["verdict"] for value in values} == {"pass", "block"}
+    for partition in (0, 1):
+        verify([record.value or b"" for record in decided if record.partition == partition])
+    letters = wire.consume(topic_prefix + "dead-letters", count=2)
+    assert all(b"rubbish" not in (letter.value or b"") for letter in letters)
+    assert worker.get("/livez")[0] == 200
+    deadline = time.monotonic() + 20
+    while worker.get("/readyz")[0] != 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    status, body = worker.get("/readyz")
+    assert status == 200
+    assert json.loads(body)["partitions"] == {"0": "running", "1": "running"}
+    metrics = worker.get("/metrics")[1]
+    found = re.search(r"^contactgate_decided_total (\d+)", metrics, re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) == len(requests)
+    assert 'contactgate_blocked_total{rule="' in metrics
+    assert [worker.get(page)[0] for page in ("/", "/table", "/table/", "/router", "/stats", "/graph")] == [404] * 6
+    assert worker.process is not None
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.end() == 0
+    told = [msgspec.json.decode(r.value or b"") for r in wire.consume(topic_prefix + "ops-metrics")]
+    assert sum(record["decided"] for record in told) <= len(requests)
+    assert told[-1]["worker"] == "worker"
+    log = worker.log.read_text()
+    assert "canary" not in log
+    assert "Traceback" not in log
+
+
+def test_a_worker_listens_on_loopback_only(kafka: Bootstrap, topic_prefix: str, worker: Process) -> None:
+    """Not one socket of a worker is open to other machines unless the settings say so."""
+    _topics(kafka.address, topic_prefix)
+    worker.start("--bootstrap", kafka.address, "--prefix", topic_prefix)
+    deadline = time.monotonic() + 30
+    while worker.get("/livez")[0] != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert worker.process is not None
+    own = set()
+    for link in Path(f"/proc/{worker.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            own.add(str(link.readlink()))
+    listening = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in own:
+                listening.append(fields[1])
+    assert listening == [f"0100007F:{worker.port:04X}"]
+
+
+def test_a_worker_refuses_topics_that_are_missing_or_differ(
+    kafka: Bootstrap, topic_prefix: str, worker: Process
+) -> None:
+    """No topics: it says how to make them. Another partition count: it names the topic, what it has, what it needs."""
+    worker.start("--bootstrap", kafka.address, "--prefix", topic_prefix)
+    assert worker.end() == 1
+    assert "contactgate topics create" in worker.log.read_text()
+    with TopicAdmin(kafka.address) as admin:
+        specs = topic_specs(Layout(topic_prefix, partitions=2))
+        odd = topic_specs(Layout(topic_prefix, partitions=3))
+        admin.create([o if s.name.endswith("consent-events") else s for s, o in zip(specs, odd, strict=True)])
+    worker.start("--bootstrap", kafka.address, "--prefix", topic_prefix)
+    assert worker.end() == 1
+    assert f"topic {topic_prefix}consent-events has partitions=3, needs 2" in worker.log.read_text()
+
+
+def test_a_worker_without_its_keys_says_which_is_missing(kafka: Bootstrap, topic_prefix: str, tmp_path: Path) -> None:
+    """No token key: exit code 1 and the name of the setting, before anything is read or written."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CONTACTGATE_")}
+    command = [
+        sys.executable, "-c", "from contactgate.cli.main import app; app()", "worker",
+        "--bootstrap", kafka.address, "--prefix", topic_prefix, "--state-dir", str(tmp_path),
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "token_key" in done.stderr
