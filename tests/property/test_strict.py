@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import get_args
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from contactgate.codec import strict
 from contactgate.errors import MalformedMessage
-from contactgate.model.messages import ContactRequested
+from contactgate.model.messages import ConsentMessage, ContactRequested, OutcomeMessage, SuppressionMessage
 
 KEYS = [
     *ContactRequested.__struct_fields__,
@@ -79,3 +80,44 @@ def test_any_bytes_are_a_message_or_a_known_reason(raw: bytes, kind: str) -> Non
     with pytest.raises(MalformedMessage) as caught:
         strict.decode(kind, raw)
     assert caught.value.reason in strict.REASONS
+
+
+def test_the_places_of_nested_objects_are_those_of_the_models() -> None:
+    """Every struct inside a message is counted: a new one must be added to the proof's table."""
+    for union in (ConsentMessage, OutcomeMessage, SuppressionMessage):
+        for kind in get_args(union):
+            nested = {
+                index
+                for index, field in enumerate(msgspec.structs.fields(kind))
+                if any(name.__name__ in repr(field.type) for name in strict._NESTED)
+            }
+            assert nested == set(strict._NESTED_AT.get(kind, ()))
+
+
+CONSENTS = [
+    b'{"type":"consent.granted","event_id":"e","subject_id":"s","time":"2026-01-01T00:00:00Z","controller":"b",'
+    b'"purposes":["m"],"channels":["voice"],"evidence":{%b},"windows":[%b]}' % parts
+    for parts in (
+        (b'"method":"web"', b'{"from":"10:00"}'),
+        (b'"method":"web","method":"web"', b'{"from":"10:00"}'),
+        (b'"method":"web","ref":"x"', b'{"from":"10:00"},{"to":"10:00","to":"11:00"}'),
+        (b'"method":"web","other":1', b'{"from":"10:00","name":"x"}'),
+        (b'"method":"web","other":1,"other":1', b""),
+    )
+]
+
+
+@pytest.mark.parametrize("raw", CONSENTS)
+def test_nested_duplicates_are_found(raw: bytes) -> None:
+    """The count reaches into evidence and hours; unknown keys there are ignored, doubled ones refused."""
+    try:
+        strict.load(raw)
+        expected = ""
+    except MalformedMessage as fault:
+        expected = fault.reason
+    try:
+        strict.decode("consent", raw)
+        found = ""
+    except MalformedMessage as fault:
+        found = fault.reason
+    assert found == expected

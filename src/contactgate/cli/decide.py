@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
 import typer
 
 from contactgate.codec.tokens import Tokens
+from contactgate.core.explain import render
 from contactgate.errors import ContactgateError
 from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
@@ -66,15 +70,60 @@ def decide(
     key_file: KeyFile = None,
 ) -> None:
     """Decide a file of events without Kafka: one decision, recall or dead letter a line."""
-    try:
-        state = Fold(load_policy(policy.read_bytes()), offline_tokens(key_file))
-        source = sys.stdin.buffer if events == "-" else Path(events).open("rb")  # noqa: SIM115  # closed below
-    except (ContactgateError, OSError, ValueError) as error:
-        typer.echo(f"contactgate: {error}", err=True)
-        raise typer.Exit(2) from None
-    with source:
+    state, source = _open(policy, events, key_file)
+    with source, _uncollected():
         if out is None:
             run_fold(state, source, sys.stdout.buffer)
         else:
             with out.open("wb") as sink:
                 run_fold(state, source, sink)
+
+
+def explain(
+    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Which request; its first one is explained.")],
+    policy: PolicyFile,
+    events: Annotated[
+        str,
+        typer.Option("--events", metavar="FILE|-", help="JSON lines: everything up to the request is applied first."),
+    ],
+    offline: Annotated[bool, typer.Option("--offline", help="From a file of events; the only way there is.")] = True,
+    key_file: KeyFile = None,
+) -> None:
+    """Explain one decision: every rule, what it looked at, the events behind it, and until when."""
+    if not offline:
+        typer.echo(
+            "contactgate: give --offline and --events: a decision is explained from the events before it", err=True
+        )
+        raise typer.Exit(2)
+    state, source = _open(policy, events, key_file)
+    with source:
+        for line in source:
+            found = state.explain(line.rstrip(b"\r\n"), request_id)
+            if found is not None:
+                typer.echo(render(found))
+                return
+            state.line(line.rstrip(b"\n"))
+    typer.echo(f"contactgate: no request {request_id!r} in the events", err=True)
+    raise typer.Exit(1)
+
+
+def _open(policy: Path, events: str, key_file: Path | None) -> tuple[Fold, BinaryIO]:
+    """A fold under a policy, and the lines to feed it; ends with status 2 when one of them cannot be used."""
+    try:
+        state = Fold(load_policy(policy.read_bytes()), offline_tokens(key_file))
+        return state, sys.stdin.buffer if events == "-" else Path(events).open("rb")
+    except (ContactgateError, OSError, ValueError) as error:
+        typer.echo(f"contactgate: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the cycle collector: states only grow and make no cycles, so it would walk them again and again."""
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()

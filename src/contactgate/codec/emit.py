@@ -29,6 +29,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS: dict[int, str] = {}
 _SECONDS_MAX: Final = 8_192
+_THOUSANDTHS: Final = tuple(f"{number:03d}Z" for number in range(1000))
 
 
 def instant(at_ms: int) -> str:
@@ -42,7 +43,7 @@ def instant(at_ms: int) -> str:
         if len(_SECONDS) >= _SECONDS_MAX:
             _SECONDS.clear()
         _SECONDS[second] = text
-    return f"{text}{thousandth:03d}Z"
+    return text + _THOUSANDTHS[thousandth]
 
 
 def reasons(failed: tuple[Reason, ...]) -> list[WireReason]:

@@ -25,12 +25,15 @@ from msgspec.structs import astuple
 
 from contactgate.errors import MalformedMessage
 from contactgate.model.messages import (
+    AddressSuppressed,
+    ConsentGranted,
     ConsentMessage,
     Evidence,
     Hours,
     LiveSuppression,
     OutcomeMessage,
     RequestMessage,
+    SubjectUpdated,
     SuppressionMessage,
 )
 
@@ -40,6 +43,17 @@ _MAX_DIGITS: Final = 400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FREE_TEXT: Final = frozenset({"ref"})  # may hold anything; never matched, never emitted
 _NESTED: Final = frozenset((Evidence, Hours, LiveSuppression))
+_NESTED_AT: Final[dict[type, tuple[int, ...]]] = {
+    kind: tuple(kind.__struct_fields__.index(name) for name in names)
+    for kind, names in (
+        (ConsentGranted, ("evidence", "windows")),
+        (SubjectUpdated, ("preferred_windows",)),
+        (AddressSuppressed, ("also",)),
+    )
+}
+"""Where the structs of a message hold objects: the only places; a test compares them with the models."""
+_BACKSLASH: Final = 0x5C
+_DELETE: Final = 0x7F
 
 REASONS: Final[dict[str, str]] = {
     "value.missing": "the record has no value; a tombstone means nothing on this topic",
@@ -142,34 +156,31 @@ def _proved(message: Any, raw: bytes) -> Any:
     values = astuple(message)
     present = len(values) + 1 - values.count(UNSET)
     keys = raw.count(b'":')
-    if present != keys:
-        present = 1 + _count(values)
+    if present != keys and (places := _NESTED_AT.get(type(message))):
+        for place in places:
+            present += _below(values[place])
+    # `byte in raw` is eight times as fast as `bytes in raw`.
     if (
         present != keys
-        or b" :" in raw
-        or (b"\n" in raw and b"\n:" in raw)
-        or (b"\t" in raw and b"\t:" in raw)
-        or (b"\r" in raw and b"\r:" in raw)
+        or (32 in raw and raw.find(b" :") >= 0)
+        or (10 in raw and raw.find(b"\n:") >= 0)
+        or (9 in raw and raw.find(b"\t:") >= 0)
+        or (13 in raw and raw.find(b"\r:") >= 0)
     ):
         load(raw)
-    if b"\\" in raw or b"\x7f" in raw or not raw.isascii():
+    if _BACKSLASH in raw or _DELETE in raw or not raw.isascii():
         check_printable(message)
     return message
 
 
-def _count(values: tuple[Any, ...]) -> int:
-    """How many keys of the JSON object behind these fields of a struct were present, nested structs included."""
+def _below(item: Any) -> int:
+    """How many keys of nested objects were present in the value of one field."""
+    if not item:
+        return 0
     number = 0
-    for item in values:
-        if item is UNSET:
-            continue
-        number += 1
-        kind = type(item)
-        if kind in _NESTED:
-            number += _count(astuple(item))
-        elif kind is tuple and item and type(item[0]) in _NESTED:
-            for nested in item:
-                number += _count(astuple(nested))
+    for nested in item if type(item) is tuple else (item,):
+        values = astuple(nested)
+        number += len(values) - values.count(UNSET)
     return number
 
 
