@@ -102,41 +102,49 @@ class CapRule(Rule):
         # Contacts are sorted by time: if the limit-th newest has left the longest window, fewer than that are in it.
         if limit and (len(contacts) < limit or contacts[-limit].time_ms <= t - self._longest_ms):
             return t
+        places = self._places(ctx, t)
+        if len(places) < limit:
+            return t
         while True:
-            ends = self._ends(ctx, t)
+            ends = [end for start, end, _ in places if start <= t < end]
             if len(ends) < limit:
                 return t
             if not limit:
                 return NEVER
-            t = sorted(ends)[len(ends) - limit]  # then the first that leave have left, and `limit` - 1 remain
+            ends.sort()
+            t = ends[len(ends) - limit]  # then those that leave first have left, and `limit` - 1 remain
 
-    def _ends(self, ctx: Context, t: int) -> list[int]:
-        """When each contact that counts at t stops counting."""
-        return [end for _, end in self._counting(ctx, t)]
-
-    def _counting(self, ctx: Context, t: int) -> list[tuple[Contact, int]]:
-        """The contacts that hold a place at t, newest first, each with when it stops counting."""
-        found = []
+    def _places(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
+        """From when until when each contact counts that may count at t or later. Remembered in the context."""
+        known: tuple[int, list[tuple[int, int, Contact]]] | None = ctx.memo.get(id(self))
+        if known is not None and known[0] <= t:
+            return known[1]
+        places = []
         oldest = t - self._longest_ms
         unreported = ctx.limits.unreported_counts
         for contact in reversed(ctx.state.contacts):
-            time_ms = contact.time_ms
-            if time_ms <= oldest:
+            start = contact.time_ms
+            if start <= oldest:
                 break
-            if contact.outcome is not None:
-                if contact.outcome not in self._counted or time_ms > t or contact.complaint:
-                    continue
-            # An open approval holds its place whatever the cap counts, and even if the clock that gave it is ahead.
-            elif contact.recalled is not None or (t >= contact.valid_until_ms and not unreported):
+            waits = contact.outcome is None
+            if waits and contact.recalled is not None:
+                continue
+            if not waits and (contact.outcome not in self._counted or contact.complaint):
                 continue
             if not self._scope.holds(contact, ctx.request):
                 continue
-            end = time_ms + self._sliding_ms if self._sliding_ms else leaves_at(self._window, ctx.zones or (), time_ms)
-            if contact.outcome is None and not unreported:
-                end = min(end, contact.valid_until_ms)
-            if t < end:
-                found.append((contact, end))
-        return found
+            end = start + self._sliding_ms if self._sliding_ms else leaves_at(self._window, ctx.zones or (), start)
+            if waits:
+                # An open approval holds its place whatever the cap counts, and even if the clock that gave it is ahead.
+                start = 0
+                if not unreported:
+                    end = min(end, contact.valid_until_ms)
+            places.append((start, end, contact))
+        ctx.memo[id(self)] = (t, places)
+        return places
+
+    def _live(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
+        return [place for place in self._places(ctx, t) if place[0] <= t < place[1]]
 
     def steady(self, ctx: Context, t: int) -> bool:
         contacts = ctx.state.contacts
@@ -148,14 +156,14 @@ class CapRule(Rule):
             return (Reason(self.name, f"counted per {lacking}, and the request names none", None),)
         if self._zoned and ctx.zones is None:
             return (Reason(self.name, "counted by the person's local date, and the time zone is not known", None),)
-        used = len(self._ends(ctx, t))
+        used = len(self._live(ctx, t))
         return (Reason(self.name, f"{used} of {self._limit} {self._within}", until(first)),)
 
     def holds_because(self, ctx: Context, t: int) -> str:
-        return f"{len(self._ends(ctx, t))} of {self._limit} {self._within}"
+        return f"{len(self._live(ctx, t))} of {self._limit} {self._within}"
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
-        return tuple(_contact_words(each, f"counts until {instant(end)}") for each, end in self._counting(ctx, t))
+        return tuple(_contact_words(each, f"counts until {instant(end)}") for _, end, each in self._live(ctx, t))
 
 
 class CoolOffRule(Rule):
@@ -195,10 +203,12 @@ class CoolOffRule(Rule):
         return consented_from(ctx, self._bases, t, newer_than=start) if self.cooloff.until_consent else NEVER
 
     def _periods(self, ctx: Context) -> list[tuple[int, int]]:
-        """The cool-offs, by their start."""
-        found = [(at.outcome_ms, self._end(at.outcome_ms, ctx)) for at in self._triggers(ctx)]
-        found.sort()
-        return found
+        """The cool-offs, by their start. Remembered in the context."""
+        known: list[tuple[int, int]] | None = ctx.memo.get(id(self))
+        if known is None:
+            known = sorted((at.outcome_ms, self._end(at.outcome_ms, ctx)) for at in self._triggers(ctx))
+            ctx.memo[id(self)] = known
+        return known
 
     def _triggers(self, ctx: Context) -> list[Contact]:
         """The contacts whose outcome starts a cool-off, by its time."""

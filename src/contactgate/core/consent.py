@@ -141,7 +141,7 @@ def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
 
 def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
     """The grants that count for the request, newest first, each with from when until when."""
-    found = ctx.counted.get(id(basis))
+    found: list[tuple[int, int, Grant]] | None = ctx.memo.get(id(basis))
     if found is None:
         found = []
         state = ctx.state
@@ -153,7 +153,7 @@ def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
                     start, end = starts(grant), ends(ctx, grant, basis)
                     if start < end:
                         found.append((start, end, grant))
-        ctx.counted[id(basis)] = found
+        ctx.memo[id(basis)] = found
     return found
 
 

@@ -8,10 +8,11 @@ Instants are integer milliseconds; `NEVER` stands for "not as long as nothing el
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from contactgate.core.world import Policy, World
 from contactgate.core.zones import Zone, zone
-from contactgate.model.facts import Grant, Reason, SubjectState
+from contactgate.model.facts import Reason, SubjectState
 from contactgate.model.request import Request
 
 NEVER = 1 << 62
@@ -22,9 +23,9 @@ class Context:
     """One request, the person's state and the world, with the jurisdictions and zones that follow from them."""
 
     __slots__ = (
-        "counted",
         "jurisdictions",
         "limits",
+        "memo",
         "policy",
         "prefixes",
         "profile",
@@ -45,7 +46,7 @@ class Context:
         self.jurisdictions = union(profile.jurisdictions, request.number_jurisdictions, request.jurisdictions)
         self.zones = zones_of(profile.timezones or request.number_zones)  # None: unknown
         self.prefixes = prefixes(request.purpose)
-        self.counted: dict[int, list[tuple[int, int, Grant]]] = {}  # of `core.consent`
+        self.memo: dict[int, Any] = {}  # what a rule found out, by the identity of what it asked with
 
     def covered_by(self, purposes: tuple[str, ...]) -> bool:
         """Whether one of these dotted paths covers the purpose of the request."""
