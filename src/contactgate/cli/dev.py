@@ -5,9 +5,11 @@ from __future__ import annotations
 import typer
 
 from contactgate.cli import kafka
+from contactgate.cli.load import load
 
 app = typer.Typer(name="dev", no_args_is_help=True, help="Tools for development; never for production.")
 app.add_typer(kafka.app, name="kafka")
+app.command()(load)
 
 
 @app.callback()
