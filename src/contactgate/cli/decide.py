@@ -6,8 +6,9 @@ import gc
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -18,6 +19,7 @@ from contactgate.core.explain import render
 from contactgate.errors import ContactgateError
 from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
+from contactgate.registry import opener
 
 _CHUNK = 1 << 20
 
@@ -34,13 +36,15 @@ KeyFile = Annotated[
 ]
 
 
-def offline_tokens(key_file: Path | None) -> Tokens:
-    """Tokens for one offline run; with a random key they mean nothing outside of it."""
+def offline_tokens(key_file: Path | None, *, random: bool = True) -> Tokens:
+    """Tokens for one offline run; with a random key they mean nothing outside of it. Raises ValueError."""
     named = key_file or (Path(found) if (found := os.environ.get("CONTACTGATE_TOKEN_KEY_FILE")) else None)
     if named is not None:
         return Tokens(named.read_bytes().strip())
     if given := os.environ.get("CONTACTGATE_TOKEN_KEY"):
         return Tokens(given.encode())
+    if not random:
+        raise ValueError("no token key: give --key-file or set CONTACTGATE_TOKEN_KEY_FILE")
     return Tokens(secrets.token_bytes(32))
 
 
@@ -70,8 +74,7 @@ def decide(
     key_file: KeyFile = None,
 ) -> None:
     """Decide a file of events without Kafka: one decision, recall or dead letter a line."""
-    state, source = _open(policy, events, key_file)
-    with source, _uncollected():
+    with _open(policy, events, key_file) as (state, source), _uncollected():
         if out is None:
             run_fold(state, source, sys.stdout.buffer)
         else:
@@ -95,8 +98,7 @@ def explain(
             "contactgate: give --offline and --events: a decision is explained from the events before it", err=True
         )
         raise typer.Exit(2)
-    state, source = _open(policy, events, key_file)
-    with source:
+    with _open(policy, events, key_file) as (state, source):
         for line in source:
             found = state.explain(line.rstrip(b"\r\n"), request_id)
             if found is not None:
@@ -107,14 +109,19 @@ def explain(
     raise typer.Exit(1)
 
 
-def _open(policy: Path, events: str, key_file: Path | None) -> tuple[Fold, BinaryIO]:
+@contextmanager
+def _open(policy: Path, events: str, key_file: Path | None) -> Iterator[tuple[Fold, BinaryIO]]:
     """A fold under a policy, and the lines to feed it; ends with status 2 when one of them cannot be used."""
-    try:
-        state = Fold(load_policy(policy.read_bytes()), offline_tokens(key_file))
-        return state, sys.stdin.buffer if events == "-" else Path(events).open("rb")
-    except (ContactgateError, OSError, ValueError) as error:
-        typer.echo(f"contactgate: {error}", err=True)
-        raise typer.Exit(2) from None
+    with tempfile.TemporaryDirectory(prefix="contactgate-") as lists, ExitStack() as opened:
+        try:
+            tokens = offline_tokens(key_file)
+            open_list = opener(Path("/"), tokens, Path(lists))
+            state = Fold(load_policy(policy.read_bytes()), tokens, open_list=open_list)
+            source = sys.stdin.buffer if events == "-" else opened.enter_context(Path(events).open("rb"))
+        except (ContactgateError, OSError, ValueError) as error:
+            typer.echo(f"contactgate: {error}", err=True)
+            raise typer.Exit(2) from None
+        yield state, source
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from contactgate.codec.tokens import Tokens
 from contactgate.errors import ContactgateError, TopicsDiffer
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.load import load_policy
+from contactgate.registry import opener
 from contactgate.settings import Settings, load_settings
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
@@ -183,4 +184,5 @@ def _start(settings: Settings) -> None:
         "worker %s: %d partitions, state in %s, pages on port %d",
         engine.worker_id, engine.partitions, engine.state_dir, engine.pages_port,
     )  # fmt: skip
-    faust_app.run(engine, lambda: build_worker(engine, secrets, policy=policy))
+    open_list = opener(settings.registry_dir, secrets.tokens, settings.state_dir / "registries")
+    faust_app.run(engine, lambda: build_worker(engine, secrets, policy=policy, open_list=open_list))

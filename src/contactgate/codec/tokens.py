@@ -48,6 +48,7 @@ class Tokens:
         if len(key) < KEY_BYTES:
             raise ValueError(f"the token key must have at least {KEY_BYTES} bytes; make one with 32 random bytes")
         derived = blake2b(key, digest_size=64, person=b"contactgate").digest()
+        self.fingerprint = blake2b(derived, digest_size=8, person=b"fingerprint").hexdigest()
         self._address = blake2b(key=derived, digest_size=16, person=b"address")
         self._subject = blake2b(key=derived, digest_size=16, person=b"subject")
         self._approval = blake2b(key=derived, digest_size=16, person=b"approval")
