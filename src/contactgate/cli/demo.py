@@ -7,6 +7,7 @@ broke or a part failed. Must never touch topics of another prefix, and removes w
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ import typer
 from rich.console import Console
 
 from contactgate import broker
+from contactgate.broker.bootstrap import ENVIRONMENT
 from contactgate.cli.connection import fail
 from contactgate.demo.audit import Finding, judge, malformed
 from contactgate.demo.evidence import from_kafka, gather
@@ -69,8 +71,9 @@ def demo(
 
 @contextlib.contextmanager
 def _broker(keep: bool, console: Console, started: float) -> Iterator[str]:
-    console.print("starting Apache Kafka (the first time its jars are fetched) …", markup=False)
-    if keep:
+    if not os.environ.get(ENVIRONMENT):
+        console.print("starting Apache Kafka (the first time its jars are fetched) …", markup=False)
+    if keep and not os.environ.get(ENVIRONMENT):
         address = broker.up().bootstrap
         console.print(f"kafka stays at {address}; stop it with `contactgate dev kafka down`", soft_wrap=True)
         yield address

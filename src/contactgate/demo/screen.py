@@ -17,6 +17,8 @@ from contactgate.demo.audit import Finding
 from contactgate.demo.tally import Snapshot, Tally
 
 _LINE_EVERY_S = 2.0
+_STORY = 6  # lines of the story below the table
+_FRAME = 9  # lines of the head, the title, the borders and the two verdicts
 
 
 class Screen:
@@ -26,7 +28,7 @@ class Screen:
         self._console = console
         self._tally = tally
         self._started = started
-        self._said: deque[str] = deque(maxlen=12)
+        self._said: deque[str] = deque(maxlen=_STORY)
         self._rates: deque[tuple[float, int]] = deque(maxlen=8)
         self._stop = threading.Event()
         self._live: Live | None = None
@@ -87,13 +89,14 @@ class Screen:
         share = max(now.decided, 1)
         table.add_row(Text("pass", "bold green"), f"{now.passed:,}", f"{now.passed / share:.1%}")
         table.add_row(Text("block", "bold red"), f"{now.decided - now.passed:,}", f"{1 - now.passed / share:.1%}")
-        for rule, count in now.reasons:
+        room = max(3, self._console.height - _STORY - _FRAME)
+        for rule, count in now.reasons[:room]:
             table.add_row(Text(f"  {rule}", "red"), f"{count:,}", f"{count / share:.1%}")
         head = Text(
             f"sent {now.sent:,}   decided {now.decided:,}   dead letters {now.dead}   {self._rate():,.0f} a second   "
             f"latency p50 {_ms(now.p50_ms)}  p99 {_ms(now.p99_ms)}"
         )
-        return Group(head, table, *(Text(line) for line in self._said))
+        return Group(head, table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in self._said))
 
 
 def summary(console: Console, now: Snapshot, findings: list[Finding]) -> None:
