@@ -86,13 +86,15 @@ def test_a_wider_newer_withdrawal_replaces_narrower_ones() -> None:
     assert after(opt_out(event_id="a"), opt_out(event_id="b")) == after(opt_out(event_id="b"), opt_out(event_id="a"))
 
 
-def test_a_repeated_consent_replaces_itself_unless_a_notice_is_named() -> None:
-    """The same consent again, later, is one consent; under a notice its version may differ, so both are kept."""
-    again = consent(time_ms=T - HOUR, event_id="g-2")
-    assert after(events.GrantGiven(consent()), events.GrantGiven(again)).grants == (again,)
-    assert after(events.GrantGiven(again), events.GrantGiven(consent())).grants == (again,)
-    named = [events.GrantGiven(consent(notice_id="n", time_ms=at, event_id=str(at))) for at in (T - 2, T - 1)]
-    assert len(after(*named).grants) == 2
+def test_of_a_repeated_consent_the_newest_two_are_kept() -> None:
+    """The newest may come from a clock that is ahead; under a notice all are kept, for its versions may differ."""
+    repeated = [events.GrantGiven(consent(time_ms=T + at, event_id=str(at))) for at in (-9, -5, 7)]
+    for order in (repeated, repeated[::-1], [repeated[1], repeated[0], repeated[2]]):
+        state = after(*order)
+        assert [each.time_ms for each in state.grants] == [T - 5, T + 7]
+        assert ask(world(), state).passed
+    named = [events.GrantGiven(consent(notice_id="n", time_ms=at, event_id=str(at))) for at in (T - 3, T - 2, T - 1)]
+    assert len(after(*named).grants) == 3
 
 
 # --- the person ---------------------------------------------------------------------------------------------------

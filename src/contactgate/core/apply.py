@@ -41,6 +41,9 @@ from contactgate.policy.plan import covers
 
 _RANK: dict[Outcome, int] = {outcome: rank for rank, outcome in enumerate(get_args(Outcome))}
 
+_REPEATS = 2
+"""How many of the newest consents that say the same are kept: the newest may have come from a clock that is ahead."""
+
 Applied = tuple[SubjectState, tuple[Recall, ...]]
 
 
@@ -85,12 +88,13 @@ def grant(state: SubjectState, given: Grant) -> SubjectState:
     for withdrawal in state.withdrawals:
         if _undoes(withdrawal, given):
             return state
-    if given.notice_id is None:
-        if any(_replaces(known, given) for known in state.grants):
+    kept = state.grants
+    repeated = [known for known in kept if _repeats(known, given)]
+    if len(repeated) >= _REPEATS:
+        oldest = min(repeated, key=_event_order)
+        if _event_order(given) < _event_order(oldest):
             return state
-        kept = tuple(known for known in state.grants if not _replaces(given, known))
-    else:
-        kept = state.grants
+        kept = tuple(known for known in kept if known is not oldest)
     if kept and _event_order(kept[-1]) > _event_order(given):
         grants = tuple(sorted((*kept, given), key=_event_order))
     else:
@@ -141,11 +145,10 @@ def _includes(one: Withdrawal, other: Withdrawal) -> bool:
     return not (one.time_ms == other.time_ms and one.event_id > other.event_id and _includes(other, one))
 
 
-def _replaces(one: Grant, other: Grant) -> bool:
-    """Whether a newer consent says exactly what an older one says. Not with a notice: its version then is the point."""
+def _repeats(one: Grant, other: Grant) -> bool:
+    """Whether two consents say exactly the same. Not under a notice: which version was in force then is the point."""
     return (
-        (one.time_ms, one.event_id) > (other.time_ms, other.event_id)
-        and one.notice_id is None
+        one.notice_id is None
         and other.notice_id is None
         and one.controller == other.controller
         and one.purposes == other.purposes
@@ -155,7 +158,7 @@ def _replaces(one: Grant, other: Grant) -> bool:
         and one.evidence == other.evidence
         and one.windows == other.windows
         and one.expires_ms == other.expires_ms
-        and one.effective_ms is None
+        and one.effective_ms == other.effective_ms
     )
 
 

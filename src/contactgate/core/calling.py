@@ -22,6 +22,7 @@ class ZoneRule(Rule):
     """A window that follows the person's clock needs to know where that is."""
 
     name = "window.unknown_zone"
+    words = "the time zone is known, or nothing asks for it"
 
     def __init__(self, needed: bool) -> None:
         self._needed = needed
@@ -111,6 +112,7 @@ class PreferredRule(Rule):
     """The hours the person chose."""
 
     name = "window.preferred"
+    words = "the person chose no hours, or they are open"
     personal = True
     bounds = True
     opens = True

@@ -286,6 +286,7 @@ class ErasedRule(Rule):
     """An erased person is left alone until a newer consent covers the request."""
 
     name = "subject.erased"
+    words = "the person was not erased, or consented anew"
     personal = True
     recalls = True
 

@@ -81,6 +81,7 @@ class Rule:
     """
 
     name = ""  # for `rule.error:<name>`
+    words = "holds"  # why it holds, if that is always the same
     personal = False  # it passes if the person has no flags, was not erased, and chose no hours
     recalls = False  # an open approval that fails it is recalled (SEMANTICS rule 26)
     opens = False  # its passing comes and goes with the clock: calling hours
@@ -105,7 +106,7 @@ class Rule:
 
     def holds_because(self, ctx: Context, t: int) -> str:
         """Why it holds at t, in words without any address."""
-        return "holds"
+        return self.words
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         """The facts it looked at, one line each: what, of when, from which event."""

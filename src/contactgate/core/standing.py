@@ -19,6 +19,7 @@ class RequestRule(Rule):
     """The request can be read, and its own time has come and not gone."""
 
     name = "request"
+    words = "the request can be read, and it is the time for it"
     bounds = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
@@ -85,6 +86,7 @@ class FlagsRule(Rule):
     """Nobody contacts the dead; minors, and usually the vulnerable, get no marketing."""
 
     name = "subject"
+    words = "no flag of the person forbids this"
     personal = True
     recalls = True
 
@@ -118,6 +120,7 @@ class PartyRule(Rule):
     """The requester is an active party whose agreement with the controller allows this."""
 
     name = "party"
+    words = "the requester is active and its agreement allows this, or it need not be known"
     recalls = True
     standing = True
     bounds = True
@@ -197,6 +200,7 @@ class CampaignRule(Rule):
     """The campaign exists, is approved, is in its term, and is about this kind of contact."""
 
     name = "campaign"
+    words = "the campaign is approved for this, or it need not be known"
     recalls = True
     standing = True
     bounds = True
@@ -282,6 +286,7 @@ class PauseRule(Rule):
     """No pause of any scope is on."""
 
     name = "pause"
+    words = "no pause covers the request"
     recalls = True
     standing = True
 
@@ -327,6 +332,7 @@ class SuppressionRule(Rule):
     """The address is not suppressed, and was not reported as somebody else's."""
 
     name = "address.suppressed"
+    words = "the address is not suppressed"
     recalls = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
