@@ -12,10 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, get_args
 
 from contactgate.codec import strict, widest
-from contactgate.codec.messages import request
 from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import GENESIS
-from contactgate.core.explain import Explanation, explain
 from contactgate.core.review import open_until
 from contactgate.core.world import Change, World
 from contactgate.errors import MalformedMessage
@@ -65,7 +63,6 @@ class Fold:
         self.world = World()
         if policy is not None:
             self.world.activate(policy)
-        self._tokens = tokens
         self.states = MemoryStates()
         self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=None, sealer=None)
         self._feed = WorldFeed(tokens, self.world, source=None, sealer=None, open_list=open_list, keyed=False)
@@ -107,18 +104,6 @@ class Fold:
         made = [out.value for out in gate.out]
         gate.out.clear()
         return made
-
-    def explain(self, line: bytes, request_id: str) -> Explanation | None:
-        """The decision that this line would get now, as a tree; None unless it is the request of that id."""
-        try:
-            message = strict.decode_any(line)
-        except MalformedMessage:
-            return None
-        if not isinstance(message, RequestMessage) or message.request_id != request_id:
-            return None
-        at_ms = strict.to_ms(message.time)
-        asked = request(message, at_ms, self._tokens)
-        return explain(asked, self.states.get(message.subject_id.encode()), self.world, at_ms)
 
     def _position(self, offset: int) -> Position:
         at = self._next

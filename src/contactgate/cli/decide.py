@@ -1,4 +1,4 @@
-"""`contactgate decide` and `contactgate explain --offline`: the offline fold on files and pipes."""
+"""`contactgate decide`: the offline fold on files and pipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Annotated, BinaryIO
 import typer
 
 from contactgate.codec.tokens import Tokens
-from contactgate.core.explain import render
 from contactgate.errors import ContactgateError
 from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
@@ -80,33 +79,6 @@ def decide(
         else:
             with out.open("wb") as sink:
                 run_fold(state, source, sink)
-
-
-def explain(
-    request_id: Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Which request; its first one is explained.")],
-    policy: PolicyFile,
-    events: Annotated[
-        str,
-        typer.Option("--events", metavar="FILE|-", help="JSON lines: everything up to the request is applied first."),
-    ],
-    offline: Annotated[bool, typer.Option("--offline", help="From a file of events; the only way there is.")] = True,
-    key_file: KeyFile = None,
-) -> None:
-    """Explain one decision: every rule, what it looked at, the events behind it, and until when."""
-    if not offline:
-        typer.echo(
-            "contactgate: give --offline and --events: a decision is explained from the events before it", err=True
-        )
-        raise typer.Exit(2)
-    with _open(policy, events, key_file) as (state, source):
-        for line in source:
-            found = state.explain(line.rstrip(b"\r\n"), request_id)
-            if found is not None:
-                typer.echo(render(found))
-                return
-            state.line(line.rstrip(b"\n"))
-    typer.echo(f"contactgate: no request {request_id!r} in the events", err=True)
-    raise typer.Exit(1)
 
 
 @contextmanager

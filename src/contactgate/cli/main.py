@@ -54,12 +54,7 @@ class Lazy(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """Import one."""
-        if cmd_name not in COMMANDS:
-            return None
-        try:
-            return load(cmd_name)
-        except (ImportError, AttributeError):
-            return None
+        return load(cmd_name) if cmd_name in COMMANDS else None
 
 
 app = typer.Typer(
