@@ -140,9 +140,8 @@ def _contact(approval: Event, mine: list[Event]) -> Event:
     request = approval["request"]
     reported = [e for e in mine if e["type"] == "contact.outcome" and e["of"] is approval]
     outcome = min(reported, key=lambda e: (-SEVERITY.index(e["outcome"]), ms(e["time"])), default=None)
-    matters = [request["matter_id"]] if request.get("matter_id") else []
-    if outcome is not None and outcome.get("matters") is not None:
-        matters = outcome["matters"]
+    told = [m for e in reported for m in e.get("matters") or []]
+    matters = told or ([request["matter_id"]] if request.get("matter_id") else [])
     return {
         **request,
         "reported": False,
