@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import msgspec
@@ -31,6 +33,7 @@ from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept
 from contactgate.proof.rederive import NO_TOPIC, Looked, rederive
+from contactgate.registry import opener
 
 
 def explain(
@@ -52,10 +55,15 @@ def explain(
         if offline:
             if policy is None or events is None:
                 fail("explain --offline needs --policy and --events")
+            # The same keys as `decide`, so that suppressions by token fit.
             found = _offline(request_id, policy, events, offline_tokens(key_file))
         else:
-            with History(bootstrap_of(bootstrap), client_config()) as history:
-                found = _live(request_id, subject, Installation(history, prefix), policy, event_time=event_time)
+            with (
+                TemporaryDirectory(prefix="contactgate-") as lists,
+                History(bootstrap_of(bootstrap), client_config()) as history,
+            ):
+                topics = Installation(history, prefix, lists)
+                found = _live(request_id, subject, topics, policy, event_time=event_time)
     except (ContactgateError, OSError, ValueError) as error:
         fail(str(error))
     for number, (head, explanation) in enumerate(found):
@@ -180,11 +188,11 @@ def _head(partition: int, looked: Looked) -> list[str]:
 
 
 def _offline(request_id: str, policy: Path, events: Path, tokens: Tokens) -> list[tuple[list[str], Explanation]]:
-    fold = Fold(load_policy(policy.read_bytes()), tokens)
     quoted = msgspec.json.encode(request_id)
     found: list[tuple[list[str], Explanation]] = []
-    source = sys.stdin.buffer if str(events) == "-" else events.open("rb")
-    with source:
+    with TemporaryDirectory(prefix="contactgate-") as lists, ExitStack() as opened:
+        fold = Fold(load_policy(policy.read_bytes()), tokens, open_list=opener(Path("/"), tokens, Path(lists)))
+        source = sys.stdin.buffer if str(events) == "-" else opened.enter_context(events.open("rb"))
         for number, line in enumerate(source, 1):
             told = _told(fold, line, request_id, tokens) if quoted in line else None
             made = fold.line(line.rstrip(b"\r\n"))

@@ -21,6 +21,7 @@ from contactgate.gate import Record
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept, decode
 from contactgate.proof.rederive import KINDS, Rules
+from contactgate.registry import opener
 
 DECISIONS = "contact-decisions"
 CHANGELOG = "subjects-changelog"
@@ -41,7 +42,9 @@ T = TypeVar("T")
 class Installation:
     """The topics of one installation, read as records of the proof."""
 
-    def __init__(self, history: History, prefix: str) -> None:
+    def __init__(self, history: History, prefix: str, lists: str = "") -> None:
+        """`lists`: a directory for registries made of plain lists; needed for `rules`."""
+        self._lists = Path(lists)
         self._history = history
         self._prefix = prefix
         self._broadcast: dict[str, list[Record]] = {}
@@ -62,11 +65,13 @@ class Installation:
             first = None if file is None else load_policy(file.read_bytes())
         except OSError as error:
             raise ContactgateError(f"the policy file cannot be read: {error.strerror}") from error
+        tokens = Tokens(known.tokens_key())
         return Rules(
-            Tokens(known.tokens_key()),
+            tokens,
             len(self.partitions()),
             first,
-            event_time=event_time or known.clock == "event",
+            opener(known.registry_dir, tokens, self._lists),
+            event_time or known.clock == "event",
         )
 
     def inputs(self, partition: int) -> dict[str, Iterable[Record]]:

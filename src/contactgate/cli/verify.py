@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -41,9 +42,12 @@ def verify(
 ) -> None:
     """Check the chain of decisions of every partition; status 1 and the first bad position if it is not whole."""
     try:
-        with History(bootstrap_of(bootstrap), client_config()) as history:
+        with (
+            TemporaryDirectory(prefix="contactgate-") as lists,
+            History(bootstrap_of(bootstrap), client_config()) as history,
+        ):
             whole = _verify(
-                Installation(history, prefix), partition, head, policy, again=again, accept_start=accept_start,
+                Installation(history, prefix, lists), partition, head, policy, again=again, accept_start=accept_start,
                 event_time=event_time,
             )  # fmt: skip
     except (ContactgateError, OSError) as error:
@@ -130,6 +134,8 @@ def _summary(found: Rederived) -> str:
     if found.differing:
         parts.append(f"{found.differing:,} differ (one difference may lead to others of the same subject)")
     if found.gone:
-        parts.append(f"{found.gone:,} cannot be derived: retention removed their requests, and others may rest on them")
+        parts.append(f"{found.gone:,} cannot be derived, for retention removed their requests")
+    if found.unsure:
+        parts.append(f"{found.unsure:,} come out otherwise, which tells nothing: they rest on requests that are gone")
     placed = f"{found.from_metas:,} placed by transaction records, {found.from_decisions:,} by their own positions"
     return f"{'; '.join(parts)} ({placed})"

@@ -36,6 +36,7 @@ class History:
         self._bootstrap = bootstrap
         self._config = client_config or {}
         self._open: list[KafkaConsumer] = []
+        self._asking: KafkaConsumer | None = None  # for what is asked between reads
 
     def __enter__(self) -> History:
         return self
@@ -44,22 +45,18 @@ class History:
         for consumer in self._open:
             consumer.close()
         self._open.clear()
+        self._asking = None
 
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic. Raises BrokerError when there is none."""
-        consumer = self._connect()
-        try:
-            return _numbers(consumer, topic)
-        finally:
-            self._close(consumer)
+        consumer = self._asked()
+        numbers = _numbers(consumer, topic)
+        _bounds(consumer, topic, numbers[0])  # finishes connecting; the client forgets to close a half open socket
+        return numbers
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset the partition still holds and the committed end."""
-        consumer = self._connect()
-        try:
-            return _bounds(consumer, topic, partition)
-        finally:
-            self._close(consumer)
+        return _bounds(self._asked(), topic, partition)
 
     def read(self, topic: str, partition: int, start: int | None = None, end: int | None = None) -> Iterator[Found]:
         """Committed records in [start, end) of a partition; by default all there are now.
@@ -88,6 +85,11 @@ class History:
             raise BrokerError(f"{topic}-{partition} cannot be read ({type(error).__name__}); try again") from error
         finally:
             self._close(consumer)
+
+    def _asked(self) -> Any:
+        if self._asking is None:
+            self._asking = self._connect()
+        return self._asking
 
     def _close(self, consumer: Any) -> None:
         if consumer in self._open:

@@ -66,6 +66,7 @@ class Rederived:
 
     equal: int = 0
     gone: int = 0  # decisions whose request retention has removed
+    unsure: int = 0  # decisions that differ, of subjects of whom something is gone
     different: list[Difference] = field(default_factory=list)
     differing: int = 0  # `different` keeps the first ones
     from_metas: int = 0
@@ -168,6 +169,7 @@ class _Book:
         self._begin = begin  # the first request that is still on its topic
         self._first: int | None = None
         self._all_subjects = all_subjects
+        self._forgotten: set[str] = set()  # subjects whose older requests are gone, and with them their contacts
 
     def announce(self, made: list[Kept]) -> None:
         """These decisions come next."""
@@ -181,13 +183,16 @@ class _Book:
         for kept in self.expected.values():
             if kept.decided.position.request < self._begin:
                 self.result.gone += 1
+                self._forgotten.add(kept.decided.subject_id)
             else:
                 self.judged(kept, ("its request is not on the topic",))
         self.expected.clear()
 
     def judged(self, kept: Kept, difference: tuple[str, ...]) -> None:
         """One decision was made again."""
-        if difference:
+        if difference and kept.decided.subject_id in self._forgotten:
+            self.result.unsure += 1
+        elif difference:
             self.result.differ(Difference(self._partition, kept.offset, kept.decided.seq, difference))
         else:
             self.result.equal += 1
