@@ -142,8 +142,8 @@ def notice_faults(known: Known, policy: Event, grant: Event) -> list[str]:
 
 
 def grant_start(grant: Event) -> int:
-    """When the grant begins to hold."""
-    return ms(grant.get("effective_at") or grant["time"])
+    """When the grant begins to hold: when it was given, or later if it says so."""
+    return max(ms(grant["time"]), ms(grant.get("effective_at") or grant["time"]))
 
 
 def grant_faults(

@@ -121,7 +121,8 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
             (e["of"]["request"] if e["type"] == "contact.outcome" else e).get("address")
             for e in mine
             if e["type"] in ("contact.outcome", "contact.observed") and e["outcome"] == "wrong_number"
-        },
+        }
+        - {None},
         "notices": _latest(history, "notice.published", lambda e: (e["notice_id"], e["version"])),
         "parties": {e["party_id"]: e for e in history if e["type"] == "party.updated"},
         "campaigns": {e["campaign_id"]: e for e in history if e["type"] == "campaign.updated"},
@@ -268,10 +269,11 @@ def _echo(first: Event, request: Event, now: int, known: Known, approvals: list[
     """A duplicate gets its first answer again; but not a pass that would not stand any more, nor will it ever."""
     if first["verdict"] == "pass":
         rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
-        recalled = [a["recalled"] for a in _approval(approvals, first) if a["recalled"]]
+        recalled = set().union(*(a["recalled"] or () for a in _approval(approvals, first)))
         if rules or recalled:
-            rules = rules or set(recalled[0])
-            return {**first, "verdict": "block", "rules": rules, "valid_until": None, "duplicate": True}
+            # Of a recall one cause is kept, whichever: any of them may be told beside what forbids now.
+            told = {"rules": rules, "perhaps": recalled, "valid_until": None, "duplicate": True}
+            return {**first, **told, "verdict": "block"}
     return {**first, "duplicate": True}
 
 
