@@ -57,6 +57,7 @@ spans = st.lists(
         st.booleans(),
         st.booleans(),
         st.none() | names,
+        maybe_lists,
     ),
     max_size=2,
 ).map(tuple)
@@ -168,7 +169,7 @@ def test_the_layout_knows_every_field() -> None:
         "Reason": 3,
         "Relationship": 6,
         "Seen": 5,
-        "Span": 6,
+        "Span": 7,
         "SubjectState": 5,
         "Withdrawal": 6,
     }

@@ -102,7 +102,7 @@ EVERYTHING = SubjectState(
         T + 1,
         ("business", "minor"),
         T + 2,
-        (Span((0, 6), 36_000_000, 46_800_000, True, True, "AU-NSW"),),
+        (Span((0, 6), 36_000_000, 46_800_000, True, True, "AU-NSW", ("voice",)),),
         T + 3,
         (Relationship("bank", "contract", 739_000, None, "e-9", T), Relationship("bank", "other", 1, 2, "e-8")),
         ("a1.0123456789abcdefghijkA",),

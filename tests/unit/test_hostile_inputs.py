@@ -488,3 +488,21 @@ def test_control_records_are_keyed_and_tombstones_remove() -> None:
     assert set(world.suppressions) == {token}
     feed.suppression(record("suppression", None, token.encode()))
     assert not world.suppressions
+
+
+def test_preferred_hours_bind_the_channels_they_name() -> None:
+    """Hours chosen for voice do not bind an e-mail, and bind a call; hours without channels bind everything."""
+    chosen = {
+        "type": "subject.updated",
+        "event_id": "e-1",
+        "subject_id": "s-1",
+        "time": at(1),
+        "timezone": "UTC",
+        "preferred_windows": [{"channels": ["voice"], "from": "18:00", "to": "20:00"}],
+    }
+    ask = requested("r-2", channel="email", address="a@example.com")
+    mailed = granted(channels=["email", "voice"])
+    out = run(mailed, chosen, requested(), ask)
+    assert (verdict(out), verdict(out, "r-2")) == ("block", "pass")
+    out = run(mailed, {**chosen, "preferred_windows": [{"from": "18:00", "to": "20:00"}]}, requested(), ask)
+    assert (verdict(out), verdict(out, "r-2")) == ("block", "block")

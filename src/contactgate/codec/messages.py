@@ -55,10 +55,11 @@ def spans(hours: Iterable[messages.Hours]) -> tuple[Span, ...]:
                     bool(h.from_exclusive),
                     bool(h.to_inclusive),
                     h.holidays or None,
+                    words(h.channels),
                 )
                 for h in hours
             ),
-            key=lambda span: (span.days, span.from_ms, span.to_ms, span.holidays or ""),
+            key=lambda span: (span.days, span.from_ms, span.to_ms, span.holidays or "", span.channels or ()),
         )
     )
 

@@ -83,7 +83,7 @@ REASONS: Final[dict[str, str]] = {
     "registry.base_unknown": "the version that a delta applies to is not the one in force",
     "policy.invalid": "the policy document has faults",
     "policy.hash_mismatch": "the policy document does not have the hash that the event states",
-    "processing.failed": "a rule of ours failed on this message; see the log for the fault",
+    "processing.failed": "a fault of ours while this message was read or applied; the detail names its kind",
 }
 """Every reason a dead letter may give, and what it means. Closed: `MalformedMessage` from here uses no other."""
 

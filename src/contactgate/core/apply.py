@@ -231,7 +231,15 @@ def _least(relationship: Relationship) -> tuple[bool, int, str]:
 
 def _spans(spans: tuple[Span, ...]) -> list[tuple[object, ...]]:
     return [
-        (span.days, span.from_ms, span.to_ms, span.from_exclusive, span.to_inclusive, span.holidays or "")
+        (
+            span.days,
+            span.from_ms,
+            span.to_ms,
+            span.from_exclusive,
+            span.to_inclusive,
+            span.holidays or "",
+            span.channels or (),
+        )
         for span in spans
     ]
 

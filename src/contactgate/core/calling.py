@@ -11,7 +11,7 @@ from contactgate.core.hours import HORIZON_DAYS, is_open, next_open, open_until,
 from contactgate.core.hours import WindowRule as Times
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.words import instant
-from contactgate.model.facts import Grant, Reason
+from contactgate.model.facts import Grant, Reason, Span
 from contactgate.policy.plan import Basis, WindowRule
 
 HORIZON_MS = HORIZON_DAYS * 86_400_000
@@ -28,7 +28,7 @@ class ZoneRule(Rule):
         self._needed = needed
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        return NEVER if ctx.zones is None and (self._needed or ctx.profile.preferred) else t
+        return NEVER if ctx.zones is None and (self._needed or _chosen(ctx)) else t
 
     def steady(self, ctx: Context, t: int) -> bool:
         return True
@@ -118,20 +118,20 @@ class PreferredRule(Rule):
     opens = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        preferred = ctx.profile.preferred
+        preferred = _chosen(ctx)
         if not preferred or ctx.zones is None:
             return t
         opening = next_open(window_rule("preferred", preferred), ctx.zones, t)
         return NEVER if opening is None else opening
 
     def holds_until(self, ctx: Context, t: int) -> int:
-        preferred = ctx.profile.preferred
+        preferred = _chosen(ctx)
         if not preferred or ctx.zones is None:
             return NEVER
         return open_until(window_rule("preferred", preferred), ctx.zones, t)
 
     def steady(self, ctx: Context, t: int) -> bool:
-        return not ctx.profile.preferred or ctx.zones is None
+        return not _chosen(ctx) or ctx.zones is None
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         opening = until(first)
@@ -139,7 +139,16 @@ class PreferredRule(Rule):
         return (Reason(self.name, f"outside of the hours the person chose, which {words}", opening),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
-        return (f"chosen {instant(ctx.profile.preferred_ms)}",) if ctx.profile.preferred else ()
+        return (f"chosen {instant(ctx.profile.preferred_ms)}",) if _chosen(ctx) else ()
+
+
+def _chosen(ctx: Context) -> tuple[Span, ...]:
+    """The hours the person chose for the request's channel; none: they do not bind it."""
+    preferred = ctx.profile.preferred
+    if any(span.channels is not None for span in preferred):
+        channel = ctx.request.channel
+        return tuple(span for span in preferred if span.channels is None or channel in span.channels)
+    return preferred
 
 
 def _consent_hours(grant: Grant) -> Times:

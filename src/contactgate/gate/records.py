@@ -136,7 +136,7 @@ def _original(value: bytes | None, fault: MalformedMessage) -> msgspec.Raw | str
         return None
     if not fault.reason.startswith(("json.", "message.")):
         return msgspec.Raw(value.strip())
-    return value.decode("utf-8", "replace")
+    return value.decode("utf-8", "backslashreplace")
 
 
 def check_time(at_ms: int, timestamp_ms: int) -> None:

@@ -41,6 +41,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     from_exclusive: bool = False
     to_inclusive: bool = False
     holidays: str | None = None  # `CN`, `AU-NSW`: closed on that calendar's public holidays
+    channels: tuple[str, ...] | None = None  # sorted; a person's preferred hours only; None: all
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True):
