@@ -35,6 +35,7 @@ from tests.model.frequency import (
 from tests.model.rules import Event, Known, covers, grant_start, places_of, zones_of
 
 HORIZON_MS = 400 * DAY_MS
+WEEKS_MS = 15 * DAY_MS  # one zone's wall clock without holidays shows nothing after two weeks that it did not before
 FAR_MS = ms("9999-01-01T00:00:00Z")
 WITHDRAWING = ("unsubscribed", "complained")
 
@@ -400,7 +401,8 @@ def next_eligible(known: Known, policy: Event, request: Event, now: int) -> int 
         if failing(LASTING, known, policy, request, start):
             continue  # nothing but the hours changes before `end`
         hours, zones = _hours(known, policy, request), zones_of(known, request)
-        changes = edges(hours, zones, start, min(end, start + HORIZON_MS), ("from",)) if hours and zones else iter(())
+        ahead = WEEKS_MS if len(zones) == 1 and not any(w.get("holidays") for w in hours) else HORIZON_MS
+        changes = edges(hours, zones, start, min(end, start + ahead), ("from",)) if hours and zones else iter(())
         for at in chain([start], changes):
             if not windows(known, policy, request, at):
                 assert not failing(ALL, known, policy, request, at)

@@ -137,7 +137,7 @@ class Maker(PolicyMaker):
         if kind == "zone":
             event["timezone"] = self.rng.choice(ZONES)
         elif kind == "zones":
-            event["timezones"] = self.some(ZONES[:4])
+            event["timezones"] = self.rng.sample(ZONES[:4], self.rng.choice([1, 2, 2]))
         elif kind == "flags":
             event["flags"] = (
                 [self.rng.choice(["minor", "deceased", "vulnerable", "business"])] if self.maybe(0.4) else []
