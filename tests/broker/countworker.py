@@ -24,6 +24,7 @@ def main() -> None:
         Path(given["state"]),
         given["partitions"],
         worker_id=given["worker"],
+        linger_ms=given.get("linger", 15),
         session_timeout_s=6.0,
         heartbeat_s=1.0,
         rebalance_timeout_s=6.0,

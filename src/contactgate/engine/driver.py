@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _TAIL_RECORDS = 2_000
 _IDLE_S = 1.0
+_TRANSACTION_MS = 5  # a worker makes at most about 200 transactions a second
+_MOST_LINGER_MS = 60
 
 
 class Shared:
@@ -55,6 +57,7 @@ class Shared:
         self.alert = alert
         self.cache = cache
         self.world_complete = asyncio.Event()
+        self.running = 0  # partitions that read inputs
         self.committed: Callable[[list[TopicPartition]], Awaitable[list[int | None]]] | None = None
 
 
@@ -254,12 +257,14 @@ class Driver:
         self._ticket, self._covered = None, -1
         self._shared.facts.add(self._lanes["consent"], self._lanes["outcome"])
         self._shared.requests.add(self._lanes["request"])
+        self._shared.running += 1
         self.meter.state = "running"
 
     def _leave_inputs(self) -> None:
         if self._lanes:
             self._shared.facts.remove(self._lanes["consent"], self._lanes["outcome"])
             self._shared.requests.remove(self._lanes["request"])
+            self._shared.running -= 1
             self._lanes = {}
 
     def cover(self, ticket: Ticket, upto: int) -> None:
@@ -277,6 +282,8 @@ class Driver:
         if hasattr(effect.pending, "wake"):
             effect.pending.wake = self.wake
         deadline = time.monotonic() + _IDLE_S
+        # Transactions cost CPU whatever they carry: a worker with many partitions makes fewer, larger ones in each.
+        linger_ms = max(settings.linger_ms, min(_MOST_LINGER_MS, _TRANSACTION_MS * self._shared.running))
         while True:
             if self.stopping.is_set():
                 raise fx.StopAsked
@@ -285,7 +292,7 @@ class Driver:
             facts = len(consents.records) + len(outcomes.records)
             wait_s = deadline - time.monotonic()
             if lane.records:
-                wait_s = (settings.linger_ms - since) / 1000 if len(lane.records) < limits.batch else 0.0
+                wait_s = (linger_ms - since) / 1000 if len(lane.records) < limits.batch else 0.0
             elif effect.pending.full or effect.pending.tokens:
                 wait_s = 0.0
             elif facts:
