@@ -22,7 +22,6 @@ from typing import Any, Final, get_args
 import msgspec
 from msgspec.structs import astuple
 
-from contactgate.core.review import open_until
 from contactgate.errors import StoreCorrupt
 from contactgate.model.facts import (
     EMPTY,
@@ -37,7 +36,6 @@ from contactgate.model.facts import (
     Span,
     SubjectState,
     Withdrawal,
-    is_empty,
 )
 
 VERSION: Final = 1
@@ -429,21 +427,3 @@ def _seen(decided: list[Any], contacts: list[Contact], table: list[Any], base: i
             )
         )
     return tuple(found)
-
-
-class StateBytes:
-    """The layout as the engine's overlay wants it."""
-
-    empty: Final = EMPTY
-
-    def encode(self, state: SubjectState, now_ms: int) -> bytes | None:
-        """The bytes; None when nothing is known, which is a tombstone in the changelog."""
-        return None if is_empty(state) else encode(state, open_until(state, now_ms))
-
-    def decode(self, data: bytes) -> SubjectState:
-        """The state. Raises StoreCorrupt."""
-        return decode(data)
-
-    def touches(self, state: SubjectState, tokens: frozenset[str]) -> bool:
-        """Whether a contact of this state used one of the address tokens."""
-        return any(contact.address in tokens for contact in state.contacts)

@@ -41,7 +41,7 @@ class Hours(msgspec.Struct, rename={"from_": "from"}):
     from_exclusive: bool | UnsetType = UNSET
     to_inclusive: bool | UnsetType = UNSET
     holidays: Jurisdiction | UnsetType | None = UNSET
-    channels: Words | None | UnsetType = UNSET  # preferred hours: the channels they are about
+    channels: Words | UnsetType | None = UNSET  # preferred hours: the channels they are about
 
 
 class Evidence(msgspec.Struct):
