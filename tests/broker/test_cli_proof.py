@@ -127,6 +127,10 @@ def test_what_a_worker_decided_is_whole_and_derived_again(log: Log):
     assert f"whole: {3 * SUBJECTS} decisions of {PARTITIONS} partitions" in result.output
     assert result.output.count("derived again and equal") == PARTITIONS
     assert "DIFFERS" not in result.output
+    broken = log.run("verify", "--rederive", CONTACTGATE_TOKEN_KEY_FILE=log.environment["CONTACTGATE_SEAL_KEY_FILE"])
+    assert broken.exit_code == 1
+    assert "approval_id: recorded" in broken.output
+    assert "were the token key" in broken.output
 
 
 def test_one_partition_can_be_verified_without_any_key(log: Log):

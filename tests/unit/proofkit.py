@@ -46,6 +46,7 @@ class Worker:
         self.metas: list[Meta] = []
         self.now_ms = START_MS
         self.event_time = event_time
+        self.review_limit = 1_000  # subjects reviewed in one transaction
         self._taken = dict.fromkeys(self.inputs, 0)
         self._offset = 0
         world = World()
@@ -115,7 +116,7 @@ class Worker:
         self._broadcast.read_suppression(taken["suppression"], self._taken["suppression"])
         positions = Positions(self._taken["consent"], self._taken["outcome"], self._taken["request"])
         batch = self._fold.apply(
-            Work(taken["consent"], taken["outcome"], taken["request"], positions, self.now_ms, 1_000)
+            Work(taken["consent"], taken["outcome"], taken["request"], positions, self.now_ms, self.review_limit)
         )
         if batch is None:
             return
@@ -144,9 +145,10 @@ class Worker:
         return Rules(TOKENS, 1, event_time=self.event_time, **changes)
 
 
-def eventful(**options: Any) -> Worker:
+def eventful(*, review_limit: int = 1_000, **options: Any) -> Worker:
     """A day in a partition's life: passes, caps, opt-outs, outcomes, duplicates, pauses, recalls, a new policy."""
     worker = Worker(**options)
+    worker.review_limit = review_limit
     worker.policy()
     worker.ask("before-1", "anna")
     worker.transact()

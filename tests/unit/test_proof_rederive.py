@@ -48,6 +48,14 @@ def test_decisions_are_derived_again_whatever_compaction_left(left, event_time):
         assert found.from_metas == 0
 
 
+def test_a_review_that_took_several_transactions_is_done_again_as_it_was():
+    """Which subjects a transaction reviewed stands in its record; the replay reviews exactly these."""
+    worker = eventful(review_limit=1)
+    assert sum(bool(meta.reviewed) for meta in worker.metas) > sum(bool(meta.review) for meta in worker.metas) > 0
+    found = again(worker)
+    assert (found.equal, found.different) == (len(worker.decisions), [])
+
+
 def test_the_history_puts_recalls_and_duplicates_to_the_test(worker):
     """What is derived again above holds passes, caps, pauses, opt-outs and duplicates: not an easy case."""
     decided = [kept.decided for kept in worker.kept()]

@@ -125,6 +125,8 @@ def _rederived(topics: Installation, number: int, walk: Walk, rules: Rules) -> b
     )
     for difference in found.different[:_SHOWN]:
         print(f"DIFFERS {difference}")
+    if found.differing:
+        print("were the token key, the --policy and the release those of the workers? if so, the log was changed")
     print(f"partition {number}: {_summary(found)}")
     return found.differing == 0
 
