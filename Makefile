@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help venv system check format lock test demo clean
+.PHONY: help venv system check format lock test properties demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -41,6 +41,9 @@ lock: venv ## bring requirements.lock in line with pyproject.toml
 
 test: venv system ## every test, against a real Apache Kafka
 	$(BIN)/pytest
+
+properties: venv ## the long mode of the property tests: 100,000 histories against the slow model, 10,000 examples a law
+	CONTACTGATE_LONG=1 $(BIN)/pytest tests/property
 
 demo: venv system ## a live decision stream on a real Apache Kafka, which checks its own promises
 	$(BIN)/contactgate demo

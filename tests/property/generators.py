@@ -143,10 +143,14 @@ class Maker(PolicyMaker):
                 [self.rng.choice(["minor", "deceased", "vulnerable", "business"])] if self.maybe(0.4) else []
             )
         elif kind == "windows":
-            event["preferred_windows"] = [self.hours() for _ in range(self.rng.choice([0, 1, 1, 2]))]
+            event["preferred_windows"] = [self.own_hours() for _ in range(self.rng.choice([0, 1, 1, 2]))]
         else:
             event[self.rng.choice(["timezone", "flags", "preferred_windows"])] = None
         return event
+
+    def own_hours(self) -> Event:
+        """Hours a person chooses, perhaps for some channels."""
+        return {**self.hours(), **({"channels": self.some(CHANNELS)} if self.maybe(0.2) else {})}
 
     def outcome(self) -> Event | None:
         """What became of a request."""

@@ -1,6 +1,6 @@
 """The decision core against a second, slow, independently written model, on random policies and histories.
 
-A thousand histories here; `CONTACTGATE_LONG=1` (`make properties`) compares a hundred thousand on two processes.
+Two thousand histories here; `CONTACTGATE_LONG=1` (`make properties`) compares a hundred thousand on two processes.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from tests.property.generators import histories
 from tests.property.policies import Event
 
 LONG = os.environ.get("CONTACTGATE_LONG") == "1"
-HISTORIES = 100_000 if LONG else 1_000
+HISTORIES = 100_000 if LONG else 2_000
+pytestmark = [pytest.mark.timeout(7_200 if LONG else 240)]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7_200 if LONG else 180)
 def test_core_agrees_with_slow_model() -> None:
     """Verdict, reasons, next eligible instant, validity and recalls are the model's, on every random history."""
     counts, disagreeing = compare(0, HISTORIES, jobs=2)
@@ -33,6 +33,6 @@ def test_core_agrees_with_slow_model() -> None:
 )
 @given(histories())
 def test_core_agrees_with_slow_model_shrinking(drawn: tuple[Event, list[Event]]) -> None:
-    """The same on histories that Hypothesis draws, so that a disagreement is reported small."""
+    """The same on histories that Hypothesis draws, so that a disagreement is reported short."""
     policy, events = drawn
     assert differences(events, policy) == []
