@@ -1,0 +1,44 @@
+"""The broker dies without a word and comes back: workers wait, decide nothing twice, and go on by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+from pathlib import Path
+
+import pytest
+from tests.broker.countgate import check_chain
+from tests.broker.enginelab import Bench, make_topics, running, settings_for
+
+from contactgate.broker import DevKafka
+
+
+@pytest.mark.slow
+async def test_a_worker_survives_the_death_of_its_broker(tmp_path: Path) -> None:
+    """SIGKILL of the only broker under load, twice: after its return every request has exactly one decision."""
+    prefix = "r-"
+    with DevKafka(tmp_path / "kafka") as kafka:
+        make_topics(kafka.bootstrap, prefix)
+        settings = settings_for(kafka.bootstrap, prefix, tmp_path / "state", transaction_timeout_ms=10_000)
+        async with Bench(kafka.bootstrap, prefix, 2) as bench, running(settings) as worker:
+            ids: list[str] = []
+            for _ in range(2):
+                ids += await bench.requests(150)
+                sending = asyncio.create_task(bench.requests(300))
+                await asyncio.sleep(0.05)
+                await asyncio.to_thread(kafka.kill)
+                await asyncio.sleep(2.0)
+                await asyncio.to_thread(kafka.restart)
+                ids += await asyncio.wait_for(sending, 60)
+                ids += await bench.requests(50)
+                decisions = await bench.decisions(len(ids), timeout_s=60)
+                times = collections.Counter(d["request_id"] for d in decisions)
+                # The test's own client may repeat a request whose acknowledgement was lost.
+                assert set(times) == set(ids)
+            assert worker.fatal is None
+            records = await bench.read("contact-decisions")
+            for partition in range(2):
+                own = [record.value for record in records if record.partition == partition]
+                check_chain(own)
+            requests = await bench.read("contact-requests")
+            assert len(requests) == len(records)
