@@ -167,7 +167,7 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
         spec("contact-requests", many, kept(30), arrival, small),
         spec("contact-outcomes", many, kept(30), arrival, small),
         spec("control-events", 1, compact, history, arrival, small),
-        spec("address-suppressions", 1, compact, arrival, small),
+        spec("address-suppressions", 1, compact, history, arrival, small),
         spec("contact-decisions", many, kept(ten_years)),
         *(spec(APPROVALS + requester, many, kept(30)) for requester in layout.requesters),
         spec(

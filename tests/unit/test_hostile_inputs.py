@@ -15,6 +15,7 @@ from contactgate.core.world import World
 from contactgate.gate import Gate, Position, Record, WorldFeed, murmur2
 from contactgate.offline import Fold, MemoryStates
 from contactgate.policy.load import load_policy
+from contactgate.topics import Layout, topic_specs
 
 TOKENS = Tokens(b"k" * 32)
 POLICY = {
@@ -506,3 +507,17 @@ def test_preferred_hours_bind_the_channels_they_name() -> None:
     assert (verdict(out), verdict(out, "r-2")) == ("block", "pass")
     out = run(mailed, {**chosen, "preferred_windows": [{"from": "18:00", "to": "20:00"}]}, requested(), ask)
     assert (verdict(out), verdict(out, "r-2")) == ("block", "block")
+
+
+def test_suppressions_of_one_address_by_two_writers_both_bind_and_both_stay_in_the_log() -> None:
+    """A second suppression adds to the first, and the topic is not compacted, so that a restart still reads both."""
+    world = World()
+    feed = WorldFeed(TOKENS, world, source="/test", sealer=None)
+    token = TOKENS.contactable("voice", CANARY).token
+    first = {**SUPPRESSED, "channels": ["voice"], "controller": "bank"}
+    second = {**SUPPRESSED, "event_id": "e-2", "channels": ["sms"], "controller": "insurer"}
+    for message in (first, second):
+        feed.suppression(record("suppression", message, token.encode()))
+    assert {s.controller for s in world.suppressions[token]} == {"bank", "insurer"}
+    spec = next(s for s in topic_specs(Layout("", 4, (), 1)) if s.name == "address-suppressions")
+    assert int(spec.configs["min.compaction.lag.ms"]) > 9 * 365 * 86_400_000
