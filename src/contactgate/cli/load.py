@@ -39,13 +39,14 @@ from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 _decode = msgspec.json.Decoder().decode
 _WARM_UP_S = 3.0
+_LINGER_MS = 10  # of the load generator, before the append that latency is counted from
 
 
 class Arrivals:
     """Decisions as a foreign consumer sees them, with the time at which it does."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self.seen: list[tuple[int, int, int, int]] = []  # partition, offset of the request; decided; seen
+        self.seen: list[tuple[bytes, int]] = []  # the decision as it came, and when; read after the measurement
         self.failure: BaseException | None = None
         self._stop = threading.Event()
         self._reading = Reading(bootstrap, [prefix + "contact-decisions"], from_beginning=True, fetch_max_wait_ms=500)
@@ -70,10 +71,7 @@ class Arrivals:
             while not self._stop.is_set():
                 records = self._reading.poll(200)
                 now_ms = time.time_ns() // 1_000_000
-                for record in records:
-                    decision = _decode(record.value)
-                    position, decided_ms = decision["position"], millis(decision["decided_at"])
-                    self.seen.append((position["partition"], position["request"], decided_ms, now_ms))
+                self.seen.extend((record.value, now_ms) for record in records)
         except BaseException as error:  # noqa: BLE001 - the waiting thread reports it
             self.failure = error
         finally:
@@ -127,7 +125,7 @@ def _measure(
         "measured on one worker", "value", title=f"{os.cpu_count()} cores shared with broker and load generator"
     )
     table.columns[1].justify = "right"
-    with Workers(address, prefix, directory) as workers, Feed(address, prefix=prefix, linger_ms=1) as feed:
+    with Workers(address, prefix, directory) as workers, Feed(address, prefix=prefix, linger_ms=_LINGER_MS) as feed:
         workers.start(1)
         _prepare(feed, prefix, population)
         arrivals = Arrivals(address, prefix)
@@ -147,12 +145,7 @@ def _measure(
             feed.flush()
             sent_rate = count / (time.monotonic() - started)
             arrivals.wait(1 + count, 120)
-            measured = [
-                (decided_ms - appended[partition, offset], now_ms - appended[partition, offset])
-                for partition, offset, decided_ms, now_ms in arrivals.seen
-                if (partition, offset) in appended
-            ]
-            waited, took = sorted(pair[0] for pair in measured), sorted(pair[1] for pair in measured)
+            waited, took = _latencies(appended, arrivals.seen)
             table.add_row("requests a second sent", f"{sent_rate:,.0f}")
             for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("worst", 1.0)):
                 table.add_row(f"append to committed decision read, {name}", f"{quantile(took, part):,.0f} ms")
@@ -177,6 +170,19 @@ def _prepare(feed: Feed, prefix: str, population: Population) -> None:
     for routed in (*population.world(), *population.history()):
         feed.send(routed)
     feed.flush(120)
+
+
+def _latencies(appended: dict[tuple[int, int], int], seen: list[tuple[bytes, int]]) -> tuple[list[int], list[int]]:
+    """From append to decided, and from append to seen; each in order."""
+    waited, took = [], []
+    for value, now_ms in seen:
+        decision = _decode(value)
+        position = decision["position"]
+        append_ms = appended.get((position["partition"], position["request"]))
+        if append_ms is not None:
+            waited.append(millis(decision["decided_at"]) - append_ms)
+            took.append(now_ms - append_ms)
+    return sorted(waited), sorted(took)
 
 
 def _noting(appended: dict[tuple[int, int], int]) -> Callable[[Acknowledged], None]:

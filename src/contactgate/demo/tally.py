@@ -55,6 +55,12 @@ class Tally:
         with self._lock:
             self._dead += 1
 
+    @property
+    def open(self) -> int:
+        """How many requests that were sent have no decision yet."""
+        with self._lock:
+            return len(self._sent_at)
+
     def undecided(self, before_ms: int) -> int:
         """How many requests that were sent before this moment have no decision yet."""
         with self._lock:
