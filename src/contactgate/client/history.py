@@ -36,7 +36,7 @@ class History:
         self._bootstrap = bootstrap
         self._config = client_config or {}
         self._open: list[KafkaConsumer] = []
-        self._asking: KafkaConsumer | None = None  # for what is asked between reads
+        self._idle: list[KafkaConsumer] = []  # of the open ones: connected, and reading nothing now
 
     def __enter__(self) -> History:
         return self
@@ -45,25 +45,30 @@ class History:
         for consumer in self._open:
             consumer.close()
         self._open.clear()
-        self._asking = None
+        self._idle.clear()
 
     def partitions(self, topic: str) -> list[int]:
         """The partitions of a topic. Raises BrokerError when there is none."""
-        consumer = self._asked()
-        numbers = _numbers(consumer, topic)
-        _bounds(consumer, topic, numbers[0])  # finishes connecting; the client forgets to close a half open socket
-        return numbers
+        consumer = self._take()
+        try:
+            return _numbers(consumer, topic)
+        finally:
+            self._idle.append(consumer)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset the partition still holds and the committed end."""
-        return _bounds(self._asked(), topic, partition)
+        consumer = self._take()
+        try:
+            return _bounds(consumer, topic, partition)
+        finally:
+            self._idle.append(consumer)
 
     def read(self, topic: str, partition: int, start: int | None = None, end: int | None = None) -> Iterator[Found]:
         """Committed records in [start, end) of a partition; by default all there are now.
 
         Raises BrokerError for a topic that does not exist, BrokerUnavailable when nothing arrives for a minute.
         """
-        consumer = self._connect()
+        consumer = self._take()
         try:
             first, last = _bounds(consumer, topic, partition)
             place = TopicPartition(topic, partition)
@@ -84,17 +89,13 @@ class History:
         except KafkaError as error:
             raise BrokerError(f"{topic}-{partition} cannot be read ({type(error).__name__}); try again") from error
         finally:
-            self._close(consumer)
+            if consumer in self._open:
+                consumer.unsubscribe()
+                self._idle.append(consumer)
 
-    def _asked(self) -> Any:
-        if self._asking is None:
-            self._asking = self._connect()
-        return self._asking
-
-    def _close(self, consumer: Any) -> None:
-        if consumer in self._open:
-            self._open.remove(consumer)
-            consumer.close()
+    def _take(self) -> Any:
+        """A connected consumer: connecting costs more than a small read."""
+        return self._idle.pop() if self._idle else self._connect()
 
     def _connect(self) -> Any:
         try:
