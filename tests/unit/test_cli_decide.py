@@ -1,4 +1,4 @@
-"""`contactgate decide` and `explain --offline` from the outside: files, pipes, exit statuses, and what they must not say."""
+"""`contactgate decide` and `explain --offline` from outside: files, pipes, exit statuses, what they must not say."""
 
 from __future__ import annotations
 
