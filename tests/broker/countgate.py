@@ -51,9 +51,9 @@ class CountCodec:
         assert data[0] == 1
         return _decode(data[7:])
 
-    def touches(self, state: CountState, tokens: frozenset[str]) -> bool:
-        """Whether the subject's token is among these."""
-        return state.token in tokens
+    def addresses(self, state: CountState) -> tuple[str, ...]:
+        """The subject's token."""
+        return (state.token,) if state.token else ()
 
 
 class CountChange(msgspec.Struct):

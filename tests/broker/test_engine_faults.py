@@ -374,7 +374,7 @@ async def test_restarting_mid_review_covers_approvals_granted_before(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
     """A pause that comes while no worker runs recalls the open approvals as soon as one does."""
-    settings = settings_for(kafka.address, topic_prefix, tmp_path, limits=Limits(batch=7, backoff_s=0.1))
+    settings = settings_for(kafka.address, topic_prefix, tmp_path, limits=Limits(batch=7, review=3, backoff_s=0.1))
     async with running(settings):
         await bench.requests(40, subjects=40)
         await bench.decisions(40)

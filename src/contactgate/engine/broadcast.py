@@ -26,10 +26,11 @@ class Feed(Protocol):
 class Unreviewed:
     """What changed since one task last looked. `full`: review every open approval; else those with these tokens."""
 
-    __slots__ = ("full", "tokens", "wake")
+    __slots__ = ("full", "rest", "tokens", "wake")
 
     def __init__(self) -> None:
         self.full = False
+        self.rest = False
         self.tokens: set[str] = set()
         self.wake: asyncio.Event | None = None
 

@@ -293,7 +293,7 @@ class Driver:
             wait_s = deadline - time.monotonic()
             if lane.records:
                 wait_s = (linger_ms - since) / 1000 if len(lane.records) < limits.batch else 0.0
-            elif effect.pending.full or effect.pending.tokens:
+            elif effect.pending.full or effect.pending.tokens or effect.pending.rest:
                 wait_s = 0.0
             elif facts:
                 wait_s = (settings.facts_linger_ms - since) / 1000 if facts < limits.batch else 0.0

@@ -9,13 +9,14 @@ It must never wait, write, or look at a clock; `Work.now_ms` is the only time it
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from contactgate.engine.effects import Positions
 from contactgate.engine.overlay import GetMany, Overlay
-from contactgate.engine.ports import GatePort, Pending, Position, Record, StateCodec, WorldView, open_until_ms
+from contactgate.engine.ports import GatePort, Pending, Position, Record, State, StateCodec, WorldView, open_until_ms
 
 META_KEY = b"\0meta"
 """Changelog key of a partition's meta record; no subject_id can be it, for identifiers are printable."""
@@ -102,6 +103,8 @@ class Fold:
         self._event_time = event_time
         self._overlay = Overlay(get_many, codec, cache)
         self._queue: list[bytes] = []  # subjects of the running review, in reverse order
+        # Who to review for an address. Whole once the first review, which is of all, has visited every open subject.
+        self._by_token: dict[str, set[bytes]] = {}
 
     def close(self) -> None:
         """Stop watching the world."""
@@ -113,12 +116,14 @@ class Fold:
         return bool(self._queue) or self.pending.full or bool(self.pending.tokens)
 
     def _candidates(self, full: bool, tokens: frozenset[str], now_ms: int) -> list[bytes]:
-        subjects = [subject for subject, until in self.open.items() if until > now_ms]
+        subjects: Iterable[bytes] = self.open
         if not full:
-            self._overlay.prefetch(subjects)
-            touches, get = self._codec.touches, self._overlay.get
-            subjects = [subject for subject in subjects if touches(get(subject), tokens)]
-        return sorted(subjects, reverse=True)
+            subjects = {subject for token in tokens for subject in self._by_token.get(token, ())}
+        return sorted((subject for subject in subjects if self.open.get(subject, 0) > now_ms), reverse=True)
+
+    def _note_addresses(self, subject: bytes, state: State) -> None:
+        for token in self._codec.addresses(state):
+            self._by_token.setdefault(token, set()).add(subject)
 
     def begin_review(self, now_ms: int) -> str:
         """Take what the world changed and queue the subjects concerned; tells what kind of review, "" for none."""
@@ -155,7 +160,9 @@ class Fold:
         overlay.prefetch([*subjects, *(rec.key for rec in work.consents), *(rec.key for rec in work.outcomes)])
         overlay.prefetch([rec.key for rec in work.requests])
         for subject in subjects:
+            self._note_addresses(subject, overlay.get(subject))
             gate.review(subject, overlay, now_ms)
+        self.pending.rest = bool(self._queue)
         for rec in work.consents:
             gate.consent(rec, overlay)
         for rec in work.outcomes:
@@ -192,6 +199,7 @@ class Fold:
             states.append((subject, value))
             if value is not None and (until := open_until_ms(value)) > now_ms:
                 opened.append((until, subject))
+                self._note_addresses(subject, state)
         return Batch(outs, states, opened, meta, _encode_meta(meta))
 
     def heartbeat(self) -> Batch:
@@ -208,3 +216,5 @@ class Fold:
     def forget_lapsed(self, now_ms: int) -> None:
         """Drop lapsed approvals from the index."""
         self.open = {subject: until for subject, until in self.open.items() if until > now_ms}
+        kept = ((token, subjects & self.open.keys()) for token, subjects in self._by_token.items())
+        self._by_token = {token: subjects for token, subjects in kept if subjects}

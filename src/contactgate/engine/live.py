@@ -5,7 +5,7 @@ The only module of the engine that knows what a state is. It must never look int
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from contactgate.codec import state as layout
@@ -36,9 +36,9 @@ class SubjectCodec:
         """Of `encode`. Raises StoreCorrupt."""
         return layout.decode(data)
 
-    def touches(self, state: SubjectState, tokens: frozenset[str]) -> bool:
-        """Whether a contact of this subject uses one of the addresses."""
-        return any(contact.address in tokens for contact in state.contacts)
+    def addresses(self, state: SubjectState) -> Iterable[str]:
+        """The address tokens of this subject's contacts."""
+        return [contact.address for contact in state.contacts if contact.address is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,8 @@ class StateCodec(Protocol):
         ...
 
     def decode(self, data: bytes) -> State: ...
-    def touches(self, state: State, tokens: frozenset[str]) -> bool:
-        """Whether an approval of this state uses one of the address tokens."""
+    def addresses(self, state: State) -> Iterable[str]:
+        """The address tokens that approvals of this state may use."""
         ...
 
 
@@ -80,6 +80,7 @@ class Pending(Protocol):
 
     full: bool
     tokens: set[str]
+    rest: bool  # a review is running: there is more to do at once
 
 
 class WorldView(Protocol):

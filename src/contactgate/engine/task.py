@@ -82,6 +82,7 @@ class Limits:
     """Sizes and periods of one partition's task."""
 
     batch: int = 1_000  # records in one transaction
+    review: int = 500  # open approvals' subjects reviewed in one transaction
     cache: int = 100_000  # decoded states
     event_time: bool = False  # a request is decided at its own timestamp (replays), not at the wall clock
     rotate_records: int = 1_000_000_000  # R3: before a producer's 31-bit sequence numbers run out
@@ -334,10 +335,11 @@ class PartitionTask:
                 _after(some_requests, requests, fold.meta.request, taken.request_next),
             )
             now_ms = self._batch_time(fold, passed.now_ms, some_consents, some_outcomes, some_requests)
-            batch = fold.apply(Work(some_consents, some_outcomes, some_requests, positions, now_ms, self.limits.batch))
+            batch = fold.apply(Work(some_consents, some_outcomes, some_requests, positions, now_ms, self.limits.review))
             if batch is not None:
                 yield from self._transact(fold, batch, passed.now_ms)
-            if not (consents or outcomes or requests or fold.reviewing):
+            # A long review goes on with the next input: decisions see the new world anyway and need not wait for it.
+            if not (consents or outcomes or requests):
                 return
 
     def _batch_time(self, fold: Fold, now_ms: int, *parts: list[Any]) -> int:
