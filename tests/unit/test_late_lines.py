@@ -24,17 +24,21 @@ REQUEST = {
 }
 
 
-def kinds(events: list[dict[str, Any]]) -> list[str]:
-    """The types of the lines that come out."""
-    policy = load_policy(
-        {
-            "policy": "late",
-            "require": {"campaign": False, "party": False, "notice": False},
-            "purposes": {"marketing": {"consent": "none"}},
-        }
-    )
-    lines = fold((json.dumps(e).encode() for e in events), policy, Tokens(b"only for tests, 32 bytes or more."))
-    return [json.loads(line)["type"] for line in lines]
+def told(events: list[dict[str, Any]], **policy: Any) -> list[dict[str, Any]]:
+    """The lines that come out."""
+    document = {
+        "policy": "late",
+        "require": {"campaign": False, "party": False, "notice": False},
+        "purposes": {"marketing": {"consent": "none"}},
+        **policy,
+    }
+    tokens = Tokens(b"only for tests, 32 bytes or more.")
+    return [json.loads(x) for x in fold((json.dumps(e).encode() for e in events), load_policy(document), tokens)]
+
+
+def kinds(events: list[dict[str, Any]], **policy: Any) -> list[str]:
+    """Their types."""
+    return [line["type"] for line in told(events, **policy)]
 
 
 def test_a_late_line_is_not_judged_before_the_approval() -> None:
@@ -56,7 +60,19 @@ def test_a_late_contact_recalls_nothing() -> None:
 def test_a_withdrawal_beats_an_approval_decided_after_it() -> None:
     """A withdrawal that comes late, with a time before the approval, still recalls it while it is open."""
     events = [REQUEST, {"type": "consent.withdrawn", "event_id": "e-1", **PERSON, "time": "2026-06-01T11:59:00Z"}]
-    policy = {"policy": "late", "require": {"campaign": False, "party": False, "notice": False}}
-    loaded = load_policy({**policy, "purposes": {"marketing": {"consent": "opt_out"}}})
-    lines = fold((json.dumps(e).encode() for e in events), loaded, Tokens(b"only for tests, 32 bytes or more."))
-    assert [json.loads(x)["type"] for x in lines] == ["contact.decided", "contact.approved", "contact.recalled"]
+    opt_out = {"marketing": {"consent": "opt_out"}}
+    assert kinds(events, purposes=opt_out) == ["contact.decided", "contact.approved", "contact.recalled"]
+
+
+def test_a_recall_is_remembered_as_long_as_the_request_may_come_again() -> None:
+    """A duplicate of a recalled approval blocks within the horizon, however short the kept history of contacts is."""
+    pause = {"event_id": "e-1", "pause_id": "p-1"}
+    events = [
+        REQUEST,
+        {**pause, "type": "pause.set", "time": "2026-06-01T12:01:00Z", "scope": {}},
+        {**pause, "type": "pause.lifted", "time": "2026-06-01T13:00:00Z"},
+        {**REQUEST, "request_id": "r-2", "time": "2026-06-04T12:00:00Z"},
+        {**REQUEST, "time": "2026-06-05T12:00:00Z"},
+    ]
+    lines = [x for x in told(events, contact_history="1d", dedup_horizon="30d") if x["type"] == "contact.decided"]
+    assert [(x["request_id"], x["verdict"]) for x in lines] == [("r-1", "pass"), ("r-2", "pass"), ("r-1", "block")]

@@ -142,7 +142,8 @@ def _needs_zone(caps: list[Cap], cooloffs: list[CoolOff], windows: list[WindowRu
 
 
 def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
-    needed = [document.contact_history]
+    # As long as a request_id may come again, what became of its approval is told.
+    needed = [document.contact_history, document.dedup_horizon + document.approval_ttl]
     for source in sources:
         needed += [_cap_looks_back(line.value) for line in source.caps]
         needed += [_cooloff_looks_back(line.value) for line in source.cooloffs]
