@@ -1,4 +1,4 @@
-"""The examples of docs/writing-a-policy.md hold, and nothing of the document is left unexplained."""
+"""The examples of docs/writing-a-policy.md and of the README hold, and nothing of the document is left unexplained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 from contactgate.cli.policy import app
 from contactgate.policy.document import PolicyDoc
 
-TEXT = (Path(__file__).parents[2] / "docs" / "writing-a-policy.md").read_text(encoding="utf-8")
-EXAMPLES = [part.split("```", 1)[0] for part in TEXT.split("```yaml\n")[1:]]
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "writing-a-policy.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = [part.split("```", 1)[0] for text in (TEXT, README) for part in text.split("```yaml\n")[1:]]
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
