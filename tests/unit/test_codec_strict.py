@@ -120,6 +120,7 @@ FIELDS = [
     ("epoch seconds", {"time": 1_769_850_000}, "field.invalid"),
     ("epoch as text", {"not_after": "1769850000"}, "time.invalid"),
     ("unknown type", {"type": "contact.wanted"}, "type.unknown"),
+    ("empty type", {"type": "", "never": 0}, "type.unknown"),
     ("type in capitals", {"type": "Contact.Requested"}, "type.unknown"),
     ("type with a space", {"type": "contact.requested "}, "type.unknown"),
     ("type is a number", {"type": 1}, "type.missing"),

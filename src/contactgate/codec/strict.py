@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 from msgspec import UNSET
@@ -89,7 +89,9 @@ REASONS: Final[dict[str, str]] = {
 
 
 class _Nothing(msgspec.Struct, tag_field="type", tag=""):
-    """Makes a union of the one type of the request topic: msgspec lets a lone struct come without its tag."""
+    """Makes a union of the one type of the request topic (msgspec lets a lone struct come without its tag); none is."""
+
+    never: Annotated[int, msgspec.Meta(gt=0, lt=0)]
 
 
 _consent: Final = msgspec.json.Decoder(ConsentMessage)

@@ -71,7 +71,7 @@ def wide_time(value: Any) -> int | None:
         return None
     try:
         return to_ms(msgspec.convert(value, Instant))
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ValueError):
         return None
 
 

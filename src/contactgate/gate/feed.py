@@ -17,7 +17,7 @@ from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens, is_address_token
 from contactgate.core.world import Change, World
 from contactgate.errors import MalformedMessage, PolicyError
-from contactgate.gate.records import DeadLetters, Out, Record, check_time
+from contactgate.gate.records import DeadLetters, Out, Record, check_time, ours
 from contactgate.model.address import AddressError
 from contactgate.model.control import (
     CampaignUpdated,
@@ -70,11 +70,16 @@ class WorldFeed:
             check_time(message.time, rec.timestamp_ms)
             return self._fold(message, rec)
         except MalformedMessage as fault:
-            self.out.append(self._letters.letter(rec, fault))
-            change = None
-            for value in control.restrictions(rec.value, key, rec.timestamp_ms):
-                change = self._stop(value)
-            return change
+            return self._refuse(rec, rec.value, key, fault)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a stop still binds
+            return self._refuse(rec, rec.value, key, ours(error))
+
+    def _refuse(self, rec: Record, value: bytes, key: str | None, fault: MalformedMessage) -> Change | None:
+        self.out.append(self._letters.letter(rec, fault))
+        change = None
+        for stop in control.restrictions(value, key, rec.timestamp_ms):
+            change = self._stop(stop)
+        return change
 
     def _stop(self, value: Pause | Party | Campaign) -> Change:
         if isinstance(value, Pause):

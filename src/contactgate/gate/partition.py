@@ -22,7 +22,7 @@ from contactgate.core.decide import decide
 from contactgate.core.review import review
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
-from contactgate.gate.records import NO_HEADERS, DeadLetters, Out, Position, Record, States, check_time, murmur2
+from contactgate.gate.records import NO_HEADERS, DeadLetters, Out, Position, Record, States, check_time, murmur2, ours
 from contactgate.model import events
 from contactgate.model.facts import Reason, Seen, SubjectState
 from contactgate.model.messages import ContactRequested, WirePosition
@@ -91,7 +91,7 @@ class Gate:
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a restriction still binds
-            self._refuse(rec, _ours(error), states)
+            self._refuse(rec, ours(error), states)
 
     def _read(self, rec: Record) -> Any:
         if rec.value is None:
@@ -189,7 +189,7 @@ class Gate:
             self._refuse(rec, fault, states)
             return
         except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream
-            self._refuse(rec, _ours(error), states)
+            self._refuse(rec, ours(error), states)
             return
         subject = rec.key or b""
         before = states.get(subject)
@@ -248,10 +248,6 @@ class Gate:
             states.put(subject, after)
         if recalls:
             self._recall(subject.decode(), recalls, now_ms)
-
-
-def _ours(error: Exception) -> MalformedMessage:
-    return MalformedMessage("processing.failed", f"a fault of ours: {type(error).__name__}")
 
 
 def _without_topic(

@@ -145,3 +145,8 @@ def check_time(at_ms: int, timestamp_ms: int) -> None:
         raise MalformedMessage("time.absurd", "`time` is before 2000 or after 2099")
     if at_ms > timestamp_ms + AHEAD_MS:
         raise MalformedMessage("time.absurd", "`time` is more than 24 hours after the record was appended")
+
+
+def ours(error: Exception) -> MalformedMessage:
+    """A fault of ours as the reason of a dead letter; what it says may hold input and is left out."""
+    return MalformedMessage("processing.failed", f"a fault of ours: {type(error).__name__}")
