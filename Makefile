@@ -45,6 +45,9 @@ test: venv system ## every test, against a real Apache Kafka
 properties: venv ## the long mode of the property tests: 100,000 histories against the slow model, 10,000 examples a law
 	CONTACTGATE_LONG=1 $(BIN)/pytest tests/property
 
+simulate: venv ## simulated lives of the engine under faults: make simulate SEEDS=n (10000)
+	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
+
 demo: venv system ## a live decision stream on a real Apache Kafka, which checks its own promises
 	$(BIN)/contactgate demo
 

@@ -1,0 +1,489 @@
+"""The judge: a pure function from a history to the violations found in it. Imports nothing of the product.
+
+It rebuilds, from the records alone, what was known at every decision (the decision names its input positions) and says
+what the decision had to be, in both directions. Invariants, by the names that reports use:
+
+    I1   no pass after an acknowledged opt-out; a decision knows everything acknowledged before its request was sent
+    I1b  no needless block
+    I2   a cap is never exceeded        I2b  and never under-used
+    I3   one decision per request (its repetitions say so), one approval per pass
+    I5   nothing from nothing: an output refers to an input of its transaction
+    I6   every input record has exactly one fate; positions of successive transactions join
+    I7   all or nothing: outputs, changelog, meta record and input positions in one transaction
+    I8   dead letters are complete, and only for what is wrong
+    I10  the same again: a fresh fold of the inputs gives the same bytes
+    I11  the chain of decisions is unbroken
+    I14  local store = changelog = fresh fold
+    I20  after healing everything is decided in time; no task gave up
+    R    recalls: only what was open, and everything that became illegal
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections import Counter
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+CAP, WINDOW_MS, HORIZON_MS = 2, 600_000, 1_800_000
+GENESIS = "sha256:" + "0" * 64
+META = b"\0meta"
+
+Violations = list[tuple[str, str]]
+
+
+def _ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _instant(record: dict[str, Any], plain: str, text: str) -> int:
+    return int(record[plain]) if plain in record else _ms(record[text])
+
+
+class _Subject:
+    """What the records so far say about one subject."""
+
+    __slots__ = ("approvals", "decided", "granted", "withdrawn")
+
+    def __init__(self) -> None:
+        self.granted = -1
+        self.withdrawn = -1
+        self.approvals: dict[str, dict[str, Any]] = {}  # approval id -> what became of it
+        self.decided: dict[str, tuple[int, bool]] = {}  # request id -> first decision: when, passed
+
+    def allowed(self) -> bool:
+        return self.granted > self.withdrawn
+
+
+class _World:
+    """Control and suppression records up to a position, cached as positions only grow within a partition."""
+
+    def __init__(self, history: dict[str, Any]) -> None:
+        self._inputs = history["inputs"]
+        self._subject_of = {token: name for name, token in history["tokens"].items()}
+        self.control = self.suppression = 0
+        self._at = [0, 0]
+        self.campaign: str | None = None
+        self.pauses: set[str] = set()
+        self.suppressed: set[str] = set()
+        self.stopped_at: dict[str, int] = {}
+
+    def advance(self, control: int, suppression: int) -> None:
+        """Up to these next offsets."""
+        records = self._inputs["control", 0]
+        while self._at[0] < len(records) and records[self._at[0]][0] < control:
+            message = json.loads(records[self._at[0]][3])
+            self._at[0] += 1
+            if message["type"] == "campaign.updated":
+                self.campaign = message["status"]
+            elif message["type"] == "pause.set":
+                self.pauses.add(message["pause_id"])
+            elif message["type"] == "pause.lifted":
+                self.pauses.discard(message["pause_id"])
+        records = self._inputs["suppression", 0]
+        while self._at[1] < len(records) and records[self._at[1]][0] < suppression:
+            _, _, key, value = records[self._at[1]]
+            self._at[1] += 1
+            name = self._subject_of.get(key.decode(), "")
+            kind = json.loads(value)["type"]
+            if kind == "address.suppressed":
+                self.suppressed.add(name)
+            elif kind == "address.released":
+                self.suppressed.discard(name)
+
+    def stops(self, name: str) -> set[str]:
+        """The rules that stop a subject's contacts now, by their first word."""
+        found = set()
+        if self.campaign != "approved":
+            found.add("campaign")
+        if self.pauses:
+            found.add("pause")
+        if name in self.suppressed:
+            found.add("address")
+        return found
+
+
+def check(history: dict[str, Any]) -> Violations:
+    """Everything that is wrong with a history, in the order it was found; empty when nothing is."""
+    found: Violations = []
+    for text in history["faults"]:
+        found.append(("I20", text))
+    if history["alerts"].get("positions.differ"):
+        found.append(("I7", "committed input positions were ahead of the changelog"))
+    for p, partition in history["partitions"].items():
+        _Partition(history, p, partition, found).check()
+    _broadcast_letters(history, found)
+    if not history["drained"]:
+        found.append(("I20", "not everything was processed after healing"))
+    for topic, number, offset in history["loose"]:
+        found.append(("I7", f"{topic} {number} offset {offset} was written outside of any transaction"))
+    return found
+
+
+class _Partition:
+    """The check of one input partition."""
+
+    def __init__(self, history: dict[str, Any], p: int, partition: dict[str, Any], found: Violations) -> None:
+        self.history = history
+        self.p = p
+        self.partition = partition
+        self.found = found
+        self.subjects: dict[str, _Subject] = {}
+        self.world = _World(history)
+        self.inputs = {topic: history["inputs"][topic, p] for topic in ("consent", "outcome", "request")}
+        self.at = dict.fromkeys(self.inputs, 0)
+        self.position = (0, 0, 0, 0, 0)
+        self.seq, self.prev = 0, GENESIS
+        self.letters: Counter[tuple[str, int]] = Counter()
+        self.fresh: Counter[str] = Counter()  # non-duplicate decisions per request id
+        self.fates: Counter[int] = Counter()  # decisions and dead letters per request offset
+        self.sent = {
+            op["offset"]: op
+            for op in history["ops"]
+            if op["topic"] == "request" and op["partition"] == p and op["offset"] is not None
+        }
+        self.decisions: list[dict[str, Any]] = []
+        self.recalled: Counter[str] = Counter()
+
+    def bad(self, invariant: str, text: str) -> None:
+        """One violation."""
+        self.found.append((invariant, f"p{self.p}: {text}"))
+
+    def subject(self, name: str) -> _Subject:
+        """What is known of it."""
+        return self.subjects.setdefault(name, _Subject())
+
+    def check(self) -> None:
+        """All transactions in order, then the whole."""
+        for number, txn in enumerate(self.partition["txns"]):
+            self._transaction(number, txn)
+        self._whole()
+
+    # --- one transaction ------------------------------------------------------------------------------------------
+
+    def _transaction(self, number: int, txn: dict[str, Any]) -> None:
+        if txn["metas"] != 1:
+            self.bad("I7", f"transaction {number} has {txn['metas']} meta records")
+            if not txn["metas"]:
+                return
+        meta = json.loads(txn["meta_bytes"])
+        after = tuple(meta.get(name, 0) for name in ("consent", "outcome", "request", "control", "suppression"))
+        before = self.position
+        if any(b < a for a, b in zip(before, after, strict=True)):
+            self.bad("I6", f"transaction {number} goes back from {before} to {after}")
+        if txn["offsets"].get(self.p) != after[:3]:
+            self.bad("I7", f"transaction {number} commits {txn['offsets'].get(self.p)} and its meta says {after[:3]}")
+        self.position = after
+        self.world.advance(after[3], after[4])
+        dead = self._letters(number, txn)
+        approvals = [(json.loads(value), key) for _, key, value in txn["approvals"]]
+        recalls = [message for message, _ in approvals if message["type"] == "contact.recalled"]
+        passes = {m["approval_id"]: m for m, _ in approvals if m["type"] == "contact.approved"}
+        now_ms = meta.get("now_ms", 0)
+        self._recalls(number, recalls, now_ms, before, after)
+        illegal = self._consents(before[0], after[0], dead)
+        illegal |= self._outcomes(number, before[1], after[1], dead)
+        missed = illegal - {message["approval_id"] for message in recalls}
+        if missed:
+            self.bad("R", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
+        requests = {offset: (key, value) for offset, _, key, value in self._take("request", after[2])}
+        for _, key, raw in txn["decisions"]:
+            self._decision(number, key, raw, requests, after, passes, now_ms)
+        for offset in requests:
+            if self.fates[offset] + (("request", offset) in dead) != 1:
+                self.bad("I6", f"request offset {offset} has {self.fates[offset]} decisions, dead {offset in dead}")
+        for approval_id in passes:
+            self.bad("I3", f"approval {approval_id} without a decision that passes")
+        if (meta.get("seq", 0), meta.get("prev", "")) != (self.seq, self.prev) and self.seq:
+            self.bad("I11", f"transaction {number}: the meta record does not stand where the chain stands")
+
+    def _take(self, topic: str, upto: int) -> list[tuple[int, int, bytes, bytes]]:
+        records, start = self.inputs[topic], self.at[topic]
+        end = start
+        while end < len(records) and records[end][0] < upto:
+            end += 1
+        self.at[topic] = end
+        return records[start:end]
+
+    def _letters(self, number: int, txn: dict[str, Any]) -> set[tuple[str, int]]:
+        dead = set()
+        for _, _, raw in txn["dead"]:
+            letter = json.loads(raw)
+            topic, offset = letter["topic"], letter["offset"]
+            if (topic, letter["partition"]) not in self.history["inputs"]:
+                self.bad("I5", f"a dead letter of {topic} {letter['partition']}")
+                continue
+            records = self.history["inputs"][topic, letter["partition"]]
+            source = next((r for r in records if r[0] == offset), None)
+            if source is None:
+                self.bad("I5", f"a dead letter of {topic} offset {offset}, where nothing is")
+            elif b64decode(letter["sealed"]) != (source[2] or b"") + b"\0" + (source[3] or b""):
+                self.bad("I8", f"the dead letter of {topic} offset {offset} does not hold the record")
+            self.letters[topic, offset] += 1
+            dead.add((topic, offset))
+        return dead
+
+    def _recalls(
+        self, number: int, recalls: list[dict[str, Any]], now_ms: int, before: tuple[int, ...], after: tuple[int, ...]
+    ) -> None:
+        for message in recalls:
+            approval_id = message["approval_id"]
+            self.recalled[approval_id] += 1
+            approval = next(
+                (s.approvals[approval_id] for s in self.subjects.values() if approval_id in s.approvals), None
+            )
+            if approval is None:
+                self.bad("R", f"transaction {number} recalls {approval_id}, which was never given")
+                continue
+            if approval["recalled"] or approval["outcome"]:
+                self.bad("R", f"transaction {number} recalls {approval_id}, which is not open")
+            earliest = min(
+                [now_ms]
+                + [
+                    ts
+                    for topic, i in (("consent", 0), ("outcome", 1))
+                    for o, ts, _, _ in self.inputs[topic]
+                    if before[i] <= o < after[i]
+                ]
+            )
+            if earliest >= approval["until"]:
+                self.bad("R", f"transaction {number} recalls {approval_id}, which had lapsed")
+            approval["recalled"] = True
+
+    def _withdrawn(self, subject: _Subject, at_ms: int, ts: int) -> set[str]:
+        subject.withdrawn = max(subject.withdrawn, at_ms)
+        if subject.allowed():
+            return set()
+        return {
+            approval_id
+            for approval_id, a in subject.approvals.items()
+            if not a["recalled"] and not a["outcome"] and ts < a["until"]
+        }
+
+    def _consents(self, start: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
+        illegal: set[str] = set()
+        for offset, ts, key, value in self._take("consent", end):
+            subject = self.subject(key.decode())
+            if value == b"forget":
+                self.subjects[key.decode()] = _Subject()
+                continue
+            message = json.loads(value)
+            if message["type"] == "nonsense":
+                self._must_be_dead("consent", offset, dead)
+            elif message["type"] == "consent.granted":
+                subject.granted = max(subject.granted, message["sim_ms"])
+            else:
+                illegal |= self._withdrawn(subject, message["sim_ms"], ts)
+        return illegal
+
+    def _outcomes(self, number: int, start: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
+        illegal: set[str] = set()
+        for offset, ts, key, value in self._take("outcome", end):
+            subject = self.subject(key.decode())
+            message = json.loads(value)
+            if message["type"] == "nonsense":
+                self._must_be_dead("outcome", offset, dead)
+                continue
+            approval = next((a for a in subject.approvals.values() if a["request"] == message["request_id"]), None)
+            if ("outcome", offset) in dead:
+                if approval is not None and ts - approval["decided"] < WINDOW_MS:
+                    self.bad("I8", f"the outcome at {offset} of {message['request_id']} is dead")
+                if message["outcome"] == "unsubscribed":  # an opt-out binds, whatever else is wrong with it
+                    illegal |= self._withdrawn(subject, message["sim_ms"], ts)
+                continue
+            if approval is None:
+                if key[:1] != b"f":
+                    self.bad("I6", f"the outcome at {offset} was applied to nothing")
+                continue
+            approval["outcome"] = message["outcome"]
+            if message["outcome"] == "unsubscribed":
+                illegal |= self._withdrawn(subject, message["sim_ms"], ts)
+        return illegal
+
+    def _must_be_dead(self, topic: str, offset: int, dead: set[tuple[str, int]]) -> None:
+        if (topic, offset) not in dead:
+            self.bad("I8", f"{topic} offset {offset} cannot be read and has no dead letter in its transaction")
+
+    # --- one decision ---------------------------------------------------------------------------------------------
+
+    def _decision(
+        self,
+        number: int,
+        key: bytes,
+        raw: bytes,
+        requests: dict[int, tuple[bytes, bytes]],
+        after: tuple[int, ...],
+        passes: dict[str, Any],
+        now_ms: int,
+    ) -> None:
+        decision = json.loads(raw)
+        tail = f',"hash":"{decision["hash"]}"}}'.encode()
+        body = raw[: -len(tail)] + b"}"
+        if not raw.endswith(tail) or "sha256:" + sha256(body).hexdigest() != decision["hash"]:
+            self.bad("I11", f"decision {decision['seq']} does not have its hash")
+        if decision["seq"] != self.seq or decision["prev"] != self.prev:
+            self.bad("I11", f"decision {decision['seq']} follows {self.seq - 1}, or not its hash")
+        self.seq, self.prev = decision["seq"] + 1, decision["hash"]
+        place = decision["position"]
+        offset = place["request"]
+        self.fates[offset] += 1
+        known = (place["consent"], place["outcome"], place["control"], place["suppression"])
+        if known != (after[0], after[1], after[3], after[4]) or place["partition"] != self.p:
+            self.bad("I6", f"the decision of offset {offset} says {place}, its transaction {after}")
+        if offset not in requests:
+            self.bad("I5", f"a decision of offset {offset}, which is not of transaction {number}")
+            return
+        source = json.loads(requests[offset][1])
+        if source.get("request_id") != decision["request_id"] or key != requests[offset][0]:
+            self.bad("I5", f"the decision of offset {offset} is about another request")
+            return
+        self._barrier(offset, known)
+        self._verdict(offset, key.decode(), decision, passes)
+
+    def _barrier(self, offset: int, known: tuple[int, ...]) -> None:
+        acked = self.sent[offset]["acked"]
+        for name, have, need in zip(("consent", "outcome", "control", "suppression"), known, acked, strict=True):
+            if have < need:
+                self.bad("I1", f"request offset {offset}: {name} was acknowledged up to {need}, decided at {have}")
+
+    def _verdict(self, offset: int, name: str, decision: dict[str, Any], passes: dict[str, Any]) -> None:
+        subject, request_id = self.subject(name), decision["request_id"]
+        decided_ms = _instant(decision, "decided_ms", "decided_at")
+        passed = decision["verdict"] == "pass"
+        rules = {reason["rule"].partition(".")[0] for reason in decision["reasons"]}
+        if passed != (not rules):
+            self.bad("I3", f"the decision of offset {offset} contradicts its reasons")
+        wanted = self.world.stops(name)
+        if not subject.allowed():
+            wanted.add("consent")
+        first = subject.decided.get(request_id)
+        duplicate = first is not None and first[0] > decided_ms - HORIZON_MS
+        self.decisions.append({"offset": offset, "name": name, "passed": passed, "duplicate": duplicate})
+        if decision["duplicate"] != duplicate:
+            self.bad("I3", f"offset {offset}: {request_id} is {'' if duplicate else 'not '}a repetition")
+        if decision["duplicate"]:
+            if passed and (wanted or first is None or not first[1]):
+                self.bad("I1", f"offset {offset}: the repetition of {request_id} passes against {sorted(wanted)}")
+            return
+        subject.decided[request_id] = decided_ms, passed
+        self.fresh[request_id] += 1
+        held = sum(
+            # A recall gives the place back, unless the contact was made all the same.
+            (not a["recalled"] if a["outcome"] is None else a["outcome"] != "not_attempted")
+            and decided_ms < max(a["decided"] + WINDOW_MS, a["until"])
+            for a in subject.approvals.values()
+        )
+        if held >= CAP:
+            wanted.add("cap")
+        if passed and wanted:
+            where = "I2" if wanted == {"cap"} else "I1"
+            self.bad(where, f"offset {offset}: {request_id} of {name} passes against {sorted(wanted)}")
+        elif rules - wanted:
+            where = "I2b" if rules - wanted == {"cap"} else "I1b"
+            self.bad(where, f"offset {offset}: {request_id} of {name} is blocked by {sorted(rules - wanted)}")
+        elif wanted - rules:
+            self.bad("I3", f"offset {offset}: {request_id} of {name} does not tell {sorted(wanted - rules)}")
+        if passed:
+            approval_id = decision["approval_id"]
+            approval = passes.pop(approval_id, None)
+            if approval is None:
+                self.bad("I3", f"offset {offset}: {request_id} passes without an approval")
+                return
+            subject.approvals[approval_id] = {
+                "request": request_id,
+                "decided": decided_ms,
+                "until": _instant(approval, "valid_until_ms", "valid_until"),
+                "outcome": None,
+                "recalled": False,
+            }
+
+    # --- the whole ------------------------------------------------------------------------------------------------
+
+    def _whole(self) -> None:
+        partition, replayed = self.partition, self.history["replayed"][self.p]
+        for op in self.history["ops"]:
+            if op["topic"] == "request" and op["partition"] == self.p and op["result"] == "ok":
+                fates = self.fates[op["offset"]] + self.letters["request", op["offset"]]
+                if fates != 1 and self.history["drained"]:
+                    self.bad("I3", f"the acknowledged request at {op['offset']} has {fates} fates")
+        for (topic, offset), count in self.letters.items():
+            if count > 1 and topic in self.inputs:
+                self.bad("I8", f"{topic} offset {offset} has {count} dead letters")
+        if self.history["drained"] and self.position[:3] != partition["ends"]:
+            self.bad("I6", f"consumed up to {self.position[:3]} of {partition['ends']}")
+        if partition["offsets"] is not None and partition["offsets"] != self.position[:3]:
+            self.bad("I7", f"the group stands at {partition['offsets']}, the changelog at {self.position[:3]}")
+        if replayed["states"] != partition["changelog"]:
+            self.bad(
+                "I14", f"changelog and fresh fold differ in {_differing(replayed['states'], partition['changelog'])}"
+            )
+        if self.history["drained"] and partition["store"] != partition["changelog"]:
+            self.bad("I14", f"store and changelog differ in {_differing(partition['store'], partition['changelog'])}")
+        for number, (outs, txn) in enumerate(zip(replayed["outs"], partition["txns"], strict=False)):
+            for kind, name in (("decision", "decisions"), ("approval", "approvals"), ("dead", "dead")):
+                # Dead letters of the two broadcast topics come in the order in which a worker happened to read them.
+                order = sorted if kind == "dead" else list
+                mine = order((key, value) for k, key, value in outs if k == kind)
+                if mine != order((key, value) for _, key, value in txn[name]):
+                    self.bad("I10", f"transaction {number}: a fresh fold gives other {name}")
+        self._acknowledged_opt_outs()
+        self._open_at_the_end()
+
+    def _acknowledged_opt_outs(self) -> None:
+        """I1 once more, from what clients saw alone: no positions, no model."""
+        opted: dict[str, list[dict[str, Any]]] = {}
+        for op in self.history["ops"]:
+            if op["topic"] in ("consent", "outcome") and op["partition"] == self.p:
+                opted.setdefault(op["subject"], []).append(op)
+        for decision in self.decisions:
+            request = self.sent[decision["offset"]]
+            if not decision["passed"]:
+                continue
+            events = opted.get(decision["name"], [])
+            outs = [
+                op
+                for op in events
+                if op["kind"] in ("consent.withdrawn", "unsubscribed")
+                and op["result"] == "ok"
+                and op.get("acked_at", 1 << 60) < request["at"]
+            ]
+            if not outs:
+                continue
+            last = max(op["time"] for op in outs)
+            granted = any(op["kind"] == "consent.granted" and op["time"] > last for op in events)
+            forgot = any(op["kind"] == "forget" for op in events)
+            if not granted and not forgot:
+                self.bad("I1", f"request offset {decision['offset']} passes after an acknowledged opt-out")
+
+    def _open_at_the_end(self) -> None:
+        """Whatever is still open must be legal."""
+        if not self.history["drained"]:
+            return
+        for name, subject in self.subjects.items():
+            stops = self.world.stops(name) | (set() if subject.allowed() else {"consent"})
+            for approval_id, approval in subject.approvals.items():
+                is_open = not approval["recalled"] and not approval["outcome"]
+                if stops and is_open and self.history["end_ms"] + 10_000 < approval["until"]:
+                    self.bad("R", f"{approval_id} is open at the end against {sorted(stops)}")
+
+
+def _differing(one: dict[bytes, bytes], other: dict[bytes, bytes]) -> list[bytes]:
+    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+
+
+def _broadcast_letters(history: dict[str, Any], found: Violations) -> None:
+    """Unreadable control and suppression records: one dead letter each, from whichever transaction."""
+    seen: Counter[tuple[str, int]] = Counter()
+    for partition in history["partitions"].values():
+        for txn in partition["txns"]:
+            for _, _, raw in txn["dead"]:
+                letter = json.loads(raw)
+                if letter["topic"] in ("control", "suppression"):
+                    seen[letter["topic"], letter["offset"]] += 1
+    for topic in ("control", "suppression"):
+        for offset, _, _, value in history["inputs"][topic, 0]:
+            wanted = int(json.loads(value)["type"] == "nonsense")
+            if seen[topic, offset] != wanted and (history["drained"] or seen[topic, offset] > wanted):
+                found.append(("I8", f"{topic} offset {offset} has {seen[topic, offset]} dead letters, not {wanted}"))

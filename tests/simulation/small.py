@@ -1,0 +1,285 @@
+"""A small gate with the product's wire format and none of its code: opt-in, a cap, a campaign, pauses, suppressions.
+
+Most seeds of the simulation run it, because their business is the engine: it is fast, and what it does is easy to see.
+Messages are read with msgspec by the fields the simulation writes; anything else is a dead letter.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+
+GENESIS = "sha256:" + "0" * 64
+CAP, WINDOW_MS, TTL_MS, HORIZON_MS = 2, 600_000, 300_000, 1_800_000
+
+
+class Approval(NamedTuple):
+    """One approval and what became of it."""
+
+    request_id: str
+    decided_ms: int
+    until_ms: int
+    outcome: str | None = None
+    recalled: bool = False
+
+
+class SmallState(msgspec.Struct, frozen=True, array_like=True):
+    """One subject."""
+
+    granted_ms: int = -1
+    withdrawn_ms: int = -1
+    address: str = ""
+    approvals: tuple[tuple[str, int, int, str | None, bool], ...] = ()
+    seen: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+
+
+EMPTY = SmallState()
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(SmallState).decode
+_read = msgspec.json.Decoder().decode
+
+
+def _open(approval: tuple[Any, ...], now_ms: int) -> bool:
+    return now_ms < approval[2] and approval[3] is None and not approval[4]
+
+
+class SmallCodec:
+    """ports.StateCodec."""
+
+    empty = EMPTY
+
+    def encode(self, state: SmallState, now_ms: int) -> bytes | None:
+        """Version, open_until_ms, the packed state."""
+        if state == EMPTY:
+            return None
+        until = max((a[2] for a in state.approvals if _open(a, now_ms)), default=0)
+        return b"\x01" + until.to_bytes(6, "big") + _pack(state)
+
+    def decode(self, data: bytes) -> SmallState:
+        """Of `encode`."""
+        return _unpack(data[7:])
+
+    def addresses(self, state: SmallState) -> tuple[str, ...]:
+        """The subject's address."""
+        return (state.address,) if state.address else ()
+
+
+class SmallWorld:
+    """Campaign, pauses, suppressed tokens."""
+
+    def __init__(self) -> None:
+        self.campaign = ""
+        self.pauses: set[str] = set()
+        self.suppressed: set[str] = set()
+
+
+class Change(NamedTuple):
+    """What a broadcast record changed."""
+
+    restricts: bool
+    tokens: frozenset[str] | None = None
+
+
+class Out(NamedTuple):
+    """ports.Out."""
+
+    kind: str
+    requester: str | None
+    key: bytes | None
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+def letter(rec: Any, reason: str) -> Out:
+    """A dead letter with the record in it."""
+    sealed = b64encode((rec.key or b"") + b"\0" + (rec.value or b"")).decode()
+    text = (
+        f'{{"type":"dead.letter","reason":"{reason}","topic":"{rec.topic}","partition":{rec.partition},'
+        f'"offset":{rec.offset},"sealed":"{sealed}"}}'
+    )
+    return Out("dead", None, rec.key, text.encode(), [])
+
+
+class SmallFeed:
+    """engine.broadcast.Feed."""
+
+    def __init__(self, world: SmallWorld) -> None:
+        self.out: list[Out] = []
+        self._world = world
+
+    def control(self, rec: Any) -> Change | None:
+        """Campaign and pauses."""
+        try:
+            message = _read(rec.value)
+            kind = message["type"]
+            if kind == "campaign.updated":
+                self._world.campaign = message["status"]
+                return Change(restricts=True)
+            if kind == "pause.set":
+                self._world.pauses.add(message["pause_id"])
+                return Change(restricts=True)
+            if kind == "pause.lifted":
+                self._world.pauses.discard(message["pause_id"])
+                return Change(restricts=False)
+        except (msgspec.MsgspecError, KeyError):
+            pass
+        self.out.append(letter(rec, "unreadable"))
+        return None
+
+    def suppression(self, rec: Any) -> Change | None:
+        """Tokens."""
+        try:
+            kind = _read(rec.value)["type"]
+        except (msgspec.MsgspecError, KeyError):
+            self.out.append(letter(rec, "unreadable"))
+            return None
+        token = rec.key.decode()
+        if kind == "address.suppressed":
+            self._world.suppressed.add(token)
+            return Change(restricts=True, tokens=frozenset((token,)))
+        if kind == "address.released":
+            self._world.suppressed.discard(token)
+            return Change(restricts=False)
+        self.out.append(letter(rec, "unreadable"))
+        return None
+
+
+class SmallGate:
+    """engine.ports.GatePort. `cap` is a parameter for one seeded bug."""
+
+    cap = CAP
+
+    def __init__(self, world: SmallWorld, partition: int, seq: int, prev: str) -> None:
+        self.seq = seq
+        self.prev = prev or GENESIS
+        self.out: list[Out] = []
+        self._world = world
+
+    def _reasons(self, state: SmallState, token: str) -> list[str]:
+        world, reasons = self._world, []
+        if state.granted_ms <= state.withdrawn_ms or state.granted_ms < 0:
+            reasons.append("consent.missing" if state.withdrawn_ms < 0 else "consent.withdrawn")
+        if world.campaign != "approved":
+            reasons.append("campaign.paused" if world.campaign else "campaign.unknown")
+        reasons.extend(f"pause.{name}" for name in sorted(world.pauses))
+        if token in world.suppressed:
+            reasons.append("address.suppressed")
+        return reasons
+
+    def _recall(self, state: SmallState, subject: bytes, now_ms: int) -> SmallState:
+        if not any(_open(a, now_ms) for a in state.approvals) or not self._reasons(state, state.address):
+            return state
+        approvals = []
+        for a in state.approvals:
+            if _open(a, now_ms):
+                value = f'{{"type":"contact.recalled","approval_id":"ap-{a[0]}-{a[1]}","request_id":"{a[0]}"}}'
+                self.out.append(Out("approval", "cc", subject, value.encode(), []))
+                a = (*a[:4], True)
+            approvals.append(a)
+        return msgspec.structs.replace(state, approvals=tuple(approvals))
+
+    def consent(self, rec: Any, states: Any) -> None:
+        """Grant, withdrawal, forget."""
+        if rec.value == b"forget":
+            states.put(rec.key, EMPTY)
+            return
+        try:
+            message = _read(rec.value)
+            kind, at_ms = message["type"], message["sim_ms"]
+        except (msgspec.MsgspecError, KeyError):
+            self.out.append(letter(rec, "unreadable"))
+            return
+        state: SmallState = states.get(rec.key)
+        if kind == "consent.granted":
+            states.put(rec.key, msgspec.structs.replace(state, granted_ms=max(at_ms, state.granted_ms)))
+        else:
+            after = msgspec.structs.replace(state, withdrawn_ms=max(at_ms, state.withdrawn_ms))
+            states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
+
+    def outcome(self, rec: Any, states: Any) -> None:
+        """What became of an approval."""
+        try:
+            message = _read(rec.value)
+            request_id, outcome, at_ms = message["request_id"], message["outcome"], message["sim_ms"]
+        except (msgspec.MsgspecError, KeyError):
+            self.out.append(letter(rec, "unreadable"))
+            return
+        state: SmallState = states.get(rec.key)
+        for place, a in enumerate(state.approvals):
+            if a[0] == request_id:
+                approvals = (*state.approvals[:place], (*a[:3], outcome, a[4]), *state.approvals[place + 1 :])
+                withdrawn = max(at_ms, state.withdrawn_ms) if outcome == "unsubscribed" else state.withdrawn_ms
+                after = msgspec.structs.replace(state, approvals=approvals, withdrawn_ms=withdrawn)
+                states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
+                return
+        if outcome == "unsubscribed":
+            after = msgspec.structs.replace(state, withdrawn_ms=max(at_ms, state.withdrawn_ms))
+            states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
+        self.out.append(letter(rec, "outcome.unknown_request"))
+
+    def request(self, rec: Any, states: Any, now_ms: int, position: Any) -> None:
+        """Decide."""
+        try:
+            message = _read(rec.value)
+            request_id, token = message["request_id"], message["sim_token"]
+        except (msgspec.MsgspecError, KeyError):
+            self.out.append(letter(rec, "unreadable"))
+            return
+        state: SmallState = states.get(rec.key)
+        seen = tuple(s for s in state.seen if s[1] > now_ms - HORIZON_MS)
+        reasons = self._reasons(state, token)
+        first = next((s for s in seen if s[0] == request_id), None)
+        until_ms = now_ms + TTL_MS
+        if first is not None:
+            if first[2]:
+                reasons = list(first[2])
+            elif any(a[0] == request_id and a[4] for a in state.approvals) and not reasons:
+                reasons = ["recalled"]
+        else:
+            approvals = tuple(a for a in state.approvals if a[1] > now_ms - WINDOW_MS or a[2] > now_ms)
+            held = sum(not a[4] if a[3] is None else a[3] != "not_attempted" for a in approvals)
+            if held >= self.cap:
+                reasons.append("cap.ten_minutes")
+            if not reasons:
+                approvals = (*approvals, (request_id, now_ms, until_ms, None, False))
+            states.put(
+                rec.key,
+                SmallState(
+                    state.granted_ms,
+                    state.withdrawn_ms,
+                    token,
+                    approvals,
+                    (*seen, (request_id, now_ms, tuple(reasons))),
+                ),
+            )
+        approval_id = "null" if reasons else f'"ap-{request_id}-{first[1] if first else now_ms}"'
+        listed = ",".join(f'{{"rule":"{rule}","detail":"","until":null}}' for rule in reasons)
+        body = (
+            f'{{"type":"contact.decided","request_id":"{request_id}","subject_id":"{rec.key.decode()}",'
+            f'"verdict":"{"block" if reasons else "pass"}","reasons":[{listed}],'
+            f'"approval_id":{approval_id},'
+            f'"decided_ms":{now_ms},"position":{{"partition":{position.partition},"request":{position.request},'
+            f'"consent":{position.consent},"outcome":{position.outcome},"control":{position.control},'
+            f'"suppression":{position.suppression}}},"duplicate":{"true" if first else "false"},'
+            f'"seq":{self.seq},"prev":"{self.prev}"}}'
+        ).encode()
+        digest = "sha256:" + sha256(body).hexdigest()
+        self.seq += 1
+        self.prev = digest
+        self.out.append(Out("decision", "cc", rec.key, body[:-1] + f',"hash":"{digest}"}}'.encode(), []))
+        if not reasons and first is None:
+            value = (
+                f'{{"type":"contact.approved","approval_id":"ap-{request_id}-{now_ms}","request_id":"{request_id}",'
+                f'"valid_until_ms":{until_ms}}}'
+            )
+            self.out.append(Out("approval", "cc", rec.key, value.encode(), []))
+
+    def review(self, subject: bytes, states: Any, now_ms: int) -> None:
+        """Open approvals after the world changed."""
+        before = states.get(subject)
+        after = self._recall(before, subject, now_ms)
+        if after is not before:
+            states.put(subject, after)
