@@ -53,6 +53,9 @@ def purpose_rule(policy: Event, request: Event) -> Event | None:
 def selected(rule: Event, what: Event, places: set[str] | None) -> bool:
     """Whether a cap, gap, cool-off, window or registry is about such a request or contact; places None: anywhere."""
     here = rule.get("jurisdictions") is None or places is None or bool(places & set(rule["jurisdictions"]))
+    mode = "any" if what.get("reported") else what.get("mode") or "live"
+    if rule.get("mode") is not None and mode != "any" and mode not in rule["mode"]:
+        return False
     return here and among(what["channel"], rule.get("channels")) and any_covers(rule.get("purposes"), what["purpose"])
 
 

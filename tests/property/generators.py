@@ -83,7 +83,7 @@ class Maker(PolicyMaker):
             campaign_id="c-1" if self.maybe(0.6) else None,
             data_categories=["basic"] if self.maybe(0.3) else ["account", "basic"] if self.maybe(0.1) else None,
             matter_id=rng.choice(["d-1", "d-1", "d-2"]) if self.maybe(0.5) else None,
-            mode="prerecorded" if self.maybe(0.1) else None,
+            mode=self.rng.choice(["live", "prerecorded"]) if self.maybe(0.2) else None,
             not_before=self.soon(0.03),
             not_after=self.soon(0.04),
             jurisdictions=[self.rng.choice(["US", "GB", "US-NY"])]

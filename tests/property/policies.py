@@ -167,6 +167,8 @@ class PolicyMaker:
             rule["channels"] = self.some(CHANNELS)
         if self.maybe(0.3):
             rule["purposes"] = [self.rng.choice(PURPOSES)]
+        if self.maybe(0.06):
+            rule["mode"] = self.some(["live", "autodialled", "prerecorded"])
         if "places" in self.themes and self.maybe(0.5):
             rule["jurisdictions"] = self.some(["US", "US-NY", "GB", "CA"])
         return rule

@@ -295,6 +295,34 @@ def test_next_eligible_is_exact(drawn: tuple[Event, list[Event]], seed: int) -> 
         assert (asked_at(first - 1), asked_at(first)) == ("block", "pass")
 
 
+@laws
+@given(histories(longest=30), seeds)
+def test_each_reason_says_until_when(drawn: tuple[Event, list[Event]], seed: int) -> None:
+    """A reason is gone at the instant it names and there a millisecond before; without one it is there at any time."""
+    policy, events = drawn
+    at = last_time(events) + random.Random(seed).choice([0, 1, HOUR])
+    request = last_request(events, at, seed)
+
+    def reasons_at(instant_ms: int) -> dict[str, str | None]:
+        lines = real([*events, {**request, "time": instant(instant_ms)}], compiled(policy))
+        last = next(x for x in reversed(lines) if x["type"] == "contact.decided")
+        return {_family(reason["rule"]): reason["until"] for reason in last["reasons"]}
+
+    later = random.Random(seed).randrange(1, 60 * DAY)
+    for rule, until in reasons_at(at).items():
+        if until is None:
+            assert rule in reasons_at(at + later)
+        else:
+            assert rule not in reasons_at(ms(until))
+            assert rule in reasons_at(ms(until) - 1)
+
+
+def _family(rule: str) -> str:
+    """The rule itself, but consent is one rule, whatever it lacks, and so are the requester and the campaign."""
+    family = rule.partition(".")[0]
+    return {"notice": "consent", "consent": "consent", "party": "party", "campaign": "campaign"}.get(family, rule)
+
+
 # --- erasure, errors, bytes ------------------------------------------------------------------------------------------
 
 
