@@ -201,34 +201,24 @@ def encode(state: SubjectState, open_until_ms: int = 0) -> bytes:
             rows.append(place(_identifier(event_id), len(table)))
     given: list[Any] = []
     for g in grants:
-        expires = g.expires_ms
+        f = astuple(g)
+        effective, expires, windows = f[8:11]
+        shape = (*f[1:8], _pack(windows) if windows else None)
         given += (
-            g.time_ms - base,
-            place(_identifier(g.event_id), len(table)),
-            place(
-                _shared(
-                    (
-                        g.controller,
-                        g.purposes,
-                        g.channels,
-                        g.recipients,
-                        g.categories,
-                        g.notice_id,
-                        g.evidence,
-                        _pack(g.windows) if g.windows else None,
-                    )
-                ),
-                len(table),
-            ),
-            None if g.effective_ms is None else g.effective_ms - base,
+            f[0] - base,
+            place(_identifier(f[11]), len(table)),
+            place(_packed.get(shape) or _shared(shape), len(table)),
+            None if effective is None else effective - base,
             None if expires is None else False if expires == FOREVER_MS else expires - base,
         )
     taken: list[Any] = []
     for w in withdrawals:
+        f = astuple(w)
+        shape = f[1:5]
         taken += (
-            w.time_ms - base,
-            place(_identifier(w.event_id), len(table)),
-            place(_shared((w.controller, w.purposes, w.channels, w.recipients)), len(table)),
+            f[0] - base,
+            place(_identifier(f[5]), len(table)),
+            place(_packed.get(shape) or _shared(shape), len(table)),
         )
     decided: list[Any] = []
     for s in seens:
