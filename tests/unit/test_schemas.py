@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from tools import schemas
 
+from contactgate.codec.strict import REASONS
 from contactgate.codec.tokens import Tokens
 from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
@@ -89,3 +90,10 @@ def test_what_the_gate_refuses_for_its_shape_the_schema_refuses() -> None:
         {k: v for k, v in good.items() if k != "time"},
     ):
         assert not check.is_valid(bad)
+
+
+def test_every_reason_of_a_dead_letter_is_documented() -> None:
+    """docs/dead-letters.md lists exactly the reasons there are, in the words of the code."""
+    text = (schemas.TARGET.parent / "docs" / "dead-letters.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| `")]
+    assert table == [f"| `{reason}` | {words} |" for reason, words in REASONS.items()]
