@@ -8,15 +8,16 @@ the whole path with exactly-once, the audit chain and the demonstration's full p
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import secrets
+import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import typer
@@ -42,40 +43,72 @@ _WARM_UP_S = 3.0
 _LINGER_MS = 10  # of the load generator, before the append that latency is counted from
 
 
+class Arrival(NamedTuple):
+    """One decision: the partition and offset of its request, when it was made, when a consumer saw it."""
+
+    partition: int
+    offset: int
+    decided_ms: int
+    seen_ms: int
+
+
 class Arrivals:
-    """Decisions as a foreign consumer sees them, with the time at which it does."""
+    """Decisions as a foreign consumer sees them, in a process of its own so that sending does not delay seeing."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self.seen: list[tuple[bytes, int]] = []  # the decision as it came, and when; read after the measurement
-        self.failure: BaseException | None = None
-        self._stop = threading.Event()
-        self._reading = Reading(bootstrap, [prefix + "contact-decisions"], from_beginning=True, fetch_max_wait_ms=500)
-        self._thread = threading.Thread(target=self._run, name="arrivals", daemon=True)
-        self._thread.start()
+        context = multiprocessing.get_context("spawn")
+        self._count = context.Value("q", 0)
+        self._ready, self._stop = context.Event(), context.Event()
+        self._ours, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_watch, args=(bootstrap, prefix, self._count, self._ready, self._stop, theirs), daemon=True
+        )
+        self._process.start()
+        if not self._ready.wait(60):
+            raise BrokerUnavailable("the consumer of decisions did not start within 60 s")
 
-    def wait(self, count: int, timeout_s: float) -> None:
-        """Until so many have come. Raises BrokerUnavailable after the timeout."""
+    def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> None:
+        """Until so many have come. Raises BrokerUnavailable after the timeout, and whatever `check` raises."""
         deadline = time.monotonic() + timeout_s
-        while len(self.seen) < count:
-            if self.failure is not None or time.monotonic() > deadline:
-                raise BrokerUnavailable(f"{len(self.seen):,} of {count:,} decisions came within {timeout_s:g} s")
-            time.sleep(0.01)
+        while (come := self._count.value) < count:
+            check()
+            if not self._process.is_alive() or time.monotonic() > deadline:
+                raise BrokerUnavailable(f"{come:,} of {count:,} decisions came within {timeout_s:g} s")
+            time.sleep(0.05)
 
-    def stop(self) -> None:
-        """End the consumer."""
+    def stop(self) -> list[Arrival]:
+        """End the consumer; everything it has seen."""
         self._stop.set()
-        self._thread.join(5)
+        seen: list[Arrival] = self._ours.recv() if self._process.is_alive() and self._ours.poll(30) else []
+        self._process.join(10)
+        return seen
 
-    def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                records = self._reading.poll(200)
-                now_ms = time.time_ns() // 1_000_000
-                self.seen.extend((record.value, now_ms) for record in records)
-        except BaseException as error:  # noqa: BLE001 - the waiting thread reports it
-            self.failure = error
-        finally:
-            self._reading.close()
+    def end(self) -> None:
+        """Make sure that nothing of it is left."""
+        self._stop.set()
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(10)
+
+
+def _watch(bootstrap: str, prefix: str, count: Any, ready: Any, stop: Any, pipe: Any) -> None:
+    """The consumer's process: note when each decision is seen, decode when all is over."""
+    reading = Reading(bootstrap, [prefix + "contact-decisions"], from_beginning=True, fetch_max_wait_ms=500)
+    ready.set()
+    seen: list[tuple[bytes, int]] = []
+    while not stop.is_set():
+        records = reading.poll(200)
+        now_ms = time.time_ns() // 1_000_000
+        seen.extend((record.value, now_ms) for record in records)
+        count.value = len(seen)
+    reading.close()
+    pipe.send([_arrival(value, now_ms) for value, now_ms in seen])
+
+
+def _arrival(value: bytes, now_ms: int) -> Arrival:
+    decision = _decode(value)
+    position = decision["position"]
+    return Arrival(position["partition"], position["request"], millis(decision["decided_at"]), now_ms)
 
 
 def load(
@@ -91,14 +124,13 @@ def load(
 ) -> None:
     """Measure one worker: latency at a fixed rate and decisions a second on a backlog."""
     console = Console(highlight=False, soft_wrap=True)
+    directory = Path(tempfile.mkdtemp(prefix="contactgate-load-"))
     try:
-        with (
-            broker.bootstrap_or_start() as found,
-            tempfile.TemporaryDirectory(prefix="contactgate-load-") as directory,
-        ):
-            table = _measure(found.address, Path(directory), rate, seconds, backlog, subjects, partitions, console)
+        with broker.bootstrap_or_start() as found:
+            table = _measure(found.address, directory, rate, seconds, backlog, subjects, partitions, console)
     except ContactgateError as error:
-        fail(str(error))
+        fail(f"{error}\nthe worker's log is in {directory}")
+    shutil.rmtree(directory, ignore_errors=True)
     console.print(table)
 
 
@@ -132,7 +164,7 @@ def _measure(
         try:
             first = next(requests)
             feed.send(first)
-            arrivals.wait(1, 120)
+            arrivals.wait(1, 120, workers.check)
             console.print(f"{subjects:,} people are known; {rate:,.0f} requests a second for {seconds:g} s …")
             appended: dict[tuple[int, int], int] = {}
             started = time.monotonic()
@@ -144,19 +176,18 @@ def _measure(
                 feed.send(next(requests), _noting(appended) if number >= rate * _WARM_UP_S else None)
             feed.flush()
             sent_rate = count / (time.monotonic() - started)
-            arrivals.wait(1 + count, 120)
-            waited, took = _latencies(appended, arrivals.seen)
+            arrivals.wait(1 + count, 120, workers.check)
+            waited, took = _latencies(appended, arrivals.stop())
             table.add_row("requests a second sent", f"{sent_rate:,.0f}")
             for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("worst", 1.0)):
                 table.add_row(f"append to committed decision read, {name}", f"{quantile(took, part):,.0f} ms")
             table.add_row("of which until it is decided, p50", f"{quantile(waited, 0.5):,.0f} ms")
             if backlog:
                 console.print(f"a backlog of {backlog:,} requests …")
-                arrivals.stop()
                 decided = _saturate(address, prefix, feed, workers, requests, backlog)
                 table.add_row("decisions a second on a backlog", f"{decided:,.0f}")
         finally:
-            arrivals.stop()
+            arrivals.end()
     return table
 
 
@@ -172,16 +203,14 @@ def _prepare(feed: Feed, prefix: str, population: Population) -> None:
     feed.flush(120)
 
 
-def _latencies(appended: dict[tuple[int, int], int], seen: list[tuple[bytes, int]]) -> tuple[list[int], list[int]]:
+def _latencies(appended: dict[tuple[int, int], int], seen: list[Arrival]) -> tuple[list[int], list[int]]:
     """From append to decided, and from append to seen; each in order."""
     waited, took = [], []
-    for value, now_ms in seen:
-        decision = _decode(value)
-        position = decision["position"]
-        append_ms = appended.get((position["partition"], position["request"]))
+    for arrival in seen:
+        append_ms = appended.get((arrival.partition, arrival.offset))
         if append_ms is not None:
-            waited.append(millis(decision["decided_at"]) - append_ms)
-            took.append(now_ms - append_ms)
+            waited.append(arrival.decided_ms - append_ms)
+            took.append(arrival.seen_ms - append_ms)
     return sorted(waited), sorted(took)
 
 
