@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_command
+from typer.main import get_command, get_group
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "decide": ("contactgate.cli.decide", "decide"),
@@ -36,7 +36,7 @@ def load(name: str) -> Any:
     module, attribute = COMMANDS[name]
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        command = get_command(found)
+        command: Any = get_group(found)  # get_command would offer to install completion at every level
     else:
         single = typer.Typer(add_completion=False)
         single.command(name)(found)
