@@ -33,9 +33,10 @@ def test_the_demo_tells_its_story_and_every_promise_holds(kafka: Bootstrap, monk
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_broken_promise_ends_with_status_one(kafka: Bootstrap, monkeypatch):
+def test_a_broken_promise_ends_with_status_one(kafka: Bootstrap, monkeypatch, tmp_path):
     """Whatever the audit finds broken is named and the exit status is 1."""
     monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka.address)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # a broken run leaves its logs behind
     monkeypatch.setattr(module, "judge", lambda *_: [Finding("caps hold", held=False, detail="r-1 is number 4")])
     result = CliRunner().invoke(app, ["--subjects", "60", "--requests", "200", "--rate", "400"], env={"COLUMNS": "200"})
     assert result.exit_code == 1, result.output
