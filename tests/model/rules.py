@@ -6,6 +6,7 @@ world. Nothing is cached and nothing is clever. Must never import contactgate.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from tests.model.calendar import (
@@ -38,24 +39,23 @@ def among(value: str | None, allowed: list[str] | None) -> bool:
     return allowed is None or value in allowed
 
 
-def purpose_rule(policy: Event, request: Event) -> Event | None:
-    """What the longest configured prefix of the purpose asks for this channel and mode; None: unknown purpose."""
+def purpose_rules(policy: Event, request: Event) -> list[Event]:
+    """What the longest configured prefix of the purpose asks: all of the lines for this channel and this mode."""
     known = [prefix for prefix in policy["purposes"] if covers(prefix, request["purpose"])]
     if not known:
-        return None
-    rule = dict(policy["purposes"][max(known, key=len)])
-    overrides = [rule.pop("channels", None) or {}, rule.pop("mode", None) or {}]
-    for chosen, override in zip((request["channel"], request.get("mode", "live")), overrides, strict=True):
-        rule.update(override.get(chosen, {}))
-    return rule
+        return []
+    rule = policy["purposes"][max(known, key=len)]
+    plain = {k: v for k, v in rule.items() if k not in ("channels", "mode")}
+    by_channel = (rule.get("channels") or {}).get(request["channel"])
+    by_mode = (rule.get("mode") or {}).get(request.get("mode") or "live")
+    return [{**plain, **override} for override in (by_channel, by_mode) if override is not None] or [plain]
 
 
 def selected(rule: Event, what: Event, places: set[str] | None) -> bool:
     """Whether a cap, gap, cool-off, window or registry is about such a request or contact; places None: anywhere."""
     here = rule.get("jurisdictions") is None or places is None or bool(places & set(rule["jurisdictions"]))
-    mode = "any" if what.get("reported") else what.get("mode") or "live"
-    if rule.get("mode") is not None and mode != "any" and mode not in rule["mode"]:
-        return False
+    if "places" not in what and not among(what.get("mode") or "live", rule.get("mode")):
+        return False  # a mode selects the request, not what is counted
     return here and among(what["channel"], rule.get("channels")) and any_covers(rule.get("purposes"), what["purpose"])
 
 
@@ -170,16 +170,23 @@ def grant_faults(
 
 def valid_grants(known: Known, policy: Event, request: Event, at: int) -> list[Event]:
     """The grants that allow the request at that instant."""
-    rule = purpose_rule(policy, request) or {"consent": "none"}
-    evidence = None if rule["consent"] == "none" else rule.get("evidence")
-    return [g for g in live_grants(known, request) if not grant_faults(known, policy, request, g, evidence, at)]
+    rules = [rule for rule in purpose_rules(policy, request) if rule["consent"] != "none"] or [{}]
+    return [
+        g
+        for g in live_grants(known, request)
+        if not any(grant_faults(known, policy, request, g, rule.get("evidence"), at) for rule in rules)
+    ]
 
 
 def consent(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """The consent matrix."""
-    rule = purpose_rule(policy, request)
-    if rule is None:
+    rules = purpose_rules(policy, request)
+    if not rules:
         return {"policy.unknown_purpose"}
+    return set().union(*(_consent(known, policy, request, rule, at) for rule in rules))
+
+
+def _consent(known: Known, policy: Event, request: Event, rule: Event, at: int) -> set[str]:
     if rule["consent"] == "none" or valid_grants(known, policy, request, at):
         return set()
     withdrawn = last_withdrawal(known, request) is not None
@@ -189,14 +196,10 @@ def consent(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     grants = [g for g in matching_grants(known, request) if not forgotten(known, g)]
     if not grants:
         return {"consent.withdrawn"} if withdrawn else {"consent.missing"}
-    faults = [
-        (
-            grant_faults(known, policy, request, g, rule.get("evidence"), at)
-            + ([] if g in live else ["consent.withdrawn"]),
-            g,
-        )
-        for g in grants
-    ]
+    faults = []
+    for g in grants:
+        ended = [] if g in live else ["consent.withdrawn"]
+        faults.append((grant_faults(known, policy, request, g, rule.get("evidence"), at) + ended, g))
     fewest = min(len(found) for found, _ in faults)
     closest, _ = max((p for p in faults if len(p[0]) == fewest), key=lambda p: (ms(p[1]["time"]), p[1]["event_id"]))
     return set(closest)
@@ -304,6 +307,39 @@ def suppressions(known: Known, policy: Event, request: Event, at: int) -> set[st
     return {"address.suppressed"} if hit else set()
 
 
+def months_after(day: date, months: int) -> date:
+    """The same day some months later (or earlier), or the last day of that month if it has no such day."""
+    index = day.year * 12 + day.month - 1 + months
+    first = date(index // 12, index % 12 + 1, 1)
+    return min(first + (day.day - 1) * DAY, (first + 31 * DAY).replace(day=1) - DAY)
+
+
+def within_months(day: date, start: date, months: int) -> bool:
+    """Whether a date is at most some months after another, counted forwards and backwards, whichever is shorter."""
+    return day <= months_after(start, months) and months_after(day, -months) <= start
+
+
+def related(known: Known, request: Event, rule: Event, at: int) -> bool:
+    """Whether a business relationship exempts from a list, in every zone."""
+    zones = zones_of(known, request) or [zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")]
+    return any(
+        all(_relation_holds(r, rule["relationships"].get(r["kind"]), local_date(at, z)) for z in zones)
+        for r in known["relationships"]
+        if r["controller"] == request["controller"]
+    )
+
+
+def _relation_holds(relation: Event, period: str | None, day: date) -> bool:
+    start = date.fromisoformat(relation["date"])
+    if period is None or day < start:
+        return False
+    if relation.get("until") and day > date.fromisoformat(relation["until"]):
+        return False
+    if period.endswith("mo"):
+        return within_months(day, start, int(period[:-2]))
+    return period == "running" or day <= start + int(period[:-1]) * DAY
+
+
 def registries(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """Do-not-call lists are fresh and do not hold the number, unless consent lifts them."""
     found = set()
@@ -312,6 +348,8 @@ def registries(known: Known, policy: Event, request: Event, at: int) -> set[str]
         if not selected(rule, request, places_of(known, request)) or "business" in known["profile"]["flags"]:
             continue
         if "consent" in rule.get("unless", []) and valid_grants(known, policy, request, at):
+            continue
+        if "relationship" in rule.get("unless", []) and related(known, request, rule, at):
             continue
         versions = [r for r in known["registries"] if r["registry"] == rule["name"]]
         if not versions:

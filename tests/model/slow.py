@@ -106,6 +106,7 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
         "grants": [e for e in mine if e["type"] == "consent.granted"],
         "withdrawals": _withdrawals(mine),
         "contacts": contacts,
+        "relationships": [e for e in mine if e["type"] == "relationship.recorded"],
         "complaints": [
             {
                 **e,
@@ -356,6 +357,9 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
             found.update(cooloff_ends(rule, started, zones))
     places = zones_of(known, request) or [zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")]
     for zone in places:
+        for relation in known["relationships"]:
+            start = date.fromisoformat(relation["date"])
+            found.update(first_instant(start + n * DAY, zone) for n in range(45))
         for rule in policy.get("registries") or []:
             days = duration(rule["max_age"]) // DAY_MS
             grace = duration(rule["grace"]) // DAY_MS if rule.get("grace") else 0

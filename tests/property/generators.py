@@ -304,6 +304,17 @@ class Maker(PolicyMaker):
                     events.append({**event, "time": event["time"]})
         return events
 
+    def relationship(self) -> Event:
+        """A business relationship, days of which are near now."""
+        day = self.now - self.rng.choice([0, 1, 2, 9, 10, 28, 29, 30, 31, -1]) * DAY
+        return self.of_subject(
+            "relationship.recorded",
+            controller="bank" if self.maybe(0.8) else "insurer",
+            kind=self.rng.choice(["purchase", "inquiry", "contract"]),
+            date=instant(day)[:10],
+            until=instant(self.now + self.rng.choice([0, 1, 2]) * DAY)[:10] if self.maybe(0.3) else None,
+        )
+
     def place(self) -> Event:
         """Where the person lives."""
         self.now += 1

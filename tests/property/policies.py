@@ -86,7 +86,7 @@ THEMES: dict[str, list[str]] = {
     "campaign": ["campaign", "campaign"],
     "pause": ["pause", "pause"],
     "suppression": ["suppression", "suppression"],
-    "registry": ["registry", "grant"],
+    "registry": ["registry", "grant", "relationship"],
     "places": ["place"],
     "activation": ["activation"],
     "erasure": ["erased", "grant", "grant", "grant"],
@@ -154,7 +154,7 @@ class PolicyMaker:
                 self.rng.choice(CHANNELS): {"consent": self.rng.choice(["opt_in", "opt_out", "none"])}
             }
         if self.maybe(0.1):
-            marketing["mode"] = {"prerecorded": {"consent": "opt_in"}}
+            marketing["mode"] = {"prerecorded": {"consent": self.rng.choice(["opt_in", "opt_in", "opt_out", "none"])}}
         bases = {"marketing": marketing, "collection": {"consent": "none"}}
         if self.maybe(0.1):
             bases["marketing.insurance"] = {"consent": self.rng.choice(["opt_in", "opt_out", "none"])}
@@ -268,6 +268,13 @@ class PolicyMaker:
         rule: Event = {"name": "us-ndnc", "channels": ["voice", "sms"], "max_age": self.rng.choice(["1d", "5d", "31d"])}
         if self.maybe(0.4):
             rule["unless"] = ["consent"]
+        if self.maybe(0.3) and "erasure" not in self.themes:
+            rule["unless"] = sorted({*rule.get("unless", []), "relationship"})
+            rule["relationships"] = {
+                "purchase": self.rng.choice(["1mo", "10d"]),
+                "inquiry": "3d",
+                "contract": "running",
+            }
         if self.maybe(0.3):
             rule["grace"] = "2d"
         return rule
