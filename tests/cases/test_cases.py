@@ -32,7 +32,7 @@ def lines_of(case: Case) -> list[bytes]:
 
 def instant(text: str | None) -> datetime | None:
     """An instant, however it is written."""
-    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def differences(case: Case, lines: list[dict[str, Any]]) -> list[str]:
