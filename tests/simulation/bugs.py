@@ -214,7 +214,7 @@ class SkipsRestoreTail(PartitionTask):
 
     def _start(self, shelf: Any, bounds: fx.Bounds, now_ms: int) -> Any:
         shelf, position, meta = yield from super()._start(shelf, bounds, now_ms)
-        return shelf, bounds.end if meta else position, meta
+        return shelf, bounds.end if shelf.head() is not None else position, meta
 
 
 class PromotesStale(PartitionTask):
@@ -226,7 +226,7 @@ class PromotesStale(PartitionTask):
 
     def _start(self, shelf: Any, bounds: fx.Bounds, now_ms: int) -> Any:
         shelf, position, meta = yield from super()._start(shelf, bounds, now_ms)
-        if self._was_standby and self.standby_next and meta:
+        if self._was_standby and self.standby_next and shelf.head() is not None:
             position = bounds.end
         return shelf, position, meta
 

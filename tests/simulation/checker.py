@@ -183,8 +183,8 @@ class _Partition:
         passes = {m["approval_id"]: m for m, _ in approvals if m["type"] == "contact.approved"}
         now_ms = meta.get("now_ms", 0)
         self._recalls(number, recalls, now_ms, before, after)
-        illegal = self._consents(before[0], after[0], dead)
-        illegal |= self._outcomes(number, before[1], after[1], dead)
+        illegal = self._consents(after[0], dead)
+        illegal |= self._outcomes(now_ms, after[1], dead)
         missed = illegal - {message["approval_id"] for message in recalls}
         if missed:
             self.bad("R", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
@@ -262,7 +262,7 @@ class _Partition:
             if not a["recalled"] and not a["outcome"] and ts < a["until"]
         }
 
-    def _consents(self, start: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
+    def _consents(self, end: int, dead: set[tuple[str, int]]) -> set[str]:
         illegal: set[str] = set()
         for offset, ts, key, value in self._take("consent", end):
             subject = self.subject(key.decode())
@@ -278,7 +278,7 @@ class _Partition:
                 illegal |= self._withdrawn(subject, message["sim_ms"], ts)
         return illegal
 
-    def _outcomes(self, number: int, start: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
+    def _outcomes(self, now_ms: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
         illegal: set[str] = set()
         for offset, ts, key, value in self._take("outcome", end):
             subject = self.subject(key.decode())
@@ -288,8 +288,10 @@ class _Partition:
                 continue
             approval = next((a for a in subject.approvals.values() if a["request"] == message["request_id"]), None)
             if ("outcome", offset) in dead:
-                if approval is not None and ts - approval["decided"] < WINDOW_MS:
+                if approval is not None and now_ms - approval["decided"] < WINDOW_MS:
                     self.bad("I8", f"the outcome at {offset} of {message['request_id']} is dead")
+                elif approval is not None:
+                    approval["until"] = 0  # too old to matter: the gate has dropped it
                 if message["outcome"] == "unsubscribed":  # an opt-out binds, whatever else is wrong with it
                     illegal |= self._withdrawn(subject, message["sim_ms"], ts)
                 continue

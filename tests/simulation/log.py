@@ -29,7 +29,7 @@ class Txn:
 class Entry:
     """One offset of a partition: a record or a control record (marker)."""
 
-    __slots__ = ("gone", "key", "marker", "offset", "ts", "txn", "value")
+    __slots__ = ("gone", "horizon", "key", "marker", "offset", "ts", "txn", "value")
 
     def __init__(self, offset: int, ts: int, key: bytes | None, value: bytes | None, txn: Txn | None, marker: bool):
         self.offset = offset
@@ -39,6 +39,7 @@ class Entry:
         self.txn = txn
         self.marker = marker
         self.gone = False
+        self.horizon = 0  # of a tombstone: set when it is first compacted, may go when it has passed
 
     @property
     def committed(self) -> bool:
@@ -101,7 +102,7 @@ class Part:
             position = offset + 1
         return found, position
 
-    def compact(self, upto: int, tombstones_before: int) -> int:
+    def compact(self, upto: int, now: int, retention: int) -> int:
         """Keep the newest record of each key below `upto` (at most the LSO); drop old tombstones and settled markers.
 
         Returns how many tombstones went.
@@ -117,10 +118,13 @@ class Part:
             if (older := newest.get(entry.key)) is not None:
                 older.gone = True
             newest[entry.key] = entry
-        old = [entry for entry in newest.values() if entry.value is None and entry.ts < tombstones_before]
-        for entry in old:
-            entry.gone = True
-        return len(old)
+        gone = 0
+        for entry in newest.values():
+            if entry.value is None:
+                entry.horizon = entry.horizon or now + retention
+                entry.gone = now > entry.horizon
+                gone += entry.gone
+        return gone
 
     def latest(self) -> dict[bytes, bytes]:
         """What a fresh read_committed reader of the compacted partition ends up with."""

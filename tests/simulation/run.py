@@ -128,6 +128,8 @@ class Simulation:
             self.assignment[p] = self.assignment[p][0], None
         self.clients.forget_all()
         self._quiet()
+        for p in owners:
+            self._compact(p)
         self._jump(long=True)
         for p, owner in owners.items():
             if self.rng.random() < 0.7:
@@ -249,7 +251,7 @@ class Simulation:
     def _compact(self, p: int) -> None:
         part = self.cluster.part("changelog", p)
         upto = part.hw - self.rng.choice((0, 0, 1, 4))
-        self.counters["tombstone removed"] += part.compact(upto, self.cluster.now - TOMBSTONE_MS - 600_000)
+        self.counters["tombstone removed"] += part.compact(upto, self.cluster.now, TOMBSTONE_MS + 600_000)
         self.counters["compaction"] += 1
 
     def _deliver(self) -> None:

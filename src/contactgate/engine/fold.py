@@ -45,7 +45,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
         return Positions(self.consent, self.outcome, self.request)
 
 
-_encode_meta = msgspec.json.Encoder().encode
+encode_meta = msgspec.json.Encoder().encode
 decode_meta = msgspec.json.Decoder(Meta).decode
 
 
@@ -109,6 +109,11 @@ class Fold:
     def close(self) -> None:
         """Stop watching the world."""
         self._world.unwatch(self.pending)
+
+    @property
+    def behind(self) -> bool:
+        """Whether this worker's broadcast tables are older than those of the partition's last transaction."""
+        return self._world.control < self.meta.control or self._world.suppression < self.meta.suppression
 
     @property
     def reviewing(self) -> bool:
@@ -200,11 +205,11 @@ class Fold:
             if value is not None and (until := open_until_ms(value)) > now_ms:
                 opened.append((until, subject))
                 self._note_addresses(subject, state)
-        return Batch(outs, states, opened, meta, _encode_meta(meta))
+        return Batch(outs, states, opened, meta, encode_meta(meta))
 
     def heartbeat(self) -> Batch:
         """An empty transaction: renews the committed positions and the transactional id of an idle partition."""
-        return Batch([], [], [], self.meta, _encode_meta(self.meta))
+        return Batch([], [], [], self.meta, encode_meta(self.meta))
 
     def adopt(self, batch: Batch) -> None:
         """The batch is committed and stored."""

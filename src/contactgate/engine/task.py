@@ -57,7 +57,7 @@ from contactgate.engine.effects import (
     StoreWrite,
     Tail,
 )
-from contactgate.engine.fold import META_KEY, Batch, Fold, Meta, Work, decode_meta
+from contactgate.engine.fold import META_KEY, Batch, Fold, Meta, Work, decode_meta, encode_meta
 from contactgate.engine.ports import GateFactory, Record, Shelf, StateCodec, WorldView, open_until_ms
 from contactgate.errors import (
     BarrierTimeout,
@@ -197,6 +197,8 @@ class PartitionTask:
         while position < bounds.end:
             position, meta = yield from self._absorb(position, bounds.end, meta)
         known = decode_meta(meta) if meta else None
+        if known is not None and known.seq < 0:
+            known = None
         positions = yield from self._positions(known, committed)
         gate = self._make_gate(self.partition, known.seq if known else 0, known.prev if known else "")
         fold = Fold(
@@ -221,8 +223,10 @@ class PartitionTask:
     def _start(self, shelf: Shelf, bounds: Bounds, now_ms: int) -> Generator[Effect, Any, tuple[Shelf, int, bytes]]:
         """Where restoring begins; a store that cannot be continued is emptied first."""
         head = shelf.head()
+        # An interrupted first restore has not met a meta record yet: this one tells how old it is.
+        begun = encode_meta(Meta(seq=-1, now_ms=now_ms))
         if head is None:
-            return shelf, bounds.begin, b""
+            return shelf, bounds.begin, begun
         if not bounds.begin <= head.changelog <= bounds.end:
             why = f"stands at {head.changelog}, outside [{bounds.begin}, {bounds.end}]"
         elif head.meta and head.changelog < bounds.end and self._too_old(head.meta, now_ms):
@@ -233,7 +237,7 @@ class PartitionTask:
             "store.rebuilt", f"partition {self.partition}: the local state {why}; rebuilding from the changelog"
         )
         shelf = yield StoreOpen("outdated")
-        return shelf, bounds.begin, b""
+        return shelf, bounds.begin, begun
 
     def _too_old(self, meta: bytes, now_ms: int) -> bool:
         return not self.limits.event_time and now_ms - decode_meta(meta).now_ms > self.limits.tombstone_ms
@@ -293,7 +297,7 @@ class PartitionTask:
     def _work(self, fold: Fold) -> Steps:
         while True:
             taken: Input = yield NextInput(fold.pending)
-            passed = yield from self._pass(bool(taken.requests))
+            passed = yield from self._pass(bool(taken.requests) or fold.behind)
             yield from self._decide(fold, taken, passed)
             now_ms = passed.now_ms
             if now_ms - self._last_purge_ms > _MINUTE_MS:
