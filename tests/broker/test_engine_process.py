@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import functools
 import json
 import os
 import re
@@ -16,15 +18,23 @@ import urllib.request
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from tests.wire import Wire
 
 from contactgate.broker import Bootstrap
+from contactgate.codec.seal import Sealer
+from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import verify
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.times import stamp
+from contactgate.engine.clients import EngineSettings
+from contactgate.engine.fold import META_KEY, decode_meta
+from contactgate.engine.live import Secrets, SubjectCodec, build_worker
+from contactgate.engine.replay import replay
+from contactgate.gate import Record as GateRecord
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
 from contactgate.topics import Layout, TopicAdmin, topic_specs
@@ -103,6 +113,7 @@ def _world(wire: Wire, prefix: str, population: Population) -> None:
 
 
 TOPICS = {"consent": "consent-events", "control": "control-events", "request": "contact-requests"}
+INPUTS = {**TOPICS, "outcome": "contact-outcomes", "suppression": "address-suppressions"}
 
 
 def test_the_real_gate_decides_shows_its_pages_and_ends_well(
@@ -147,6 +158,102 @@ def test_the_real_gate_decides_shows_its_pages_and_ends_well(
     log = worker.log.read_text()
     assert "canary" not in log
     assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_the_changelog_equals_a_replay_of_the_same_input_through_the_same_core(
+    kafka: Bootstrap, topic_prefix: str, wire: Wire, tmp_path: Path
+) -> None:
+    """Two workers, kills under load, the real gate: states and decisions equal an offline replay's, byte for byte."""
+    _topics(kafka.address, topic_prefix)
+    population = Population(5, 400, time.time_ns() // 1_000_000)
+    _world(wire, topic_prefix, population)
+    workers = [Process(tmp_path / name) for name in ("a", "b")]
+    options = ("--bootstrap", kafka.address, "--prefix", topic_prefix)
+    try:
+        for worker in workers:
+            worker.directory.mkdir()
+            worker.start(*options)
+        steps = list(population.stream(2_400, 1_000.0))
+        for start in range(0, len(steps), 100):
+            some: dict[str, list[tuple[bytes | None, bytes]]] = collections.defaultdict(list)
+            for number, step in enumerate(steps[start : start + 100]):
+                routed = step.routed
+                some[INPUTS.get(routed.kind, routed.kind)].append((routed.key, routed.value))
+                if step.request_id is not None and number % 20 == 0 and routed.key is not None:
+                    some["contact-outcomes"].append((routed.key, _outcome(step.request_id, routed.key)))
+            for topic, messages in some.items():
+                wire.produce(topic_prefix + topic, messages)
+            if start in (700, 1_500):
+                victim = workers[start == 1_500]
+                assert victim.process is not None
+                victim.process.kill()
+                victim.process.wait()
+                victim.start(*options)
+        asked = {step.request_id for step in steps if step.request_id is not None}
+        wire.consume(
+            topic_prefix + "contact-decisions",
+            until=lambda records: asked <= {msgspec.json.decode(r.value or b"")["request_id"] for r in records},
+            timeout_s=90,
+        )
+        for worker in workers:
+            assert worker.process is not None
+            worker.process.send_signal(signal.SIGTERM)
+        assert [worker.end() for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            if worker.process is not None and worker.process.poll() is None:
+                worker.process.kill()
+                worker.process.wait()
+    _same_as_replay(wire, topic_prefix, wire.consume(topic_prefix + "contact-decisions"))
+
+
+def _outcome(request_id: str, key: bytes) -> bytes:
+    """A report on a request; of one that was blocked it becomes a dead letter."""
+    return msgspec.json.encode(
+        {
+            "type": "contact.outcome", "event_id": f"o-{request_id}", "request_id": request_id,
+            "subject_id": key.decode(), "time": stamp(time.time_ns() // 1_000_000), "outcome": "answered",
+        }
+    )  # fmt: skip
+
+
+def _same_as_replay(wire: Wire, prefix: str, decided: list[Any]) -> None:
+    changelog = wire.consume(prefix + "subjects-changelog")
+    inputs = {kind: wire.consume(prefix + topic) for kind, topic in INPUTS.items()}
+    secrets = Secrets(Tokens(SECRETS["CONTACTGATE_TOKEN_KEY"].encode()), Sealer(b"s" * 32))
+    for partition in (0, 1):
+        worker = build_worker(EngineSettings("", Path(), prefix=prefix, partitions=2), secrets)
+        records = {
+            kind: [
+                GateRecord(kind, r.partition, r.offset, r.timestamp_ms, r.key, r.value)
+                for r in found
+                if r.partition == (partition if kind in ("consent", "outcome", "request") else 0)
+            ]
+            for kind, found in inputs.items()
+        }
+        states: dict[bytes, bytes] = {}
+        steps = []
+        for record in changelog:
+            if record.partition == partition and record.key is not None:
+                if record.key == META_KEY:
+                    steps.append(decode_meta(record.value or b""))
+                elif record.value is None:
+                    states.pop(record.key, None)
+                else:
+                    states[record.key] = record.value
+        make_gate = functools.partial(_with_requesters, worker._make_gate)
+        again = replay(partition, records, steps, make_gate, worker.broadcast._feed, SubjectCodec())
+        own = [record.value for record in decided if record.partition == partition]
+        assert [out.value for out in again.outs if out.kind == "decision"] == own
+        assert again.states == states
+        assert len(states) > 50
+
+
+def _with_requesters(make_gate: Any, partition: int, seq: int, prev: str) -> Any:
+    gate = make_gate(partition, seq, prev)
+    gate.requesters = frozenset(REQUESTERS)
+    return gate
 
 
 def test_a_worker_listens_on_loopback_only(kafka: Bootstrap, topic_prefix: str, worker: Process) -> None:

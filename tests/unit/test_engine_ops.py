@@ -1,0 +1,72 @@
+"""Metrics and alerts: what a worker counts, what a record of a second says, and what Prometheus gets."""
+
+from __future__ import annotations
+
+import msgspec
+
+from contactgate.engine.ports import Out
+from contactgate.ops.alerts import ADVICE, SEVERITY, alert
+from contactgate.ops.metrics import WorkerMeter, exposition, quantile
+
+
+def _decision(verdict: str, *rules: str, duplicate: bool = False) -> Out:
+    value = {"type": "contact.decided", "verdict": verdict, "reasons": [{"rule": rule} for rule in rules]}
+    return Out("decision", "r", b"k", msgspec.json.encode({**value, "duplicate": duplicate}), [])
+
+
+def test_a_record_counts_its_period_and_keeps_totals_of_partitions_that_moved_away() -> None:
+    """Counts are of the period, `decided_total` of the worker's life, whoever owns the partition now."""
+    meter = WorkerMeter("w1")
+    one = meter.partition(0)
+    one.state = "running"
+    one.committed([_decision("pass"), _decision("block", "cap.a", "pause.b"), Out("dead", None, None, b"{}", [])], 0.01)
+    one.barrier(0.002)
+    one.arrived(0.02)
+    first = msgspec.json.decode(meter.record(1_000, 1.0))
+    assert (first["decided"], first["passed"], first["dead_letters"]) == (2, 1, 1)
+    assert first["blocked"] == {"cap.a": 1, "pause.b": 1}
+    assert first["running"] == [0]
+    assert first["barrier_wait_ms"] == {"p50": 2.0, "p99": 2.0}
+    meter.drop(0)
+    meter.partition(1).committed([_decision("block", "cap.a", duplicate=True)], 0.01)
+    second = msgspec.json.decode(meter.record(2_000, 1.0))
+    assert (second["decided"], second["passed"], second["duplicates"], second["decided_total"]) == (1, 0, 1, 3)
+
+
+def test_recalls_are_counted_and_approvals_are_not() -> None:
+    """Only `contact.recalled` counts."""
+    meter = WorkerMeter("w1").partition(0)
+    approvals = [Out("approval", "r", b"t", b'{"type":"contact.%s"}' % word, []) for word in (b"approved", b"recalled")]
+    meter.committed(approvals, 0.01)
+    assert (meter.recalled, meter.decided, meter.transactions) == (1, 0, 1)
+
+
+def test_prometheus_gets_counters_gauges_and_quantiles() -> None:
+    """The text format holds every family, with no label that could name a person."""
+    meter = WorkerMeter("w1")
+    meter.alerts["fenced"] += 2
+    part = meter.partition(3)
+    part.state, part.lag = "running", 7
+    part.committed([_decision("block", "cap.a")], 0.5)
+    text = exposition(meter)().decode()
+    assert "contactgate_decided_total 1.0" in text
+    assert 'contactgate_blocked_total{rule="cap.a"} 1.0' in text
+    assert 'contactgate_alerts_total{kind="fenced"} 2.0' in text
+    assert 'contactgate_lag{partition="3"} 7.0' in text
+    assert 'contactgate_commit_seconds{quantile="0.99"} 0.5' in text
+
+
+def test_quantiles_are_nearest_rank() -> None:
+    """Of nothing 0; of a hundred values the 99th hundredth is the last but none."""
+    assert quantile([], 0.5) == 0.0
+    assert quantile(range(100), 0.5) == 50
+    assert quantile(range(100), 0.99) == 99
+
+
+def test_every_kind_of_alert_has_a_severity_and_an_advice() -> None:
+    """Nobody on duty gets an alert without being told what to do."""
+    assert SEVERITY.keys() == ADVICE.keys()
+    record = msgspec.json.decode(alert("w1", "barrier.timeout", "partition 3: late", 5))
+    assert record["severity"] == "critical"
+    assert "held" in record["advice"]
+    assert msgspec.json.decode(alert("w1", "new.kind", "", 5))["advice"]
