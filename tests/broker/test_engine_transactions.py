@@ -245,4 +245,4 @@ async def test_r9_the_producers_of_many_partitions_start_in_parallel(
 
     async with running(settings_for(kafka.address, topic_prefix, tmp_path, 8), on_driver=watch) as worker:
         await until(lambda: worker.ready, "all partitions run")
-    assert order[:6] == ["InitProducer"] * 6
+    assert order.index("ReadEnd") >= 2  # one after the other it would be 1
