@@ -74,7 +74,7 @@ class Simulation:
         self.cluster.now = START_MS
         self.workers = [Worker(self, n) for n in range(rng.choice((2, 2, 3)))]
         for worker in self.workers:
-            worker.skew_ms = rng.randrange(skew_ms + 1)
+            worker.skew_ms = rng.randrange(-skew_ms, skew_ms + 1)
         self.assignment: dict[int, tuple[int, int | None]] = {}
         self.clients = Clients(self, self.partitions)
 

@@ -89,6 +89,7 @@ class Limits:
     rotate_ms: int = 24 * _HOUR_MS
     heartbeat_ms: int = 12 * _HOUR_MS  # an idle partition commits this often, so that its offsets do not expire
     tombstone_ms: int = 14 * 24 * _HOUR_MS  # a store this old may have missed compacted tombstones: rebuilt
+    clock_skew_ms: int = _MINUTE_MS  # how far the clocks of workers may differ
     accept_gap: bool = False  # an operator accepts that retention deleted unread input
     backoff_s: float = 0.2
     backoff_max_s: float = 10.0
@@ -347,10 +348,16 @@ class PartitionTask:
                 return
 
     def _batch_time(self, fold: Fold, now_ms: int, *parts: list[Any]) -> int:
-        """One decision time per batch: the wall clock, never before a record's broker timestamp."""
+        """One decision time per batch: the wall clock, never before a record's broker timestamp.
+
+        Nor before the last transaction's, as far as clocks of workers may differ: a cap does not count what lies
+        ahead, and a consent applied before would not be in effect yet. A clock that was wrong by more is not followed.
+        """
         newest = max((rec.timestamp_ms for part in parts for rec in part), default=0)
         if self.limits.event_time:
             return max(fold.meta.now_ms, newest)
+        if 0 < fold.meta.now_ms - now_ms <= self.limits.clock_skew_ms:
+            now_ms = fold.meta.now_ms
         return max(now_ms, newest)
 
     def _transact(self, fold: Fold, batch: Batch, now_ms: int) -> Steps:
