@@ -21,7 +21,7 @@ from contactgate.core.apply import apply
 from contactgate.core.decide import decide
 from contactgate.core.review import review
 from contactgate.core.world import World
-from contactgate.errors import MalformedMessage
+from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.records import NO_HEADERS, DeadLetters, Out, Position, Record, States, check_time, murmur2, ours
 from contactgate.model import events
 from contactgate.model.facts import Reason, Seen, SubjectState
@@ -90,6 +90,8 @@ class Gate:
             self._apply(rec.key or b"", message.subject_id, event, rec, states)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
+        except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
+            raise
         except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a restriction still binds
             self._refuse(rec, ours(error), states)
 
