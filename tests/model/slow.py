@@ -106,7 +106,7 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
         "grants": [e for e in mine if e["type"] == "consent.granted"],
         "withdrawals": _withdrawals(mine),
         "contacts": contacts,
-        "relationships": [e for e in mine if e["type"] == "relationship.recorded"],
+        "relationships": _relationships(mine),
         "complaints": [
             {
                 **e,
@@ -173,6 +173,12 @@ def _profile(mine: list[Event]) -> Event:
         if "preferred_windows" in e:
             profile["preferred"] = e["preferred_windows"] or []
     return profile
+
+
+def _relationships(mine: list[Event]) -> list[Event]:
+    """What was told last of every relationship of one kind and date."""
+    told = sorted((e for e in mine if e["type"] == "relationship.recorded"), key=lambda e: ms(e["time"]))
+    return list({(e["controller"], e["kind"], e["date"]): e for e in told}.values())
 
 
 def _withdrawals(mine: list[Event]) -> list[Event]:
@@ -271,7 +277,8 @@ def _echo(first: Event, request: Event, now: int, known: Known, approvals: list[
     """A duplicate gets its first answer again; but not a pass that would not stand any more, nor will it ever."""
     if first["verdict"] == "pass":
         rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
-        recalled = set().union(*(a["recalled"] or () for a in _approval(approvals, first)))
+        approved = [a for a in _approval(approvals, first) if a["decided"] == first["decided"]]
+        recalled = set().union(*(a["recalled"] or () for a in approved))
         if rules or recalled:
             # Of a recall one cause is kept, whichever: any of them may be told beside what forbids now.
             told = {"rules": rules, "perhaps": recalled, "valid_until": None, "duplicate": True}

@@ -305,14 +305,16 @@ class Maker(PolicyMaker):
         return events
 
     def relationship(self) -> Event:
-        """A business relationship, days of which are near now."""
-        day = self.now - self.rng.choice([0, 1, 2, 9, 10, 28, 29, 30, 31, -1]) * DAY
+        """A business relationship of some days ago, nowhere in the future; contracts may end."""
+        self.now += 1
+        kind = self.rng.choice(["purchase", "inquiry", "contract"])
+        end = self.now + self.rng.choice([0, 1, 2]) * DAY
         return self.of_subject(
             "relationship.recorded",
             controller="bank" if self.maybe(0.8) else "insurer",
-            kind=self.rng.choice(["purchase", "inquiry", "contract"]),
-            date=instant(day)[:10],
-            until=instant(self.now + self.rng.choice([0, 1, 2]) * DAY)[:10] if self.maybe(0.3) else None,
+            kind=kind,
+            date=instant(self.now - self.rng.choice([1, 1, 2, 9, 10, 28, 29, 30, 31]) * DAY)[:10],
+            until=instant(end)[:10] if kind == "contract" and self.maybe(0.5) else None,
         )
 
     def place(self) -> Event:
