@@ -298,7 +298,8 @@ def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event
             continue
         before = know(approval["subject_id"], history[:-1], approvals)
         known = know(approval["subject_id"], history, approvals)
-        if "subject_id" in event and not _says_something(before, known):
+        new_profile = event["type"] == "subject.updated" and event not in history[:-1]  # even if it says the same
+        if "subject_id" in event and not new_profile and not _says_something(before, known):
             continue
         # What an approval keeps of its number is a token, which tells no zone.
         request = {**approval["request"], "number_forgotten": True}
