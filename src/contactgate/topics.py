@@ -193,20 +193,36 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
 
 
 class TopicAdmin:
-    """Administration of one cluster's topics; a context manager. Raises BrokerUnavailable when no broker answers."""
+    """Administration of one cluster's topics; a context manager. Raises BrokerUnavailable when no broker answers.
 
-    def __init__(self, bootstrap: str, *, timeout_s: float = 15.0) -> None:
+    `client_config`: kafka-python's options for a protected cluster (protocol, credentials, TLS context); never shown.
+    """
+
+    def __init__(
+        self, bootstrap: str, *, timeout_s: float = 15.0, client_config: Mapping[str, Any] | None = None
+    ) -> None:
         self._bootstrap = bootstrap
         servers = _servers(bootstrap)
         with self._translated("connect"):
             # Asked here because the client, when nobody answers, fails in its constructor with its sockets open.
             _reach(servers, timeout_s)
+        try:
             self._client: Any = KafkaAdminClient(
                 bootstrap_servers=servers,
                 client_id="contactgate-topics",
                 bootstrap_timeout_ms=int(timeout_s * 1000),
                 request_timeout_ms=int(timeout_s * 1000),
+                **(client_config or {}),
             )
+        except (KafkaConnectionError, KafkaTimeoutError) as error:
+            # kafka-python does not say which it was, a refused password and a refused certificate included.
+            raise BrokerUnavailable(
+                f"could not connect: {bootstrap} accepts connections but answers no client ({type(error).__name__}); "
+                "check security_protocol, user and password (sasl_*) and certificates (tls_*), "
+                "and that the broker does not hang"
+            ) from error
+        except (KafkaError, ValueError, OSError) as error:
+            raise BrokerError(f"could not connect at {bootstrap}: {error}") from error
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, fail
+from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
 from contactgate.errors import ContactgateError
 from contactgate.topics import DEFAULT_PARTITIONS, Difference, Layout, TopicAdmin, TopicState, topic_specs
 
@@ -57,7 +57,7 @@ def create(
 ) -> None:
     """Create the topics that are missing; never changes one that exists. Exit status 1 when existing ones differ."""
     try:
-        with TopicAdmin(bootstrap_of(bootstrap)) as admin:
+        with TopicAdmin(bootstrap_of(bootstrap), client_config=client_config()) as admin:
             layout = _layout(admin, prefix, requester, partitions, replication, event_time)
             done = admin.create(topic_specs(layout))
     except ContactgateError as error:
@@ -83,7 +83,7 @@ def check(
 ) -> None:
     """Compare the topics with what they must be; exit status 1 when one is missing or differs."""
     try:
-        with TopicAdmin(bootstrap_of(bootstrap)) as admin:
+        with TopicAdmin(bootstrap_of(bootstrap), client_config=client_config()) as admin:
             specs = topic_specs(_layout(admin, prefix, requester, partitions, replication, event_time))
             differences = admin.check(specs)
     except ContactgateError as error:
@@ -96,7 +96,7 @@ def check(
 def describe(bootstrap: BootstrapOption = "", prefix: PrefixOption = "") -> None:
     """Show the topics that exist under the prefix with the settings that matter; exit status 1 when there are none."""
     try:
-        with TopicAdmin(bootstrap_of(bootstrap)) as admin:
+        with TopicAdmin(bootstrap_of(bootstrap), client_config=client_config()) as admin:
             states = admin.describe(prefix)
     except ContactgateError as error:
         fail(str(error))

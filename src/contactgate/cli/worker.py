@@ -8,13 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import ssl
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from contactgate.cli.connection import bootstrap_of, fail
+from contactgate.cli.connection import bootstrap_of, client_options, fail, tls_context
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.errors import ContactgateError, TopicsDiffer
@@ -112,18 +111,6 @@ def _policy(settings: Settings) -> CompiledPolicy | None:
         raise ContactgateError(f"the policy file cannot be read: {error.strerror}") from error
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.security_protocol not in {"SSL", "SASL_SSL"}:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(settings.tls_ca_file) if settings.tls_ca_file else None)
-        if settings.tls_certificate_file is not None:
-            context.load_cert_chain(str(settings.tls_certificate_file), str(settings.tls_key_file))
-    except (OSError, ssl.SSLError) as error:
-        raise ContactgateError(f"the TLS files cannot be used: {error}") from error
-    return context
-
-
 def _pages_port(settings: Settings) -> int:
     """The configured port; when it is only the default and another worker of this host has it, any free one."""
     if "pages_port" in settings.model_fields_set or settings.pages_port == 0:
@@ -148,7 +135,10 @@ def _start(settings: Settings) -> None:
 
     secrets = Secrets(Tokens(settings.tokens_key()), Sealer(settings.sealing_key()))
     policy = _policy(settings)
-    with TopicAdmin(settings.bootstrap) as admin:
+    # Before the first client: at DEBUG kafka-python writes its whole configuration, the password in it.
+    for noisy in ("aiokafka", "faust", "mode", "kafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with TopicAdmin(settings.bootstrap, client_config=client_options(settings)) as admin:
         layout = _layout(settings, admin)
         cluster_id, topic_id = admin.identity(f"{settings.prefix}subjects-changelog")
     settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -167,7 +157,7 @@ def _start(settings: Settings) -> None:
             settings.sasl_mechanism,
             settings.sasl_username,
             password.get_secret_value() if password is not None else None,
-            _tls(settings),
+            tls_context(settings),
         ),
         limits=Limits(batch=settings.batch, cache=settings.cache, event_time=settings.clock == "event"),
         linger_ms=settings.linger_ms,
@@ -178,8 +168,6 @@ def _start(settings: Settings) -> None:
         pages_host=settings.pages_host,
         pages_port=_pages_port(settings),
     )
-    for noisy in ("aiokafka", "faust", "mode", "kafka"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger(__name__).info(
         "worker %s: %d partitions, state in %s, pages on port %d",
         engine.worker_id, engine.partitions, engine.state_dir, engine.pages_port,
