@@ -53,7 +53,7 @@ class Feed:
         except KafkaError as error:
             raise BrokerUnavailable(
                 f"no broker answers at {bootstrap} ({type(error).__name__}); start one with `contactgate dev kafka up` "
-                "or name yours with --bootstrap"
+                "or name yours with --bootstrap; of a protected one check security_protocol, sasl_* and tls_*"
             ) from error
 
     def topic(self, kind: str) -> str:

@@ -114,7 +114,8 @@ class History:
         except KafkaError as error:
             raise BrokerUnavailable(
                 f"no broker answers at {self._bootstrap} ({type(error).__name__}); start one with "
-                "`contactgate dev kafka up` or name yours with --bootstrap"
+                "`contactgate dev kafka up` or name yours with --bootstrap; of a protected one check "
+                "security_protocol, sasl_* and tls_*"
             ) from error
         self._open.append(consumer)
         return consumer

@@ -99,7 +99,8 @@ def resubmit(
         )
     except KafkaError as error:
         raise BrokerUnavailable(
-            f"no broker answers at {bootstrap} ({type(error).__name__}); nothing was sent"
+            f"no broker answers at {bootstrap} ({type(error).__name__}); nothing was sent. check the address, "
+            "and of a protected cluster security_protocol, sasl_* and tls_*"
         ) from error
     try:
         sent = producer.send(topic, key=key, value=value, headers=[*kept, (RESUBMITS, letter.encode())]).get(timeout=30)

@@ -43,7 +43,7 @@ class Reading:
         except KafkaError as error:
             raise BrokerUnavailable(
                 f"no broker answers at {bootstrap} ({type(error).__name__}); start one with `contactgate dev kafka up` "
-                "or name yours with --bootstrap"
+                "or name yours with --bootstrap; of a protected one check security_protocol, sasl_* and tls_*"
             ) from error
         self.partitions: list[TopicPartition] = []
         try:
