@@ -93,6 +93,7 @@ class Worker:
         self._offsets: AIOKafkaConsumer | None = None
         self._offsets_lock = asyncio.Lock()
         self._jobs: list[asyncio.Task[None]] = []
+        self._told = time.monotonic()  # when the last metrics were told
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -141,6 +142,8 @@ class Worker:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._ops is not None:
+            await self._tell_metrics()  # what was decided since the last period is told too
         clients = (self._ops, self._offsets)
         await asyncio.gather(
             self.facts.stop(),
@@ -284,9 +287,13 @@ class Worker:
         head = f"{self.settings.prefix}approvals."
         self._on_requesters(frozenset(name[len(head) :] for name in names if name.startswith(head)))
 
+    async def _tell_metrics(self) -> None:
+        now = time.monotonic()
+        period, self._told = now - self._told, now
+        await self._tell("metrics", self.meter.record(time.time_ns() // 1_000_000, period))
+
     async def _report(self) -> None:
-        before = time.monotonic()
-        listed = before
+        listed = self._told = time.monotonic()
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()
@@ -300,8 +307,7 @@ class Worker:
             for intake in (self.facts, self.requests, self.world):
                 if intake.failure is not None:
                     self._fail(intake.failure)
-            await self._tell("metrics", self.meter.record(time.time_ns() // 1_000_000, now - before))
-            before = now
+            await self._tell_metrics()
             if now - listed > _REQUESTERS_EVERY_S:
                 listed = now
                 await self._learn_requesters()
