@@ -25,9 +25,6 @@ from contactgate.engine.clients import EngineSettings, transactional_producer, t
 from contactgate.engine.effects import Positions
 from contactgate.engine.ports import Out
 from contactgate.errors import BrokerError, BrokerUnavailable
-from contactgate.gate import murmur2
-
-_TOKENS = 262_144
 
 
 class Transactor:
@@ -42,7 +39,6 @@ class Transactor:
         self._sent: list[asyncio.Future[Any]] = []
         self._changelog: list[tuple[asyncio.Future[Any], int]] = []
         self._counts: dict[str, int] = {}
-        self._places: dict[bytes, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     async def init(self) -> None:
@@ -129,14 +125,10 @@ class Transactor:
             yield log, key, value, []
 
     def _approval(self, out: Out) -> TopicPartition:
+        # The task's own partition, not the token's hash: a subject's approvals stay together and in order either way,
+        # and a transaction touches one partition a requester instead of all of them (decision 0009).
         name = f"{self._settings.prefix}approvals.{out.requester}"
-        key = out.key or b""
-        place = self._places.get(key)
-        if place is None:
-            if len(self._places) >= _TOKENS:
-                self._places.clear()
-            place = self._places[key] = murmur2(key)
-        return TopicPartition(name, place % self._count(name))
+        return TopicPartition(name, self.partition % self._count(name))
 
     def _count(self, name: str) -> int:
         count = self._counts.get(name)
