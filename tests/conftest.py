@@ -1,16 +1,24 @@
 """Fixtures that need a real Kafka: one broker a session, one topic prefix a test, a foreign client.
 
 With KAFKA_BOOTSTRAP set the tests use that cluster. Without a broker a test fails; it must never be skipped.
+Hypothesis tries the same examples every time, so that an unlucky draw never fails somebody else's change; the long
+mode (`CONTACTGATE_LONG=1`) draws new ones.
 """
 
+import os
 import re
 import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from tests.wire import Wire
 
 from contactgate.broker import Bootstrap, bootstrap_or_start
+
+settings.register_profile("same-every-time", derandomize=True, deadline=None)
+if os.environ.get("CONTACTGATE_LONG") != "1":
+    settings.load_profile("same-every-time")
 
 
 @pytest.fixture(scope="session")

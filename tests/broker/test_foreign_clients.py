@@ -45,8 +45,8 @@ def kcat(*args: str, stdin: bytes = b"") -> bytes:
 
 
 def request(number: int) -> tuple[str, str]:
-    """A subject and its request, as kcat -K sends them."""
-    subject = f"s-{number}"
+    """A subject and its request, as kcat -K sends them. No token can hold a tilde, so "s~" in one is a leak."""
+    subject = f"s~{number}"
     message = {
         "type": "contact.requested", "request_id": f"r-{number}", "subject_id": subject,
         "time": "2026-11-22T10:00:00Z", "requester": "mailhouse-2", "controller": "bank",
@@ -118,5 +118,5 @@ def test_requests_by_kcat_are_decided_and_kcat_reads_the_approvals(kafka, wire: 
     assert {approval["request_id"] for approval in approvals} == {f"r-{number}" for number in range(40)}
     for approval in approvals:
         assert set(approval) == {"type", "approval_id", "request_id", "subject_token", "channel", "valid_until"}
-        assert "s-" not in approval["subject_token"]
+        assert "s~" not in approval["subject_token"]
     assert all(record.headers["ce_type"] for record in wire.consume(topics + "approvals.mailhouse-2"))
