@@ -5,8 +5,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+FOREIGN := tests/broker/kafkajs
 
-.PHONY: help venv system check format lock test properties demo clean
+.PHONY: help venv system system-tests check format lock test properties demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -31,6 +32,11 @@ check: venv ## lint, format, types, layer contracts, module length: what CI runs
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_modules.py
 
+system-tests: ## system, and what only the tests need: Node.js and kafkajs, exactly as locked
+	@tools/system-packages.sh tests
+	@test $(FOREIGN)/node_modules/.package-lock.json -nt $(FOREIGN)/package-lock.json \
+	  || npm ci --prefix $(FOREIGN) --no-audit --no-fund --loglevel=error
+
 format: venv ## rewrite the sources as `make check` wants them
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -39,7 +45,7 @@ lock: venv ## bring requirements.lock in line with pyproject.toml
 	$(BIN)/pip-compile --quiet --generate-hashes --extra dev --strip-extras --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --allow-unsafe -o requirements.lock pyproject.toml
 
-test: venv system ## every test, against a real Apache Kafka
+test: venv system-tests ## every test, against a real Apache Kafka
 	$(BIN)/pytest
 
 properties: venv ## the long mode of the property tests: 100,000 histories against the slow model, 10,000 examples a law

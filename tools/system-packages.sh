@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what demo and tests need beyond Python when it is missing: Java 17+, Maven, kcat (a foreign Kafka client).
+# Installs what demo and tests need beyond Python when it is missing: Java 17+, Maven, kcat (a foreign Kafka client);
+# with the word `tests` also Node.js and npm (for kafkajs, another one).
 # Debian and Ubuntu as root: through apt-get. Anywhere else: says what is missing and ends with status 1.
 set -euo pipefail
 
@@ -9,6 +10,10 @@ java_major() { java -version 2>&1 | sed -nE '1s/.*version "([0-9]+).*/\1/p'; }
 if ! command -v java >/dev/null || [ "$(java_major || echo 0)" -lt 17 ]; then missing+=(openjdk-17-jre-headless); fi
 command -v mvn >/dev/null || missing+=(maven)
 command -v kcat >/dev/null || missing+=(kcat)
+if [ "${1:-}" = tests ]; then
+  command -v node >/dev/null || missing+=(nodejs)
+  command -v npm >/dev/null || missing+=(npm)
+fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0
 
