@@ -5,7 +5,7 @@
     workload.py   `Workload(bootstrap, prefix, recorder, Plan(seed=…, requests=…, rate=…))`, the sole producer:
                   `await setup()` publishes the world (control events), `await run()` the rest
     policy.yaml   what the workers start with (`contactgate worker --policy`)
-    checker.py    `check(history) -> Verdict`: `.findings` (name, held, detail), `.unreached`, `.state` green, red, invalid
+    checker.py    `check(history) -> Verdict`: `.findings` (name, held, detail), `.unreached`, `.state`
     report.py     `write(history, verdict) -> Path`: report.html and timeline.png beside the history
 
 history, checker and report import nothing of contactgate.

@@ -1,0 +1,276 @@
+"""The people of a chaos run and the messages about them, as bytes: valid, late, repeated, malformed and huge ones.
+
+Seeded and without I/O. Addresses are canaries: the checker looks for exactly these in everything contactgate writes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+REQUESTERS = ("bank", "callcentre", "mailhouse")
+CONTROLLERS = ("bank", "insurer")
+EMAIL_DOMAIN = "canary.example"
+
+_SECOND_MS = 1_000
+
+
+class Message(NamedTuple):
+    """One record to send, to one partition."""
+
+    key: bytes | None
+    value: bytes | None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Kafka's default partitioner."""
+    h = (0x9747B28C ^ len(key)) & 0xFFFFFFFF
+    whole = len(key) // 4 * 4
+    for at in range(0, whole, 4):
+        k = int.from_bytes(key[at : at + 4], "little") * 0x5BD1E995 & 0xFFFFFFFF
+        k = (k ^ k >> 24) * 0x5BD1E995 & 0xFFFFFFFF
+        h = h * 0x5BD1E995 & 0xFFFFFFFF ^ k
+    if len(key) > whole:
+        h = (h ^ int.from_bytes(key[whole:], "little")) * 0x5BD1E995 & 0xFFFFFFFF
+    h = (h ^ h >> 13) * 0x5BD1E995 & 0xFFFFFFFF
+    return ((h ^ h >> 15) & 0x7FFFFFFF) % partitions
+
+
+def stamp(at_ms: int) -> bytes:
+    """RFC 3339 in UTC with milliseconds."""
+    moment = datetime.fromtimestamp(at_ms // _SECOND_MS, UTC)
+    return b"%b.%03dZ" % (moment.strftime("%Y-%m-%dT%H:%M:%S").encode(), at_ms % _SECOND_MS)
+
+
+class People:
+    """Who there is, and what is said about them."""
+
+    def __init__(self, seed: int, subjects: int, partitions: int) -> None:
+        self.random = random.Random(seed)
+        self.keys = [b"subject-%06d" % number for number in range(subjects)]
+        # Every fiftieth shares a telephone with the one before: a suppression binds both.
+        self.phones = [b"+1202%07d" % (2_000_000 + n - (n % 50 == 49)) for n in range(subjects)]
+        self.emails = [b"person.%d@%b" % (number, EMAIL_DOMAIN.encode()) for number in range(subjects)]
+        self.partition = [partition_of(key, partitions) for key in self.keys]
+        self.by_partition: list[list[int]] = [[] for _ in range(partitions)]
+        for number, partition in enumerate(self.partition):
+            self.by_partition[partition].append(number)
+        self.partitions = partitions
+        self._events = 0
+        self._asked: list[deque[Message]] = [deque(maxlen=400) for _ in range(partitions)]
+        self._told: list[deque[Message]] = [deque(maxlen=100) for _ in range(partitions)]
+
+    def somebody(self, partition: int) -> int:
+        """A subject of a partition; a tenth of them get half of the attention, so that caps are reached."""
+        those = self.by_partition[partition]
+        rnd = self.random.random()
+        return those[int(rnd * 2 * max(1, len(those) // 10))] if rnd < 0.5 else those[int(rnd * len(those))]
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def request(self, request_id: bytes, number: int, at_ms: int, draw: float) -> Message:
+        """A request; `draw` in [0, 1) chooses channel, controller and requester."""
+        voice = draw < 0.6
+        controller = b"insurer" if draw * 7 % 1 < 0.15 else b"bank"
+        requester = REQUESTERS[int(draw * 91 % 1 * 3)].encode()
+        message = Message(
+            self.keys[number],
+            b'{"type":"contact.requested","request_id":"%b","subject_id":"%b","time":"%b","requester":"%b",'
+            b'"controller":"%b","purpose":"marketing.%b","channel":"%b","address":"%b"}'
+            % (
+                request_id, self.keys[number], stamp(at_ms), requester, controller,
+                b"loans" if draw * 13 % 1 < 0.8 else b"cards",
+                b"voice" if voice else b"email", self.phones[number] if voice else self.emails[number],
+            ),
+        )  # fmt: skip
+        if draw * 31 % 1 < 0.1:
+            self._asked[self.partition[number]].append(message)
+        return message
+
+    def asked_before(self, partition: int) -> Message | None:
+        """A request that was sent before, to the byte."""
+        known = self._asked[partition]
+        return known[self.random.randrange(len(known))] if known else None
+
+    # --- consent events -------------------------------------------------------------------------------------------
+
+    def _event(self) -> bytes:
+        self._events += 1
+        return b"e%d" % self._events
+
+    def _time(self, at_ms: int) -> bytes:
+        """Now, or (one in twelve) late by up to two minutes."""
+        late = self.random.random() < 1 / 12
+        return stamp(at_ms - self.random.randrange(120_000) if late else at_ms)
+
+    def first_grant(self, number: int, at_ms: int) -> Message:
+        """What nearly everybody agreed to before the run."""
+        return self._grant(number, stamp(at_ms), b"bank", b'"marketing"', b'"voice","email"',
+                           b',"recipients":["bank","callcentre","mailhouse"]')  # fmt: skip
+
+    def _grant(
+        self, number: int, time: bytes, controller: bytes, purposes: bytes, channels: bytes, more: bytes
+    ) -> Message:
+        return Message(
+            self.keys[number],
+            b'{"type":"consent.granted","event_id":"%b","subject_id":"%b","time":"%b","controller":"%b",'
+            b'"purposes":[%b],"channels":[%b]%b}'
+            % (self._event(), self.keys[number], time, controller, purposes, channels, more),
+        )
+
+    def grant(self, number: int, at_ms: int) -> Message:
+        """Some consent."""
+        pick = self.random
+        more = b"" if pick.random() < 0.1 else b',"recipients":["bank","callcentre","mailhouse"]'
+        if pick.random() < 0.15:
+            more = b',"recipients":["callcentre"]'
+        if pick.random() < 0.1:
+            more += b',"expires_at":"%b"' % stamp(at_ms + pick.randrange(1_000, 60_000))
+        elif pick.random() < 0.05:
+            more += b',"effective_at":"%b"' % stamp(at_ms + pick.randrange(5_000))
+        return self._grant(
+            number, self._time(at_ms), pick.choice((b"bank", b"bank", b"bank", b"insurer")),
+            pick.choice((b'"marketing"', b'"marketing"', b'"marketing.loans"', b'"marketing.loans","marketing.cards"')),
+            pick.choice((b'"voice","email"', b'"voice","email"', b'"voice"', b'"email"')), more,
+        )  # fmt: skip
+
+    def withdrawal(self, number: int, at_ms: int) -> Message:
+        """Some opt-out; a third of them from everything."""
+        pick = self.random
+        more = b""
+        if pick.random() > 0.35:
+            more = pick.choice((
+                b',"controller":"bank"', b',"controller":"insurer"', b',"channels":["voice"]', b',"channels":["email"]',
+                b',"controller":"bank","purposes":["marketing"]', b',"purposes":["marketing.loans"]',
+                b',"controller":"bank","recipients":["callcentre"]',
+            ))  # fmt: skip
+        return Message(
+            self.keys[number],
+            b'{"type":"consent.withdrawn","event_id":"%b","subject_id":"%b","time":"%b"%b}'
+            % (self._event(), self.keys[number], self._time(at_ms), more),
+        )
+
+    def told(self, number: int, at_ms: int) -> Message:
+        """An erasure, a complaint, or a change of flags."""
+        pick = self.random
+        kind = pick.random()
+        start = (self._event(), self.keys[number], self._time(at_ms))
+        if kind < 0.3:
+            return Message(
+                self.keys[number], b'{"type":"subject.erased","event_id":"%b","subject_id":"%b","time":"%b"}' % start
+            )
+        if kind < 0.65:
+            more = pick.choice((b"", b',"controller":"bank"', b',"controller":"bank","channel":"voice"'))
+            return Message(
+                self.keys[number],
+                b'{"type":"complaint.received","event_id":"%b","subject_id":"%b","time":"%b"%b}' % (*start, more),
+            )
+        flags = pick.choice((b"[]", b"[]", b"null", b'["minor"]', b'["vulnerable"]', b'["business"]'))
+        return Message(
+            self.keys[number],
+            b'{"type":"subject.updated","event_id":"%b","subject_id":"%b","time":"%b","flags":%b}' % (*start, flags),
+        )
+
+    def consent_event(self, partition: int, at_ms: int, approved: int | None = None) -> Message:
+        """Any event about a subject, `approved` if given; one in fifty is an old one again."""
+        pick = self.random.random()
+        known = self._told[partition]
+        if pick < 0.02 and known:
+            return known[self.random.randrange(len(known))]
+        number = self.somebody(partition) if approved is None else approved
+        if pick < 0.035:
+            return self.bad_consent(number, at_ms)
+        if pick < 0.1:
+            made = self.told(number, at_ms)
+        elif pick < 0.62 and approved is None:
+            made = self.grant(number, at_ms)
+        else:
+            made = self.withdrawal(number, at_ms)
+        known.append(made)
+        return made
+
+    # --- outcomes, suppressions -----------------------------------------------------------------------------------
+
+    def outcome(self, request_id: bytes, number: int, at_ms: int) -> Message:
+        """What became of an approved contact."""
+        pick = self.random
+        word = pick.choices(
+            (b"answered", b"delivered", b"no_answer", b"busy", b"bounced", b"voicemail", b"not_attempted", b"refused",
+             b"unsubscribed", b"complained", b"wrong_number", b"not_connected"),
+            (30, 20, 12, 8, 6, 6, 8, 3, 4, 1, 0.5, 2),
+        )[0]  # fmt: skip
+        return Message(
+            self.keys[number],
+            b'{"type":"contact.outcome","event_id":"%b","request_id":"%b","subject_id":"%b","time":"%b","outcome":"%b"}'
+            % (self._event(), request_id, self.keys[number], stamp(at_ms), word),
+        )
+
+    def suppression(self, number: int, at_ms: int, token_of: Callable[[bytes], bytes], *, lift: bool) -> Message:
+        """An address that must not be used any more, or may be again."""
+        pick = self.random
+        address = self.phones[number] if pick.random() < 0.6 or lift else self.emails[number]
+        kind, more = b"address.suppressed", b',"reason":"manual"'
+        if lift:
+            kind = b"address.released"
+        elif pick.random() < 0.3:
+            more += b',"expires_at":"%b"' % stamp(at_ms + pick.randrange(2_000, 40_000))
+        return Message(
+            token_of(address),
+            b'{"type":"%b","event_id":"%b","time":"%b","address":"%b"%b}'
+            % (kind, self._event(), stamp(at_ms), address, more),
+        )
+
+    # --- what cannot be read --------------------------------------------------------------------------------------
+
+    def bad_request(self, number: int, at_ms: int) -> Message:
+        """A request that must become a dead letter."""
+        good = self.request(b"bad-" + self._event(), number, at_ms, self.random.random() * 0.99)
+        value, key = good.value or b"", good.key
+        kind = self.random.randrange(11)
+        if kind == 0:
+            return Message(key, value[:-20])
+        if kind == 1:
+            return Message(key, self.random.randbytes(40))
+        if kind == 2:
+            return Message(key, value.replace(b'"purpose"', b'"porpoise"'))
+        if kind == 3:
+            return Message(self.keys[number - 1], value)
+        if kind == 4:
+            return Message(key, None)
+        if kind == 5:
+            return Message(key, value[:-1] + b',"channel":"email"}')
+        if kind == 6:
+            return Message(None, value)
+        if kind == 7:
+            return Message(key, value.replace(b"contact.requested", b"contact.demanded"))
+        if kind == 8:
+            return Message(key, value.replace(stamp(at_ms), b"yesterday"))
+        if kind == 9:
+            return Message(key, b"[" + value + b"]")
+        return Message(key, value[:-1] + b',"note":"%b"}' % (b"x" * self.random.randrange(66_000, 90_000)))
+
+    def bad_consent(self, number: int, at_ms: int) -> Message:
+        """An event that must become a dead letter; if it was to restrict, it binds all the same."""
+        key = self.keys[number]
+        kind = self.random.randrange(7)
+        head = b'"event_id":"%b","subject_id":"%b","time":' % (self._event(), key)
+        now = b'"%b"' % stamp(at_ms)
+        if kind == 0:  # widest: everything, at the time of arrival
+            return Message(key, b'{"type":"consent.granted","type":"consent.withdrawn",' + head + now + b"}")
+        if kind == 1:  # widest: as it stands, at the time of arrival
+            return Message(key, b'{"type":"consent.withdrawn",' + head + b'"tomorrow","channels":["voice"]}')
+        if kind == 2:
+            return Message(key, b'{"type":"subject.erased",' + head + b'"2093-01-01T00:00:00Z"}')
+        if kind == 3:  # a grant without purposes gives nothing
+            return Message(
+                key, b'{"type":"consent.granted",' + head + now + b',"controller":"bank","channels":["voice"]}'
+            )
+        if kind == 4:
+            return Message(key, self.random.randbytes(60))
+        if kind == 5:
+            grant = self.grant(number, at_ms).value or b""
+            return Message(key, grant[:-1] + b',"note":"%b"}' % (b"y" * self.random.randrange(66_000, 90_000)))
+        return Message(key, b'{"type":"contact.outcome",' + head + now + b',"request_id":"q0-0","outcome":"answered"}')
