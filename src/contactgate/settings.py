@@ -135,6 +135,8 @@ def load_settings(file: Path | None, environment: Mapping[str, str]) -> Settings
             found[name] = Path(str(place)).read_bytes().strip()
         except OSError as error:
             faults.append(Fault(f"{name}_file", f"cannot be read: {error.strerror}"))
+        except ValueError:  # a path cannot hold a zero character
+            faults.append(Fault(f"{name}_file", "cannot be read: this is no path"))
     try:
         settings = Settings.model_validate(found)
     except ValidationError as error:

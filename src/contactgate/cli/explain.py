@@ -141,7 +141,7 @@ def _nowhere(topics: Installation, partitions: Iterable[int], request_id: str) -
 def _asks(found: Found, request_id: str) -> bool:
     try:
         message = msgspec.json.decode(found.value or b"")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True  # broken JSON that names it
     return isinstance(message, dict) and message.get("request_id") == request_id
 

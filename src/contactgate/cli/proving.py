@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import msgspec
 import typer
 from rich.console import Console
 
@@ -16,7 +15,7 @@ from contactgate.client.history import Found, History
 from contactgate.client.routing import TOPIC_OF_KIND
 from contactgate.codec.tokens import Tokens
 from contactgate.engine.fold import META_KEY, Meta, decode_meta
-from contactgate.errors import ContactgateError
+from contactgate.errors import ChainBroken, ContactgateError
 from contactgate.gate import Record
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept, decode
@@ -124,7 +123,7 @@ def kept(found: Iterable[Found]) -> Iterator[Kept]:
     for each in found:
         try:
             yield Kept(each.offset, each.value or b"", decode(each.value or b""))
-        except msgspec.MsgspecError:
+        except ChainBroken:
             continue
 
 

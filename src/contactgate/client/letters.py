@@ -62,7 +62,7 @@ def read_letters(records: Iterable[Found]) -> Iterator[Letter]:
     for found in records:
         try:
             wire = _decode(found.value or b"")
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
         at = f"{found.partition}/{found.offset}"
         yield Letter(wire.topic, wire.partition, wire.offset, wire.time, wire.reason, wire.detail, at, wire.sealed)

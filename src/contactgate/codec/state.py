@@ -275,13 +275,19 @@ def open_until_ms(raw: bytes) -> int:
     return int.from_bytes(raw[1:HEADER_BYTES], "big")
 
 
+_DAMAGE: Final = (
+    msgspec.MsgspecError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
+"""What reading damaged bytes as this layout can end in: a part of any msgpack type may stand in any place."""
+
+
 def decode(raw: bytes) -> SubjectState:
     """The state behind the bytes. Raises StoreCorrupt for anything `encode` did not make."""
     if not raw or raw[0] != VERSION:
         raise StoreCorrupt("a subject's state has an unknown version; this worker is older than what wrote it")
     try:
         return _decode(raw)
-    except (msgspec.MsgspecError, IndexError, ValueError, TypeError, AttributeError) as error:
+    except _DAMAGE as error:
         raise StoreCorrupt("a subject's state is damaged") from error
 
 

@@ -70,7 +70,7 @@ def follow(last: Link | None, record: bytes, place: int | str) -> Link:
     """
     try:
         head = _decoder.decode(record)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ChainBroken(f"record {place} is not a decision: {error}") from error
     body = record[:-_TAIL] + b"}"
     if record[-_TAIL:] != b',"hash":"%b"}' % head.hash.encode():

@@ -17,6 +17,7 @@ import msgspec
 from contactgate.engine.effects import Positions
 from contactgate.engine.overlay import GetMany, Overlay
 from contactgate.engine.ports import GatePort, Pending, Position, Record, State, StateCodec, WorldView, open_until_ms
+from contactgate.errors import StoreCorrupt
 
 META_KEY = b"\0meta"
 """Changelog key of a partition's meta record; no subject_id can be it, for identifiers are printable."""
@@ -46,7 +47,15 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 encode_meta = msgspec.json.Encoder().encode
-decode_meta = msgspec.json.Decoder(Meta).decode
+_decode_meta = msgspec.json.Decoder(Meta).decode
+
+
+def decode_meta(raw: bytes) -> Meta:
+    """The meta record behind the bytes. Raises StoreCorrupt for anything `encode_meta` did not make."""
+    try:
+        return _decode_meta(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise StoreCorrupt("a partition's meta record is damaged") from error
 
 
 class Work(NamedTuple):

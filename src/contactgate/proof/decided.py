@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from contactgate.codec.strict import to_ms
+from contactgate.errors import ChainBroken
 from contactgate.model.messages import ContactDecided
 
 
@@ -26,7 +27,17 @@ class Kept(NamedTuple):
     decided: Decided
 
 
-decode = msgspec.json.Decoder(Decided).decode
+_decode = msgspec.json.Decoder(Decided).decode
+
+
+def decode(raw: bytes) -> Decided:
+    """A recorded decision. Raises ChainBroken for anything else, a time that cannot be read included."""
+    try:
+        found = _decode(raw)
+        instant_ms(found.decided_at)
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise ChainBroken("a record is not a decision that can be read") from error
+    return found
 
 
 @lru_cache(maxsize=8_192)

@@ -87,7 +87,7 @@ class Walk:
             if self.begins is None and self.head is _BEFORE_ALL and "after -1" in str(error):
                 return f"{error}; if retention removed older decisions, accept that start by option"
             return str(error)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return f"not a decision: {error}"
         if where.position.partition != self.partition:
             return f"seq {head.seq} was decided in partition {where.position.partition}: it was put here from there"
@@ -136,8 +136,12 @@ def read_heads(raw: bytes, topic: str) -> Heads:
     title = "the file of chain heads cannot be used"
     try:
         heads = msgspec.json.decode(raw, type=Heads)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DocumentError(title, (Fault("", f"{error}; give one that `contactgate verify --head` wrote"),)) from None
+    if wrong := [name for name in heads.partitions if not name.isascii() or not name.isdigit() or len(name) > 9]:
+        raise DocumentError(
+            title, (Fault("partitions", f"{len(wrong)} of the names are no partition numbers; give it as written"),)
+        )
     if heads.topic != topic:
         raise DocumentError(title, (Fault("topic", f"is {heads.topic}, and {topic} is verified; give its own file"),))
     return heads
