@@ -83,7 +83,7 @@ def as_line(record: Any) -> bytes:
     value: Any
     try:
         value = None if record.value is None else msgspec.Raw(msgspec.json.encode(msgspec.json.decode(record.value)))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = record.value.decode("utf-8", "backslashreplace")
     key = None if record.key is None else record.key.decode("utf-8", "backslashreplace")
     return msgspec.json.encode(
@@ -99,15 +99,28 @@ def as_line(record: Any) -> bytes:
 
 
 def in_words(record: Any) -> Text:
-    """One record as one line: where, when, and what it means."""
+    """One record as one line: where, when, and what it means; what cannot be printed in it stands as `\ufffd`."""
+    line = _in_words(record)
+    if not line.plain.isprintable():  # whoever writes to a topic must not write to the operator's terminal
+        line.plain = "".join([char if char.isprintable() else "\ufffd" for char in line.plain])
+    return line
+
+
+def _time(timestamp_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    except (ValueError, OverflowError, OSError):  # on a topic that keeps the sender's timestamps it can be anything
+        return f"{timestamp_ms} ms"
+
+
+def _in_words(record: Any) -> Text:
     line = Text()
-    at = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
-    line.append(f"{record.partition:>3}@{record.offset:<8} {at} ", style="dim")
+    line.append(f"{record.partition:>3}@{record.offset:<8} {_time(record.timestamp)} ", style="dim")
     if record.value is None:
         return line.append(f"{_plain(record.key)} removed (tombstone)", style="dim")
     try:
         message = msgspec.json.decode(record.value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return line.append(f"{len(record.value)} bytes that are not JSON", style="yellow")
     if not isinstance(message, dict):
         return line.append("JSON that is not an object", style="yellow")
