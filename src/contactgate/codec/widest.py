@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,12 +24,23 @@ RESTRICTING: Final = ("consent.withdrawn", "subject.erased", "complaint.received
 _HARD_OUTCOMES: Final = ("complained", "unsubscribed", "refused", "wrong_number")
 _FLAGS: Final = frozenset({"minor", "deceased", "vulnerable"})
 _EVERYTHING: Final = frozenset({"*", "all", "any", "none", "null", "everything", "-"})
-_SUBJECT_ID: Final = re.compile(rb'"subject_id"\s*:\s*"([^"\\\x00-\x1f]{1,512})"')
-_WORDS: Final = re.compile(
-    rb'"(?:type|outcome)"\s*:\s*"\s*(consent\.withdrawn|subject\.erased|complaint\.received|contact\.outcome|pause\.set|address\.suppressed'
-    rb'|unsubscribed|complained)\s*"',
+_STOP_WORDS: Final = frozenset(
+    "stop stopall unsubscribe unsub optout optedout end quit cancel revoke arret".split()  # noqa: SIM905
+)
+"""Outcomes that a dialer passes on as the person wrote them: the words of 47 CFR 64.1200(a)(10), and the French one."""
+
+# What is not one JSON object is searched for the words of it, however they are quoted: JSON within a string, Python's
+# or YAML's notation, UTF-16, MessagePack; of the latter the record's key tells the subject.
+_TYPES: Final = re.compile(
+    rb"consent\.withdrawn|subject\.erased|complaint\.received|subject\.updated|contact\.outcome|pause\.set"
+    rb"|party\.updated|campaign\.updated|address\.suppressed",
     re.IGNORECASE,
 )
+_PAIRS: Final = re.compile(
+    rb"\b(outcome|status|subject_id|request_id|party_id|campaign_id|pause_id|address_token|address)[\"']?\s*[:=]\s*"
+    rb"(?:\"([^\"\x00-\x1f]{1,512})\"|'([^'\x00-\x1f]{1,512})'|([^\s\"',\[\]{}]{1,512}))"
+)
+_FLAG_WORDS: Final = re.compile(rb"[\"']?\b(minor|deceased|vulnerable)\b[\"']?", re.IGNORECASE)
 
 
 class Loose(NamedTuple):
@@ -103,17 +115,19 @@ def loosely(raw: bytes) -> Loose:
             return Loose(fields, ambiguous=_ambiguous(found) or "\ufffd" in str(fields.get("subject_id")))
     except (ValueError, RecursionError):
         pass
-    plain = raw.replace(b"\x00", b"")  # UTF-16 of ASCII text
-    words = sorted({match.decode("ascii").lower() for match in _WORDS.findall(plain)})
-    subjects = sorted({match.decode("utf-8", "replace") for match in _SUBJECT_ID.findall(plain)})
-    return Loose(
-        {
-            "type": [w for w in words if "." in w],
-            "outcome": [w for w in words if "." not in w],
-            "subject_id": list(subjects),
-        },
-        ambiguous=True,
-    )
+    return _scraped(raw)
+
+
+def _scraped(raw: bytes) -> Loose:
+    """The words of a message that is not one JSON object; too many rather than too few."""
+    plain = raw.replace(b"\x00", b"").replace(b"\\", b"")  # UTF-16 of ASCII text; JSON within a string
+    fields: dict[str, set[str]] = {"type": {found.decode("ascii").lower() for found in _TYPES.findall(plain)}}
+    if not fields["type"]:
+        return Loose({}, ambiguous=True)
+    for name, *spellings in _PAIRS.findall(plain):
+        fields.setdefault(name.decode("ascii"), set()).update(s.decode("utf-8", "replace") for s in spellings if s)
+    fields["flags"] = {found.decode("ascii").lower() for found in _FLAG_WORDS.findall(plain)}
+    return Loose({name: sorted(values) for name, values in fields.items()}, ambiguous=True)
 
 
 def types(loose: Loose) -> set[str]:
@@ -130,7 +144,14 @@ def subjects(loose: Loose, key: str | None) -> tuple[str, ...]:
 def outcomes(loose: Loose) -> set[str]:
     """The restricting outcomes that the message may report."""
     said = {value.strip().lower() for value in loose.fields.get("outcome", []) if isinstance(value, str)}
+    if any(_letters(word) in _STOP_WORDS for word in said):
+        said.add("unsubscribed")
     return said.intersection(_HARD_OUTCOMES)
+
+
+def _letters(word: str) -> str:
+    """The plain letters of a word: wide, spaced, accented and decorated spellings of it come out equal."""
+    return "".join([char for char in unicodedata.normalize("NFKD", word).casefold() if "a" <= char <= "z"])
 
 
 def flags(loose: Loose) -> tuple[str, ...]:

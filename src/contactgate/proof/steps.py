@@ -135,4 +135,6 @@ def _reached(records: Input, at_ms: int, reached: int, limit: int) -> int:
 def concerns(record: Record, subject: bytes) -> bool:
     """Whether a record can touch a subject: by its key, or by what a damaged record may mean at its widest reading."""
     value = record.value
-    return record.key == subject or (value is not None and (subject in value or b"\\" in value))
+    return record.key == subject or (
+        value is not None and (subject in value or b"\\" in value or b"\0" in value)  # escaped, or UTF-16
+    )
