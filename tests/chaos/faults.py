@@ -1,0 +1,465 @@
+"""The injectors: each fault is a generator that does something to the scene, yields how long to wait, and heals it.
+
+`run` plays a schedule of them side by side in one thread (children of the run must be started from a lasting thread).
+A fault draws from its own seeded generator, so a seed gives the same schedule and the same choices as far as the same
+workers are alive. Every fault is recorded with begin and end. Whatever a fault did is healed when its generator ends,
+also when it is closed early. Must never look at what the workers decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, NamedTuple
+
+from tests.chaos.cluster import SESSION_S, Fleet
+from tests.chaos.damage import DAMAGES
+from tests.chaos.history import Recorder
+from tests.chaos.watch import LIVE_POINTS, START_POINTS
+
+from contactgate.broker.cluster import DevCluster
+from contactgate.broker.probe import broker_ids
+
+END_TXN = 26
+Waits = Generator[float, None, None]
+_PATIENCE_S = 4.0
+
+
+class Scene:
+    """What faults act on, who is busy with one, and what was done."""
+
+    def __init__(self, cluster: DevCluster, fleet: Fleet, recorder: Recorder) -> None:
+        self.cluster, self.fleet, self.recorder = cluster, fleet, recorder
+        self.busy: set[str] = set()
+        self.broker_busy = False
+        self.extra = 0
+        self.done: Counter[str] = Counter()
+        self._numbers = itertools.count(1)
+
+    def begin(self, kind: str, target: str, **details: Any) -> int:
+        """Record that a fault begins; its number."""
+        number = next(self._numbers)
+        self.done[kind] += 1
+        self.recorder.fault(kind, target, "begin", number, **details)
+        return number
+
+    def end(self, number: int, kind: str, target: str, **details: Any) -> None:
+        """Record that it is healed."""
+        self.recorder.fault(kind, target, "end", number, **details)
+
+    def instant(self, kind: str, target: str, **details: Any) -> None:
+        """Record something without a length."""
+        self.done[kind] += 1
+        self.recorder.fault(kind, target, "instant", next(self._numbers), **details)
+
+    @contextlib.contextmanager
+    def held(self, name: str) -> Any:
+        """Nobody else does anything to this worker meanwhile."""
+        self.busy.add(name)
+        try:
+            yield
+        finally:
+            self.busy.discard(name)
+
+
+Fault = Callable[[Scene, random.Random], Waits]
+
+
+def _victim(scene: Scene, rng: random.Random, *, deciding: bool = True) -> Generator[float, None, str | None]:
+    """A worker to hit, one that decides something if there is one; None if nobody is free for long."""
+    for _ in range(30):
+        fleet = scene.fleet
+        names = [name for name in (fleet.deciding() if deciding else fleet.free()) if name not in scene.busy]
+        if names:
+            return rng.choice(names)
+        yield 0.3
+    return None
+
+
+# --- a worker dies ------------------------------------------------------------------------------------------------
+
+
+def kill(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL at any moment; back at once, or only when others have taken over."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
+        scene.fleet.kill(name)
+        yield rng.choice((0.0, 0.0, 0.0, SESSION_S + 2))
+        scene.fleet.start(name)
+        scene.end(number, "worker.kill", name)
+
+
+def kill_at_point(scene: Scene, rng: random.Random, points: tuple[str, ...] = LIVE_POINTS) -> Waits:
+    """SIGKILL exactly between two steps of a transaction."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        point = rng.choice(points)
+        scene.fleet.order(name, point=point, nth=rng.randint(1, 12))
+        waited = 0.0
+        owned = scene.fleet.owned(name)
+        while not scene.fleet.obeyed(name) and waited < _PATIENCE_S:
+            yield 0.02
+            waited += 0.02
+        reached = not scene.fleet.alive(name)
+        number = scene.begin("worker.kill", name, partitions=owned, point=point if reached else "any")
+        scene.fleet.kill(name)
+        scene.fleet.order(name)
+        yield rng.choice((0.0, 0.0, SESSION_S + 2))
+        scene.fleet.start(name)
+        scene.end(number, "worker.kill", name)
+
+
+def kill_while_opening(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL, and again while the worker fences, restores or begins to read; sometimes with its state gone."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
+        scene.fleet.kill(name)
+        point = rng.choice(START_POINTS)
+        if point == "in-restore":
+            shutil.rmtree(scene.fleet.state(name), ignore_errors=True)
+        scene.fleet.order(name, point=point, nth=rng.randint(1, 3))
+        scene.fleet.start(name)
+        scene.end(number, "worker.kill", name)
+        waited = 0.0
+        while not scene.fleet.obeyed(name) and waited < 3 * SESSION_S:
+            yield 0.1
+            waited += 0.1
+        if not scene.fleet.alive(name):
+            number = scene.begin("worker.kill", name, partitions=[], point=point)
+            scene.fleet.kill(name)
+            scene.fleet.order(name)
+            scene.fleet.start(name)
+            scene.end(number, "worker.kill", name)
+        scene.fleet.order(name)
+
+
+def damage(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL, and the worker finds its state deleted, flipped, truncated or garbled."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
+        scene.fleet.kill(name)
+        for _ in range(rng.randint(1, 3)):
+            what = rng.choice(DAMAGES)(scene.fleet.state(name), rng)
+            if what:
+                scene.instant("state.damage", name, what=what)
+        scene.fleet.start(name)
+        scene.end(number, "worker.kill", name)
+        yield 0.0
+
+
+def stale(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL, and the worker finds an old copy of its state."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        fleet = scene.fleet
+        number = scene.begin("worker.kill", name, partitions=fleet.owned(name), point="any")
+        fleet.kill(name)
+        copy = fleet.state(name).with_name("copy")
+        shutil.rmtree(copy, ignore_errors=True)
+        with contextlib.suppress(OSError, shutil.Error):
+            shutil.copytree(fleet.state(name), copy)
+        fleet.start(name)
+        scene.end(number, "worker.kill", name)
+        yield 8.0 + 6 * rng.random()
+        number = scene.begin("worker.kill", name, partitions=fleet.owned(name), point="any")
+        fleet.kill(name)
+        if copy.exists():
+            shutil.rmtree(fleet.state(name), ignore_errors=True)
+            copy.rename(fleet.state(name))
+            scene.instant("state.damage", name, what="an old copy")
+        fleet.start(name)
+        scene.end(number, "worker.kill", name)
+
+
+# --- a worker hangs -----------------------------------------------------------------------------------------------
+
+
+def zombie(scene: Scene, rng: random.Random) -> Waits:
+    """SIGSTOP until another has taken over, then SIGCONT; half of them between the last record and the commit."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        fleet = scene.fleet
+        owned, point = fleet.owned(name), "any"
+        if rng.random() < 0.5:
+            point = rng.choice(("after-offsets", "after-produce", "after-commit"))
+            fleet.order(name, point=point, nth=rng.randint(1, 5), action="stop")
+            waited = 0.0
+            while not fleet.obeyed(name) and waited < _PATIENCE_S:
+                yield 0.02
+                waited += 0.02
+            fleet.order(name)
+        number = scene.begin("worker.stop", name, partitions=owned, point=point, zombie=True)
+        fleet.freeze(name)
+        try:
+            yield SESSION_S * 1.5 + 2 * rng.random()
+        finally:
+            fleet.thaw(name)
+            scene.end(number, "worker.stop", name)
+
+
+def pause(scene: Scene, rng: random.Random) -> Waits:
+    """SIGSTOP for less than the session timeout."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        number = scene.begin("worker.stop", name, partitions=scene.fleet.owned(name), point="any", zombie=False)
+        scene.fleet.freeze(name)
+        try:
+            yield 0.5 + (SESSION_S - 2) * rng.random()
+        finally:
+            scene.fleet.thaw(name)
+            scene.end(number, "worker.stop", name)
+
+
+def clock_jump(scene: Scene, rng: random.Random) -> Waits:
+    """The worker's wall clock is wrong by up to half a minute, in either direction, for a while."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        by_ms = rng.choice((-1, 1)) * rng.randint(500, 25_000)
+        number = scene.begin("worker.clock", name, by_ms=by_ms)
+        scene.fleet.order(name, clock_ms=by_ms)
+        try:
+            yield 2 + 6 * rng.random()
+        finally:
+            scene.fleet.order(name)
+            scene.end(number, "worker.clock", name)
+
+
+def storm(scene: Scene, rng: random.Random) -> Waits:
+    """Workers come and go every second or two: some in order, some killed while the group still settles."""
+    extras = [name for name in scene.fleet.names if name.startswith("extra") and not scene.fleet.alive(name)]
+    if not extras:
+        return
+    name = extras[0]
+    with scene.held(name):
+        number = scene.begin("rebalance.storm", name)
+        try:
+            for _ in range(rng.randint(2, 3)):
+                scene.fleet.start(name)
+                yield 3.0 + 2 * rng.random()
+                if rng.random() < 0.5:
+                    owned = scene.fleet.owned(name)
+                    again = scene.begin("worker.kill", name, partitions=owned, point="any")
+                    scene.fleet.kill(name)
+                    scene.end(again, "worker.kill", name)
+                else:
+                    scene.fleet.send(name, signal.SIGTERM)
+                    waited = 0.0
+                    while scene.fleet.alive(name) and waited < 15:
+                        yield 0.1
+                        waited += 0.1
+                    scene.fleet.kill(name)
+        finally:
+            scene.fleet.kill(name)
+            scene.end(number, "rebalance.storm", name)
+
+
+# --- its disk and its network -------------------------------------------------------------------------------------
+
+
+def disk_full(scene: Scene, rng: random.Random) -> Waits:
+    """No room for RocksDB."""
+    name = yield from _victim(scene, rng)
+    if name is None or not scene.fleet.disks[name].mounted:
+        return
+    with scene.held(name):
+        number = scene.begin("disk.full", name)
+        scene.fleet.disks[name].fill()
+        try:
+            yield 2 + 4 * rng.random()
+        finally:
+            scene.fleet.disks[name].free()
+            scene.end(number, "disk.full", name)
+
+
+def network(scene: Scene, rng: random.Random) -> Waits:
+    """The worker is cut off both ways or one way, slow, or broken off; for less and for more than its session."""
+    name = yield from _victim(scene, rng)
+    if name is None or name not in scene.fleet.proxies:
+        return
+    with scene.held(name):
+        proxy = scene.fleet.proxies[name]
+        what = rng.choice(("cut", "cut", "mute-up", "mute-down", "delay", "reset"))
+        number = scene.begin(f"network.{what}", name)
+        proxy.order(what, ms=rng.randint(20, 200))
+        try:
+            if what != "reset":
+                yield rng.choice((1.0, 3.0, SESSION_S * 1.5))
+        finally:
+            proxy.order("pass")
+            if rng.random() < 0.3:
+                proxy.order("reset")
+            scene.end(number, f"network.{what}", name)
+
+
+def lost_commit(scene: Scene, rng: random.Random) -> Waits:
+    """The broker ends transactions, but its answers never come."""
+    yield from _end_txn(scene, rng, "network.lost-commit", "lose")
+
+
+def late_commit(scene: Scene, rng: random.Random) -> Waits:
+    """The end of a transaction reaches the broker late, maybe after its sender has given up (KAFKA-17754)."""
+    yield from _end_txn(scene, rng, "network.late-commit", "hold")
+
+
+def _end_txn(scene: Scene, rng: random.Random, kind: str, do: str) -> Waits:
+    name = yield from _victim(scene, rng)
+    if name is None or name not in scene.fleet.proxies:
+        return
+    with scene.held(name):
+        proxy = scene.fleet.proxies[name]
+        proxy.told()
+        number = scene.begin(kind, name)
+        proxy.order(do, api=END_TXN, times=rng.randint(1, 3), ms=rng.choice((1_500, 6_000, 12_000)))
+        try:
+            yield 4.0
+            # Nobody waits for what was lost: broken connections are what ends it in practice, a timeout otherwise.
+            if rng.random() < 0.7:
+                proxy.order("reset")
+            yield 1.0
+        finally:
+            proxy.order("pass")
+            scene.end(number, kind, name, hits=len(proxy.told()))
+
+
+# --- the brokers --------------------------------------------------------------------------------------------------
+
+
+def broker_kill(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL of one node; it comes back with its data after a while."""
+    yield from _broker_kill(scene, rng, 1)
+
+
+def two_brokers_kill(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL of two nodes of three: nothing can be committed until one is back."""
+    yield from _broker_kill(scene, rng, 2)
+
+
+def _broker_kill(scene: Scene, rng: random.Random, count: int) -> Waits:
+    nodes = [node for node in scene.cluster.nodes if node.alive]
+    if scene.broker_busy or len(nodes) < len(scene.cluster.nodes):
+        return
+    scene.broker_busy = True
+    dead = rng.sample(nodes, min(count, len(nodes)))
+    numbers = []
+    try:
+        for node in dead:
+            numbers.append(scene.begin("broker.kill", f"broker-{node.me.node_id}"))
+            node.kill()
+        yield rng.choice((0.0, 1.0, 3.0))
+    finally:
+        for node in dead:
+            node.launch()
+    deadline = time.monotonic() + 60
+    for node, number in zip(dead, numbers, strict=True):
+        while node.me.node_id not in (broker_ids(node.me.port, timeout_s=1.0) or ()):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"broker {node.me.node_id} does not come back: {node.log_tail(5)}")
+            yield 0.25
+        scene.end(number, "broker.kill", f"broker-{node.me.node_id}")
+    yield 3.0  # replicas catch up before the next one dies
+    scene.broker_busy = False
+
+
+def broker_pause(scene: Scene, rng: random.Random) -> Waits:
+    """SIGSTOP of one node: its sockets stay open and nobody answers."""
+    nodes = [node for node in scene.cluster.nodes if node.alive]
+    if scene.broker_busy or len(nodes) < len(scene.cluster.nodes):
+        return
+    scene.broker_busy = True
+    node = rng.choice(nodes)
+    number = scene.begin("broker.stop", f"broker-{node.me.node_id}")
+    node.pause()
+    try:
+        yield rng.choice((1.0, 3.0, 8.0))
+    finally:
+        node.cont()
+        scene.end(number, "broker.stop", f"broker-{node.me.node_id}")
+        scene.broker_busy = False
+
+
+# --- playing them -------------------------------------------------------------------------------------------------
+
+
+class Stream(NamedTuple):
+    """Faults that come again and again, one of `kinds` about every `every_s` seconds."""
+
+    every_s: float
+    kinds: tuple[Fault, ...]
+
+
+class Planned(NamedTuple):
+    """One fault of a schedule."""
+
+    at_s: float
+    fault: Fault
+    seed: int
+
+
+def schedule(seed: int, seconds: float, streams: Iterable[Stream]) -> list[Planned]:
+    """The same for the same seed. A stream goes round its kinds, shuffled anew each time, so that none is missed."""
+    planned = []
+    for index, stream in enumerate(streams):
+        rng = random.Random(seed * 1_000 + index)
+        round_: list[Fault] = []
+        at_s = stream.every_s * rng.random()
+        while at_s < seconds:
+            if not round_:
+                round_ = list(stream.kinds)
+                rng.shuffle(round_)
+            planned.append(Planned(at_s, round_.pop(), rng.randrange(1 << 30)))
+            at_s += stream.every_s * (0.5 + rng.random())
+    return sorted(planned, key=lambda each: each.at_s)
+
+
+def run(scene: Scene, planned: list[Planned], tick: Callable[[], None]) -> None:
+    """Play a schedule to its end: every fault healed, every worker up. `tick` is called about four times a second."""
+    began = time.monotonic()
+    waiting: list[tuple[float, int, Waits]] = []
+    order = itertools.count()
+    for each in planned:
+        heapq.heappush(waiting, (began + each.at_s, next(order), each.fault(scene, random.Random(each.seed))))
+    ticked = 0.0
+    try:
+        while waiting:
+            at, _, fault = waiting[0]
+            now = time.monotonic()
+            if now - ticked > 0.25:
+                ticked = now
+                for name in scene.fleet.revive(scene.busy):
+                    scene.instant("worker.ended", name)
+                tick()
+            if at > now:
+                time.sleep(min(at - now, 0.25))
+                continue
+            heapq.heappop(waiting)
+            with contextlib.suppress(StopIteration):
+                heapq.heappush(waiting, (time.monotonic() + next(fault), next(order), fault))
+    finally:
+        for _, _, fault in waiting:
+            fault.close()

@@ -1,0 +1,104 @@
+"""The end of a run: are all inputs decided, and does the same input through the same core give the same again?
+
+`settled` asks the group's committed positions against the ends of the inputs; `same_as_replay` folds the dumped inputs
+through the product's own gate at the recorded positions and times and compares decisions and states byte for byte. That
+last one is deliberately no part of the checker, which shares no code with the product. Must never write to a topic.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from tests.chaos.history import CHANGELOG, CONSENT, CONTROL, DECISIONS, OUTCOMES, REQUESTS, SUPPRESSIONS, History
+
+from contactgate.codec.seal import Sealer
+from contactgate.codec.tokens import Tokens
+from contactgate.engine.clients import EngineSettings
+from contactgate.engine.fold import META_KEY, decode_meta
+from contactgate.engine.live import Secrets, SubjectCodec, build_worker
+from contactgate.engine.replay import replay
+from contactgate.gate import Record
+from contactgate.policy.load import load_policy
+
+_KINDS = {
+    "consent": CONSENT,
+    "outcome": OUTCOMES,
+    "request": REQUESTS,
+    "control": CONTROL,
+    "suppression": SUPPRESSIONS,
+}
+
+
+def lag(bootstrap: str, prefix: str, partitions: int, group: str) -> int | None:
+    """Records of the partitioned inputs that no committed transaction covers yet; None when the brokers do not say."""
+    try:
+        consumer: Any = KafkaConsumer(
+            bootstrap_servers=bootstrap.split(","), group_id=group, enable_auto_commit=False,
+            isolation_level="read_committed", request_timeout_ms=10_000, session_timeout_ms=6_000,
+            max_poll_interval_ms=9_000,
+        )  # fmt: skip
+    except KafkaError:
+        return None
+    try:
+        tps = [TopicPartition(prefix + name, p) for name in (CONSENT, OUTCOMES, REQUESTS) for p in range(partitions)]
+        ends = consumer.end_offsets(tps)
+        return sum(max(0, ends[tp] - (consumer.committed(tp) or 0)) for tp in tps)
+    except KafkaError:
+        return None
+    finally:
+        consumer.close(autocommit=False)
+
+
+def same_as_replay(history: History, keys: tuple[bytes, bytes]) -> list[str]:
+    """What differs between the topics and a replay of the same inputs, one sentence each."""
+    policy_file = Path(history.directory / "policy.yaml")
+    policy = load_policy(policy_file.read_bytes()) if policy_file.exists() else None
+    partitions = len(history.partitions(REQUESTS))
+    requesters = frozenset(history.meta["requesters"])
+    secrets = Secrets(Tokens(keys[0]), Sealer(keys[1]))
+    faults = []
+    for partition in range(partitions):
+        settings = EngineSettings("", Path(), prefix=history.meta["prefix"], partitions=partitions)
+        worker = build_worker(settings, secrets, policy=policy)
+        inputs = {
+            kind: _records(history, kind, topic, partition if kind in ("consent", "outcome", "request") else 0)
+            for kind, topic in _KINDS.items()
+        }
+        states: dict[bytes, bytes] = {}
+        steps = []
+        for record in history.records(CHANGELOG, partition):
+            if record.key == META_KEY:
+                steps.append(decode_meta(record.value or b""))
+            elif record.key is not None and record.value is None:
+                states.pop(record.key, None)
+            elif record.key is not None and record.value is not None:
+                states[record.key] = record.value
+        make_gate = functools.partial(_with_requesters, worker._make_gate, requesters)
+        again = replay(partition, inputs, steps, make_gate, worker.broadcast._feed, SubjectCodec())
+        told = [record.value for record in history.records(DECISIONS, partition)]
+        made = [out.value for out in again.outs if out.kind == "decision"]
+        if made != told:
+            first = next((i for i, pair in enumerate(zip(made, told, strict=False)) if pair[0] != pair[1]), -1)
+            faults.append(
+                f"partition {partition}: {len(told)} decisions, {len(made)} replayed, first difference {first}"
+            )
+        if again.states != states:
+            differ = sorted(k for k in {*states, *again.states} if states.get(k) != again.states.get(k))
+            faults.append(f"partition {partition}: {len(differ)} of {len(states)} states differ from the replay")
+    return faults
+
+
+def _records(history: History, kind: str, topic: str, partition: int) -> list[Record]:
+    return [
+        Record(kind, partition, r.offset, r.timestamp_ms, r.key, r.value) for r in history.records(topic, partition)
+    ]
+
+
+def _with_requesters(make_gate: Any, requesters: frozenset[str], partition: int, seq: int, prev: str) -> Any:
+    gate = make_gate(partition, seq, prev)
+    gate.requesters = requesters
+    return gate

@@ -1,0 +1,57 @@
+"""`contactgate worker` under observation: `python -m tests.chaos.worker worker …`, same options, same code.
+
+The environment variable CHAOS_WORKER tells, as JSON: `directory` and `name` (where orders come from and what was seen
+goes to), `ports` (broker port -> port of the proxy in the path), `bug` (a seeded bug of tests.chaos.bugs, "" for none).
+Everything is put around the product from outside; nothing in it knows that it is watched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from aiokafka.conn import AIOKafkaConnection
+from tests.chaos.watch import Watch
+
+from contactgate.cli.main import app
+from contactgate.engine import live
+
+
+def main() -> None:
+    """Put the watch, the proxy, the clock and the bug in place, then be a worker."""
+    given = json.loads(os.environ["CHAOS_WORKER"])
+    watch = Watch(Path(given["directory"]), given["name"])
+    time.time_ns = watch.time_ns
+    if given.get("ports"):
+        _reroute({int(port): proxy for port, proxy in given["ports"].items()})
+    build = live.build_worker
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        worker = build(*arguments, **options)
+        worker.on_driver = watch.attach
+        return worker
+
+    live.build_worker = watched
+    if given.get("bug"):
+        from tests.chaos import bugs
+
+        bugs.install(given["bug"])
+    app()
+
+
+def _reroute(ports: dict[int, int]) -> None:
+    """Every connection of aiokafka to a broker goes through its proxy."""
+    connect = AIOKafkaConnection.connect
+
+    async def through_proxy(self: Any) -> Any:
+        self._port = ports.get(self._port, self._port)
+        return await connect(self)
+
+    AIOKafkaConnection.connect = through_proxy
+
+
+if __name__ == "__main__":
+    main()
