@@ -240,7 +240,9 @@ def _real(text: str) -> float:
     return value
 
 
-_STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# An unclosed string ends with the text: a pattern that asked for its end would begin again at every quote in it, and
+# take 25 seconds for one message of escaped quotes.
+_STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
 def _depth(text: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from contactgate.codec.strict import to_ms
+from contactgate.codec.strict import MAX_BYTES, to_ms
 from contactgate.model.messages import Instant
 
 RESTRICTING: Final = ("consent.withdrawn", "subject.erased", "complaint.received")
@@ -31,16 +31,15 @@ _STOP_WORDS: Final = frozenset(
 
 # What is not one JSON object is searched for the words of it, however they are quoted: JSON within a string, Python's
 # or YAML's notation, UTF-16, MessagePack; of the latter the record's key tells the subject.
-_TYPES: Final = re.compile(
-    rb"consent\.withdrawn|subject\.erased|complaint\.received|subject\.updated|contact\.outcome|pause\.set"
-    rb"|party\.updated|campaign\.updated|address\.suppressed",
-    re.IGNORECASE,
-)
+_TYPES: Final = (
+    *RESTRICTING, "subject.updated", "contact.outcome", "pause.set", "party.updated", "campaign.updated",
+    "address.suppressed",
+)  # fmt: skip
 _PAIRS: Final = re.compile(
     rb"\b(outcome|status|subject_id|request_id|party_id|campaign_id|pause_id|address_token|address)[\"']?\s*[:=]\s*"
     rb"(?:\"([^\"\x00-\x1f]{1,512})\"|'([^'\x00-\x1f]{1,512})'|([^\s\"',\[\]{}]{1,512}))"
 )
-_FLAG_WORDS: Final = re.compile(rb"[\"']?\b(minor|deceased|vulnerable)\b[\"']?", re.IGNORECASE)
+_FLAG_WORDS: Final = re.compile(rb"\b(minor|deceased|vulnerable)\b")
 
 
 class Loose(NamedTuple):
@@ -105,7 +104,13 @@ def _plain(value: Any) -> Any:
 
 
 def loosely(raw: bytes) -> Loose:
-    """Whatever can be read of a message that was refused; never raises."""
+    """Whatever can be read of a message that was refused; never raises.
+
+    Of one that is too large only words are read, and but for its `type` only those of the first 64 KiB: reading all of
+    it could hold up everybody else.
+    """
+    if len(raw) > MAX_BYTES:
+        return _scraped(raw)
     try:
         found = json.loads(raw.decode("utf-8", "replace"), object_pairs_hook=_Pairs)
         if isinstance(found, _Pairs):
@@ -121,12 +126,13 @@ def loosely(raw: bytes) -> Loose:
 def _scraped(raw: bytes) -> Loose:
     """The words of a message that is not one JSON object; too many rather than too few."""
     plain = raw.replace(b"\x00", b"").replace(b"\\", b"")  # UTF-16 of ASCII text; JSON within a string
-    fields: dict[str, set[str]] = {"type": {found.decode("ascii").lower() for found in _TYPES.findall(plain)}}
+    folded = plain.lower()
+    fields = {"type": {word for word in _TYPES if word.encode() in folded}}
     if not fields["type"]:
         return Loose({}, ambiguous=True)
-    for name, *spellings in _PAIRS.findall(plain):
+    for name, *spellings in _PAIRS.findall(plain[:MAX_BYTES]):
         fields.setdefault(name.decode("ascii"), set()).update(s.decode("utf-8", "replace") for s in spellings if s)
-    fields["flags"] = {found.decode("ascii").lower() for found in _FLAG_WORDS.findall(plain)}
+    fields["flags"] = {found.decode("ascii") for found in _FLAG_WORDS.findall(folded[:MAX_BYTES])}
     return Loose({name: sorted(values) for name, values in fields.items()}, ambiguous=True)
 
 
