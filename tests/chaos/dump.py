@@ -7,7 +7,6 @@ until the broker aborts it, at most `deadline_s`. Must never produce or commit a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import time
@@ -37,54 +36,66 @@ async def dump(
         AIOKafkaConsumer(isolation_level="read_committed", **common) as committed,
         AIOKafkaConsumer(isolation_level="read_uncommitted", **common) as uncommitted,
     ):
-        names = sorted(t for t in await committed.topics() if t.startswith(prefix) and not t.startswith("__"))
-        index: dict[str, Any] = {"topics": {}, "committed": await _committed(bootstrap, group, prefix)}
-        for name in names:
-            tps = [TopicPartition(name, p) for p in sorted(committed.partitions_for_topic(name) or ())]
-            begins, ends = await committed.beginning_offsets(tps), await uncommitted.end_offsets(tps)
-            rows = index["topics"][name.removeprefix(prefix)] = {}
-            for tp in tps:
-                path = directory / "topics" / f"{tp.topic.removeprefix(prefix)}.{tp.partition}"
-                count = await _partition(committed, tp, begins[tp], ends[tp], path, deadline_s)
-                rows[str(tp.partition)] = {"begin": begins[tp], "end": ends[tp], "records": count}
-            for tp, stable in (await committed.end_offsets(tps)).items():
-                rows[str(tp.partition)]["last_stable"] = stable
+        known = await committed._client.fetch_all_metadata()
+        names = sorted(t for t in known.topics() if t.startswith(prefix) and not t.startswith("__"))
+        counts, positions = await _asked(bootstrap, group, prefix, names)
+        index: dict[str, Any] = {"topics": {}, "committed": positions}
+        tps = [TopicPartition(name, p) for name in names for p in range(counts[name])]
+        begins, ends = await committed.beginning_offsets(tps), await uncommitted.end_offsets(tps)
+        found = await _read(committed, tps, begins, ends, prefix, directory / "topics", deadline_s)
+        for tp, stable in (await committed.end_offsets(tps)).items():
+            index["topics"].setdefault(tp.topic.removeprefix(prefix), {})[str(tp.partition)] = {
+                "begin": begins[tp], "end": ends[tp], "last_stable": stable, "records": found[tp],
+            }  # fmt: skip
     path = directory / "topics" / "index.json"
     path.write_text(json.dumps(index, indent=1), encoding="utf-8")
     return index
 
 
-async def _partition(
-    consumer: AIOKafkaConsumer, tp: TopicPartition, begin: int, end: int, path: Path, deadline_s: float
-) -> int:
-    """One partition into its file; stops early, with what there is, at the deadline."""
-    count = 0
-    with path.open("wb") as file:
-        if begin >= end:
-            return 0
-        consumer.assign([tp])
-        consumer.seek(tp, begin)
+async def _read(
+    consumer: AIOKafkaConsumer,
+    tps: list[TopicPartition],
+    begins: dict[TopicPartition, int],
+    ends: dict[TopicPartition, int],
+    prefix: str,
+    directory: Path,
+    deadline_s: float,
+) -> dict[TopicPartition, int]:
+    """Every partition into its file; stops early, with what there is, when nothing comes for `deadline_s`."""
+    counts = dict.fromkeys(tps, 0)
+    left = {tp for tp in tps if begins[tp] < ends[tp]}
+    with contextlib.ExitStack() as stack:
+        files = {
+            tp: stack.enter_context((directory / f"{tp.topic.removeprefix(prefix)}.{tp.partition}").open("wb"))
+            for tp in tps
+        }
+        consumer.assign(sorted(left))
+        for tp in left:
+            consumer.seek(tp, begins[tp])
         deadline = time.monotonic() + deadline_s
-        while (at := await consumer.position(tp)) < end and time.monotonic() < deadline:
-            for found in (await consumer.getmany(tp, timeout_ms=200)).values():
-                count += write_records(file, [_record(r) for r in found if r.offset < end])
-                if found:
-                    deadline = time.monotonic() + deadline_s
-            with contextlib.suppress(KeyError):
-                if await consumer.position(tp) == at:
-                    await asyncio.sleep(0.05)
-    return count
+        while left and time.monotonic() < deadline:
+            for tp, found in (await consumer.getmany(*left, timeout_ms=200)).items():
+                counts[tp] += write_records(files[tp], [_record(r) for r in found if r.offset < ends[tp]])
+                deadline = time.monotonic() + deadline_s
+            done = {tp for tp in left if await consumer.position(tp) >= ends[tp]}
+            if done:
+                consumer.pause(*done)
+                left -= done
+    return counts
 
 
 def _record(found: Any) -> Record:
     return Record(found.offset, found.timestamp, found.key, found.value, tuple(found.headers))
 
 
-async def _committed(bootstrap: str, group: str, prefix: str) -> dict[str, dict[str, int]]:
-    """The group's committed offsets of the input topics."""
+async def _asked(
+    bootstrap: str, group: str, prefix: str, names: list[str]
+) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """How many partitions each topic has, and the group's committed offsets of the input topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
+        counts = {found["topic"]: len(found["partitions"]) for found in await admin.describe_topics(names)}
         offsets = await admin.list_consumer_group_offsets(group)
     finally:
         await admin.close()
@@ -93,4 +104,4 @@ async def _committed(bootstrap: str, group: str, prefix: str) -> dict[str, dict[
         name = tp.topic.removeprefix(prefix)
         if name in INPUTS and meta.offset >= 0:
             rows.setdefault(name, {})[str(tp.partition)] = meta.offset
-    return rows
+    return counts, rows

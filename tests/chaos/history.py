@@ -162,6 +162,11 @@ class History:
     index: dict[str, Any]
     _kept: dict[tuple[str, int], list[Record]] = field(default_factory=dict)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether some of it is not on disk."""
+        return bool(self._kept)
+
     def topics(self) -> list[str]:
         """Names of the dumped topics, without the prefix."""
         return sorted(self.index["topics"])

@@ -71,6 +71,7 @@ class Workload:
         self._approved: list[deque[int]] = [deque(maxlen=200) for _ in range(plan.partitions)]
         self._outcomes: list[list[Message]] = [[] for _ in range(plan.partitions)]
         self._due: deque[tuple[float, bytes, int]] = deque()
+        self._locks: dict[tuple[int, str, int], asyncio.Lock] = {}
         self._over = asyncio.Event()
         recorder.meta(
             seed=plan.seed, prefix=prefix, partitions=plan.partitions, requesters=list(REQUESTERS),
@@ -359,8 +360,15 @@ class Workload:
         return whole
 
     async def _deliver(self, producer: AIOKafkaProducer, builder: Any, topic: str, partition: int, name: int) -> bool:
+        # One at a time: aiokafka counts the time that many wait for the same partition more than once.
+        lock = self._locks.setdefault((id(producer), topic, partition), asyncio.Lock())
         try:
-            future = await producer.send_batch(builder, self._prefix + topic, partition=partition)
+            async with lock:
+                future = await producer.send_batch(builder, self._prefix + topic, partition=partition)
+        except (KafkaError, TimeoutError, RuntimeError) as error:  # it was never handed over
+            self._recorder.fail(name, type(error).__name__)
+            return False
+        try:
             found = await future
         except MessageSizeTooLargeError as error:
             self._recorder.fail(name, type(error).__name__)
@@ -432,7 +440,7 @@ def main() -> None:
         meta = json.loads((given.directory / "meta.json").read_bytes())
         plan = Plan(
             given.seed, given.requests, given.rate, meta["partitions"],
-            given.subjects or min(20_000, max(500, given.requests // 40)), bytes.fromhex(meta["token_key"]),
+            given.subjects or min(20_000, max(1_000, given.requests // 20)), bytes.fromhex(meta["token_key"]),
         )  # fmt: skip
         asyncio.run(_all(Workload(given.bootstrap, given.prefix, recorder, plan)))
 
