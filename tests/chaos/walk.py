@@ -8,16 +8,12 @@ After a deviation the walk goes on from what really happened, so that one fault 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 from tests.chaos.history import (
     APPROVALS,
-    CHANGELOG,
     CONSENT,
     CONTROL,
-    DEAD,
-    DECISIONS,
     OUTCOMES,
     REQUESTS,
     SUPPRESSIONS,
@@ -26,53 +22,15 @@ from tests.chaos.history import (
 )
 from tests.chaos.journal import Journal
 from tests.chaos.letters import Letters
+from tests.chaos.outputs import META, Meta, Outputs, Recall, family, recall_word
 from tests.chaos.reading import Read, Reader, instant, read_world
 from tests.chaos.rules import NEVER, Contact, Fact, Policy, Subject, World
 from tests.chaos.verdict import Findings
 
-META = b"\0meta"
 _DEDUP_MS = 7 * 86_400_000
 _RECALL_MS = 10_000
 _RECALL_TRANSACTIONS = 40
 _GAP_NS = 5_000_000
-_decode = msgspec.json.Decoder().decode
-_WORDS = {"consent": "withdrawn", "address": "suppressed", "pause": "paused", "subject": "person"}
-_APPROVED = {"type", "approval_id", "request_id", "subject_token", "channel", "valid_until"}
-_RECALLED = {"type", "approval_id", "request_id", "subject_token", "reason"}
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """What a transaction stood at after it."""
-
-    seq: int = 0
-    prev: str = ""
-    consent: int = 0
-    outcome: int = 0
-    request: int = 0
-    control: int = 0
-    suppression: int = 0
-    now_ms: int = 0
-    review: str = ""
-    reviewed: bytes = b""
-
-
-_meta = msgspec.json.Decoder(Meta).decode
-
-
-class _Recall(NamedTuple):
-    approval_id: str
-    reason: str
-    topic: str
-
-
-def recall_word(rule: str) -> str:
-    """The vendor-safe word of a rule or a family of rules."""
-    return "erased" if rule == "subject.erased" else _WORDS[rule.partition(".")[0]]
-
-
-def family(rule: str) -> str:
-    """Consent has one answer here, whatever the reason says of it."""
-    return "consent" if rule.startswith(("consent.", "notice.")) else rule
 
 
 def read_worlds(history: History, found: Findings) -> World:
@@ -106,14 +64,9 @@ class Walk:
         self._world = read_worlds(history, Findings())
         self._reader = Reader(partition, history.meta["partitions"])
         self._records = {t: {r.offset: r for r in history.records(t, partition)} for t in (CONSENT, OUTCOMES, REQUESTS)}
-        self._decisions = self._read_decisions(history.records(DECISIONS, partition))
-        self._changelog = history.records(CHANGELOG, partition)
+        self._outputs = Outputs(history, partition, self.found)
+        self._decisions, self._recalls = self._outputs.decisions, self._outputs.recalls
         self._committed = {t: at.get(str(partition)) for t, at in history.index.get("committed", {}).items()}
-        self._approved: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
-        self._recalls: dict[int, dict[str, _Recall]] = defaultdict(dict)
-        for topic in history.topics():
-            if topic.startswith(APPROVALS):
-                self._read_approvals(topic, history.records(topic, partition))
         self._subjects: dict[bytes, Subject] = defaultdict(Subject)
         self._issued: dict[str, tuple[bytes, Contact]] = {}
         self._by_address: dict[str, list[tuple[bytes, Contact]]] = defaultdict(list)
@@ -126,7 +79,7 @@ class Walk:
     def run(self) -> Findings:
         """Everything about this partition."""
         self._index_consents()
-        metas = [_meta(r.value) for r in self._changelog if r.key == META and r.value is not None]
+        metas = self._outputs.metas
         before = Meta()
         if metas and (metas[0].seq and not any(d["seq"] == 0 for d in self._decisions.values())):
             self.found.bad("I14", f"partition {self._p}: the changelog's first transactions are gone; cannot be walked")
@@ -144,40 +97,6 @@ class Walk:
 
     def _bad(self, name: str, text: str) -> None:
         self.found.bad(name, f"partition {self._p}: {text}")
-
-    # --- outputs --------------------------------------------------------------------------------------------------
-
-    def _read_decisions(self, records: list[Record]) -> dict[int, dict[str, Any]]:
-        decided: dict[int, dict[str, Any]] = {}
-        last = -1
-        for record in records:
-            decision = _decode(record.value or b"{}")
-            offset = decision["position"]["request"]
-            self.found.looked["I3"] += 1
-            if offset in decided:
-                self._bad("I3", f"request {offset} was decided twice")
-            elif offset <= last:
-                self._bad("I9", f"request {offset} was decided after {last}")
-            decided[offset] = decision
-            last = max(last, offset)
-        self.found.looked["I9"] += len(records)
-        return decided
-
-    def _read_approvals(self, topic: str, records: list[Record]) -> None:
-        for record in records:
-            message = _decode(record.value or b"{}")
-            if message.get("type") == "contact.approved":
-                if set(message) != _APPROVED:
-                    self._bad("approvals", f"{topic}/{record.offset} has fields {sorted(message)}")
-                self._approved[message["approval_id"]].append((topic.removeprefix(APPROVALS), message))
-            else:
-                if message.get("type") != "contact.recalled" or set(message) != _RECALLED:
-                    self._bad("approvals", f"{topic}/{record.offset} has fields {sorted(message)}")
-                    continue
-                one = _Recall(message["approval_id"], message["reason"], topic)
-                if one.approval_id in self._recalls[record.timestamp_ms]:
-                    self._bad("recalls", f"{one.approval_id} was recalled twice")
-                self._recalls[record.timestamp_ms][one.approval_id] = one
 
     # --- what was acknowledged, whatever the positions say --------------------------------------------------------
 
@@ -258,7 +177,7 @@ class Walk:
         elif letter != reason:
             self._bad("I8", f"{name} became a dead letter for {letter}, not for {reason}")
 
-    def _consent(self, record: Record, meta: Meta, recalls: dict[str, _Recall]) -> None:
+    def _consent(self, record: Record, meta: Meta, recalls: dict[str, Recall]) -> None:
         read = self._read(CONSENT, "consent", record)
         self._fate("consent", record, read.reason)
         self.found.seen["widest_readings"] += bool(read.widest)
@@ -272,7 +191,7 @@ class Walk:
             if message["type"] != "consent.granted":
                 self._after_event(subject, record, meta, recalls)
 
-    def _outcome(self, record: Record, meta: Meta, recalls: dict[str, _Recall]) -> None:
+    def _outcome(self, record: Record, meta: Meta, recalls: dict[str, Recall]) -> None:
         read = self._read(OUTCOMES, "outcome", record)
         reason = read.reason
         if reason is None:
@@ -283,7 +202,7 @@ class Walk:
                 self._after_event(subject, record, meta, recalls)
         self._fate("outcome", record, reason)
 
-    def _after_event(self, subject: Subject, record: Record, meta: Meta, recalls: dict[str, _Recall]) -> None:
+    def _after_event(self, subject: Subject, record: Record, meta: Meta, recalls: dict[str, Recall]) -> None:
         """What an event about the person made illegal is recalled in the same transaction."""
         for contact in subject.contacts:
             if contact.open(record.timestamp_ms):
@@ -293,7 +212,7 @@ class Walk:
                     own = any(not word.startswith(("pause.", "address.")) for word in words)
                     self._recall_now(contact, words, recalls, must=own)
 
-    def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, _Recall], *, must: bool) -> bool:
+    def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> bool:
         self.found.looked["recalls"] += 1
         told = recalls.pop(contact.approval_id, None)
         if told is None:
@@ -311,7 +230,7 @@ class Walk:
 
     # --- reviews after the world changed --------------------------------------------------------------------------
 
-    def _review(self, meta: Meta, recalls: dict[str, _Recall]) -> None:
+    def _review(self, meta: Meta, recalls: dict[str, Recall]) -> None:
         for approval_id in list(recalls):
             key, contact = self._issued.get(approval_id, (b"", None))
             if contact is not None and key <= meta.reviewed and contact.open(meta.now_ms):
@@ -506,19 +425,9 @@ class Walk:
         return channels is None or asked["channel"] in channels
 
     def _issue(self, key: bytes, subject: Subject, contact: Contact, decision: dict[str, Any]) -> None:
-        self.found.looked["approvals"] += 1
         asked, name = contact.request, contact.approval_id
-        sent = self._approved.pop(name, [])
-        if [requester for requester, _ in sent] != [asked["requester"]]:
-            self._bad("approvals", f"{name} of a pass was sent to {[requester for requester, _ in sent]}")
-        for _, message in sent:
-            if any(message[each] != given for each, given in (
-                ("request_id", asked["request_id"]), ("channel", asked["channel"]),
-                ("valid_until", decision["valid_until"]),
-            )):  # fmt: skip
-                self._bad("approvals", f"{name} differs from its decision")
-            if not message["subject_token"] or asked["subject_id"] in message["subject_token"]:
-                self._bad("approvals", f"{name} names the subject")
+        if decision["approval_id"] is not None:
+            self._outputs.approval(decision, asked)
         if name in self._issued:
             self._bad("approvals", f"{name} was given twice")
         self._issued[name] = (key, contact)
@@ -531,7 +440,7 @@ class Walk:
     def _end(self, last: Meta) -> None:
         for offset in self._decisions:
             self._bad("I5", f"a decision of request {offset}, which no transaction covers")
-        for approval_id in self._approved:
+        for approval_id in self._outputs.approved:
             self._bad("approvals", f"{approval_id} was sent without a pass")
         for topic, name in ((CONSENT, "consent"), (OUTCOMES, "outcome"), (REQUESTS, "request")):
             position = getattr(last, name)
@@ -545,7 +454,7 @@ class Walk:
 
     def _state(self, last: Meta) -> None:
         """The last record of every key against what must be known; chain heads are compared by the chain's check."""
-        values = {record.key: record.value for record in self._changelog if record.key != META}
+        values = {record.key: record.value for record in self._outputs.changelog if record.key != META}
         held = {key for key, value in values.items() if value}
         for key, subject in self._subjects.items():
             self.found.looked["I14"] += 1
@@ -556,6 +465,3 @@ class Walk:
             if known is None or not known.known:
                 self._bad("I14", f"the changelog knows {(key or b'').decode()}, of whom nothing is known")
         self.found.looked["tail"] = max(self.found.looked["tail"], last.seq)
-
-
-__all__ = ["DEAD", "Meta", "Walk", "family", "read_worlds", "recall_word"]

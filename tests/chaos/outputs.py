@@ -1,0 +1,122 @@
+"""What one partition put out: decisions, approvals, recalls, and the changelog's account of its transactions.
+
+Part of the checker: finds what is wrong with the records themselves and knows no rule.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, NamedTuple
+
+import msgspec
+from tests.chaos.history import APPROVALS, CHANGELOG, DECISIONS, History, Record
+from tests.chaos.verdict import Findings
+
+META = b"\0meta"
+_decode = msgspec.json.Decoder().decode
+_WORDS = {"consent": "withdrawn", "address": "suppressed", "pause": "paused", "subject": "person"}
+_APPROVED = {"type", "approval_id", "request_id", "subject_token", "channel", "valid_until"}
+_RECALLED = {"type", "approval_id", "request_id", "subject_token", "reason"}
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """What a transaction stood at after it."""
+
+    seq: int = 0
+    prev: str = ""
+    consent: int = 0
+    outcome: int = 0
+    request: int = 0
+    control: int = 0
+    suppression: int = 0
+    now_ms: int = 0
+    review: str = ""
+    reviewed: bytes = b""
+
+
+class Recall(NamedTuple):
+    """One recall, as the dialer got it."""
+
+    approval_id: str
+    reason: str
+    topic: str
+
+
+def recall_word(rule: str) -> str:
+    """The vendor-safe word of a rule or a family of rules."""
+    return "erased" if rule == "subject.erased" else _WORDS.get(rule.partition(".")[0], rule)
+
+
+def family(rule: str) -> str:
+    """Consent has one answer here, whatever the reason says of it."""
+    return "consent" if rule.startswith(("consent.", "notice.")) else rule
+
+
+class Outputs:
+    """The outputs of one partition, to be taken away one by one as the walk finds their cause."""
+
+    def __init__(self, history: History, partition: int, found: Findings) -> None:
+        self._partition = partition
+        self._found = found
+        self.changelog = history.records(CHANGELOG, partition)
+        decode = msgspec.json.Decoder(Meta).decode
+        self.metas = [decode(r.value) for r in self.changelog if r.key == META and r.value is not None]
+        self.decisions: dict[int, dict[str, Any]] = {}
+        self.approved: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        self.recalls: dict[int, dict[str, Recall]] = defaultdict(dict)  # by the time of their transaction
+        self._tokens: dict[tuple[str, str], str] = {}
+        self._named: dict[str, tuple[str, str]] = {}
+        self._read_decisions(history.records(DECISIONS, partition))
+        for topic in history.topics():
+            if topic.startswith(APPROVALS):
+                self._read_approvals(topic, history.records(topic, partition))
+
+    def _bad(self, name: str, text: str) -> None:
+        self._found.bad(name, f"partition {self._partition}: {text}")
+
+    def _read_decisions(self, records: list[Record]) -> None:
+        last = -1
+        for record in records:
+            decision = _decode(record.value or b"{}")
+            offset = decision["position"]["request"]
+            self._found.looked["I3"] += 1
+            if offset in self.decisions:
+                self._bad("I3", f"request {offset} was decided twice")
+            elif offset <= last:
+                self._bad("I9", f"request {offset} was decided after {last}")
+            self.decisions[offset] = decision
+            last = max(last, offset)
+        self._found.looked["I9"] += len(records)
+
+    def _read_approvals(self, topic: str, records: list[Record]) -> None:
+        for record in records:
+            message = _decode(record.value or b"{}")
+            fields, kind = set(message), message.get("type")
+            if fields != (_APPROVED if kind == "contact.approved" else _RECALLED):
+                self._bad("approvals", f"{topic}/{record.offset} is a {kind} with the fields {sorted(fields)}")
+                if not {"approval_id", "reason"} <= fields and not fields >= _APPROVED:
+                    continue
+            if kind == "contact.approved":
+                self.approved[message["approval_id"]].append((topic.removeprefix(APPROVALS), message))
+                continue
+            one = Recall(message["approval_id"], message["reason"], topic)
+            if one.approval_id in self.recalls[record.timestamp_ms]:
+                self._bad("recalls", f"{one.approval_id} was recalled twice")
+            self.recalls[record.timestamp_ms][one.approval_id] = one
+
+    def approval(self, decision: dict[str, Any], asked: dict[str, Any]) -> None:
+        """Take the approval of a pass: there is one, for its requester, and it tells what the decision tells."""
+        name = decision["approval_id"]
+        sent = self.approved.pop(name, [])
+        requester, subject_id = asked["requester"], asked["subject_id"]
+        self._found.looked["approvals"] += 1
+        if [whom for whom, _ in sent] != [requester]:
+            self._bad("approvals", f"{name} of a pass was sent to {[whom for whom, _ in sent]}")
+        for _, message in sent:
+            if any(message[each] != decision[each] for each in ("request_id", "channel", "valid_until")):
+                self._bad("approvals", f"{name} differs from its decision")
+            token, whose = message["subject_token"], (requester, subject_id)
+            if self._tokens.setdefault(whose, token) != token or self._named.setdefault(token, whose) != whose:
+                self._bad("approvals", f"{name}: the subject's token is not its own, or changes")
+            if not token or subject_id in token:
+                self._bad("approvals", f"{name} names the subject")
