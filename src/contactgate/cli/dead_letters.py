@@ -147,6 +147,10 @@ def _opened(topics: Installation, name: str) -> tuple[Letter, Sealed]:
         if letter.name == name:
             if letter.kind not in TOPIC_OF_KIND:
                 raise ContactgateError(f"the letter is of no topic that is known here: {letter.kind}")
+            if not letter.sealed:
+                raise ContactgateError(
+                    f"the message was too large to be kept; it is at {letter.place} of its own topic"
+                )
             return letter, sealer.open(letter.place, letter.sealed)
     raise ContactgateError(f"there is no dead letter {name}; `contactgate dead-letters list` names them")
 

@@ -31,7 +31,7 @@ class Letter(NamedTuple):
     reason: str
     detail: str
     at: str  # where the letter itself lies: partition/offset of dead-letters
-    sealed: str
+    sealed: str  # "": too large to be kept; the record itself is still on its topic
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class _Wire(msgspec.Struct):
     partition: int
     offset: int
     time: str
-    sealed: str
+    sealed: str = ""
 
 
 _decode: Final = msgspec.json.Decoder(_Wire).decode

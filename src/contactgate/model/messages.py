@@ -305,4 +305,5 @@ class DeadLetter(msgspec.Struct, tag_field="type", tag="dead.letter", omit_defau
     offset: int | None = None
     time: str | None = None
     sealed: str | None = None
+    sha256: str | None = None  # of the value, when it is too large to be sealed here; it is still on its topic
     original: msgspec.Raw | str | None = None
