@@ -150,8 +150,11 @@ class Gate:
                     event = msgspec.structs.replace(event, flags=tuple(sorted({*known, *(event.flags or ())})))
                 try:
                     self._apply(subject, subject_id, event, rec, states)
-                except MalformedMessage:
-                    continue  # an outcome of a request that this subject never had
+                except MalformedMessage as unknown:
+                    # An outcome of a request that this subject never had: an opt-out in it is one of everything.
+                    for named, instead in restrictions(rec.value, key, rec.timestamp_ms, unknown):
+                        if named == subject_id and isinstance(instead, events.ConsentWithdrawn):
+                            self._apply(subject, subject_id, instead, rec, states)
         self.out.append(self._letters.letter(rec, fault))
 
     def refuse(self, rec: Record, states: States) -> None:
