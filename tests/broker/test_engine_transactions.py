@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import aiokafka.errors as kafka_errors
-import aiokafka.producer.sender as kafka_sender
 import pytest
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from tests.broker.countgate import check_chain
 from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
 
 from contactgate.broker import Bootstrap
-from contactgate.engine import clients
+from contactgate.engine import clients, txnwire
 from contactgate.engine import effects as fx
 from contactgate.engine.driver import Driver
 from contactgate.engine.effects import Positions
@@ -41,6 +40,28 @@ def _outs(count: int, value: bytes = b"{}") -> list[Out]:
     return [Out("decision", None, b"k", value, []) for _ in range(count)]
 
 
+async def _transaction(transactor: Transactor, changelog: list[tuple[bytes, bytes | None]]) -> int:
+    """A whole one with a decision; the next changelog offset."""
+    await transactor.begin()
+    await transactor.produce(_outs(1), changelog, 1)
+    following = await transactor.settle(Positions(1, 1, 1))
+    await transactor.commit()
+    return following
+
+
+def _count_requests(client: Any) -> collections.Counter[int]:
+    """Count what a client sends from here on, by API key."""
+    sent: collections.Counter[int] = collections.Counter()
+    original = client.send
+
+    async def counted(node_id: int, request: Any, **options: Any) -> Any:
+        sent[request.API_KEY] += 1
+        return await original(node_id, request, **options)
+
+    client.send = counted
+    return sent
+
+
 async def _exactly_once(bench: Bench, ids: list[str]) -> None:
     decisions = await bench.decisions(len(ids))
     assert collections.Counter(d["request_id"] for d in decisions) == collections.Counter(ids)
@@ -53,15 +74,16 @@ async def _exactly_once(bench: Bench, ids: list[str]) -> None:
         check_chain([record.value for record in records if record.partition == partition])
 
 
+@pytest.mark.parametrize("newest", [1, 2])
 async def test_r1_a_failed_batch_fails_the_transaction_before_its_commit(
-    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
     """A changelog batch that the broker refuses is found out before the commit; nothing of the rest becomes visible."""
     admin = KafkaAdminClient(bootstrap_servers=kafka.address)
     name = f"{topic_prefix}subjects-changelog"
     admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "2000"})])
     admin.close()
-    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0)
+    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0, newest=newest)
     await transactor.init()
     await transactor.learn([f"{topic_prefix}contact-decisions", name])
     await asyncio.sleep(0.5)
@@ -69,6 +91,10 @@ async def test_r1_a_failed_batch_fails_the_transaction_before_its_commit(
     await transactor.produce(_outs(3), [(b"k", b"x" * 5_000)], 1)
     with pytest.raises(BrokerError, match="MessageSizeTooLarge"):
         await transactor.settle(Positions(1, 1, 1))
+    with pytest.raises(BrokerError, match="acknowledged"):
+        await transactor.commit()
+    with pytest.raises(BrokerError, match="thrown away"):
+        await transactor.begin()
     await transactor.init()
     assert await bench.read("contact-decisions") == []
     await transactor.close()
@@ -145,34 +171,31 @@ async def test_r4_a_commit_with_an_unknown_result_is_settled_by_the_changelog(
     await _exactly_once(bench, ids)
 
 
-async def test_r5_all_partitions_of_a_transaction_are_added_in_one_request(
-    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+@pytest.mark.parametrize("newest", [1, 2])
+async def test_r5_a_transaction_costs_as_few_requests_as_the_protocol_allows(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
-    """Decisions, approvals, dead letters and changelog cost one AddPartitionsToTxn request."""
-    settings = settings_for(kafka.address, topic_prefix, tmp_path)
-    transactor = Transactor(settings, 0)
+    """Decisions, approvals, dead letters and changelog: one produce request a node; v2 adds nothing first."""
+    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0, newest=newest)
     await transactor.init()
     names = ["contact-decisions", "dead-letters", "subjects-changelog", "approvals.dialer"]
     await transactor.learn(topic_prefix + name for name in names)
-    sent: collections.Counter[str] = collections.Counter()
+    await _transaction(transactor, [(b"first", b"v")])  # a new topic's leader may have to be asked twice
     client = transactor._need().client
-    original = client.send
-
-    async def counted(node_id: int, request: Any, **options: Any) -> Any:
-        sent[type(request).__name__] += 1
-        return await original(node_id, request, **options)
-
-    client.send = counted
+    sent = _count_requests(client)
     await transactor.begin()
     outs = [*_outs(5), Out("dead", None, None, b"{}", []), Out("approval", "dialer", b"t", b"{}", [])]
     await transactor.produce(outs, [(b"k", b"v"), (b"\0meta", b"{}")], 1)
     following = await transactor.settle(Positions(1, 2, 3))
     await transactor.commit()
-    client.send = original
     await transactor.close()
-    assert following == 2
-    assert sent["AddPartitionsToTxnRequest"] == 1
-    assert len(await bench.read("subjects-changelog")) == 2
+    assert following == 4  # a record and its marker, two records
+    asked = {txnwire.PRODUCE: 1, txnwire.OFFSET_COMMIT: 1, txnwire.END: 1}
+    if newest == 1:
+        asked |= {txnwire.ADD_PARTITIONS: 1, txnwire.ADD_OFFSETS: 1}
+    busy = (txnwire.ADD_PARTITIONS, txnwire.ADD_OFFSETS)  # asked again while the last transaction's markers are written
+    assert {key: min(count, 1) if key in busy else count for key, count in sent.items()} == asked
+    assert len(await bench.read("subjects-changelog")) == 3
 
 
 async def test_r6_no_record_is_larger_than_a_fetch(
@@ -192,26 +215,29 @@ async def test_r6_no_record_is_larger_than_a_fetch(
         await _exactly_once(bench, [value["id"] for value in sent])
 
 
-def test_r7_the_pause_between_transactions_is_shortened_for_known_versions_only(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("newest", [1, 2])
+async def test_r7_transactions_follow_each_other_without_a_pause(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
-    """The internal constant is touched only for the version of aiokafka it was measured on."""
-    monkeypatch.setattr(kafka_sender, "BACKOFF_OVERRIDE", 0.02)
-    monkeypatch.setattr(clients, "version", lambda _: "0.15.0")
-    assert not clients.shorten_backoff()
-    assert kafka_sender.BACKOFF_OVERRIDE == 0.02
-    monkeypatch.setattr(clients, "version", lambda _: "0.14.3")
-    assert clients.shorten_backoff()
-    assert kafka_sender.BACKOFF_OVERRIDE == 0.003
+    """A coordinator that still writes the last markers is asked again: thirty transactions back to back, all there."""
+    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0, newest=newest)
+    await transactor.init()
+    await transactor.learn([f"{topic_prefix}contact-decisions", f"{topic_prefix}subjects-changelog"])
+    following = [await _transaction(transactor, [(b"%d" % n, b"v")]) for n in range(30)]
+    await transactor.close()
+    records = await bench.read("subjects-changelog")
+    assert [record.key for record in records] == [b"%d" % n for n in range(30)]
+    assert [record.offset + 1 for record in records] == following
 
 
+@pytest.mark.parametrize("newest", [1, 2])
 async def test_r8_an_abandoned_transaction_is_settled_by_the_next_owner_and_its_zombie_is_fenced(
-    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
     """A new owner returns from its start only when the old one's transaction is aborted; the old one gets Fenced."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     assert settings.transaction_timeout_ms <= 30_000
-    old, new = Transactor(settings, 0), Transactor(settings, 0)
+    old, new = Transactor(settings, 0, newest=newest), Transactor(settings, 0, newest=newest)
     await old.init()
     await old.learn([f"{topic_prefix}contact-decisions", f"{topic_prefix}subjects-changelog"])
     await old.begin()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import aiokafka.errors as kafka_errors
-import aiokafka.producer.sender as kafka_sender
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 
 from contactgate.engine.task import Limits
 from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError, Fenced, Halted
@@ -22,9 +21,6 @@ from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError,
 MIB = 1 << 20
 INPUT_MAX_BYTES = 2 * MIB  # R6: above max.message.bytes of the input topics
 CHANGELOG_MAX_BYTES = 8 * MIB  # R6: above max.message.bytes of the changelog
-
-_TESTED_AIOKAFKA = ("0.14.",)
-_BETWEEN_TRANSACTIONS_S = 0.003
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +104,6 @@ TOPICS = {
 }
 
 
-def shorten_backoff() -> bool:
-    """R7: aiokafka waits 20 ms before the first AddPartitionsToTxn after a commit; 3 ms is enough on a near broker.
-
-    An internal constant, so only for versions it was measured on. Tells whether it was changed.
-    """
-    if not version("aiokafka").startswith(_TESTED_AIOKAFKA) or not hasattr(kafka_sender, "BACKOFF_OVERRIDE"):
-        return False
-    kafka_sender.BACKOFF_OVERRIDE = _BETWEEN_TRANSACTIONS_S
-    return True
-
-
 def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: Any) -> AIOKafkaConsumer:
     """A consumer without a group. Where it stands is ours to say: an offset that is gone is an error, never a jump."""
     return AIOKafkaConsumer(
@@ -135,18 +120,12 @@ def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True
     )
 
 
-def transactional_producer(settings: EngineSettings, partition: int) -> AIOKafkaProducer:
-    """The producer of one partition's transactions."""
-    return AIOKafkaProducer(
+def transactional_client(settings: EngineSettings, partition: int) -> AIOKafkaClient:
+    """The connections of one partition's transactions."""
+    return AIOKafkaClient(
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.app_id}-{settings.worker_id}-{partition}",
-        transactional_id=settings.transactional_id(partition),
-        transaction_timeout_ms=settings.transaction_timeout_ms,
         request_timeout_ms=settings.request_timeout_ms,
-        max_batch_size=1_000_000,  # below the default max.message.bytes of 1,048,588
-        max_request_size=16 * MIB,
-        compression_type=settings.compression,
-        acks="all",
         **settings.security.client_options(),
     )
 

@@ -1,72 +1,146 @@
-"""One partition's transactional producer: the rules for aiokafka's transactions (R1 to R9) live here.
+"""One partition's transactional writer: Kafka's transaction protocol, as far as the task needs it (rules R1 to R9).
 
-R1  every batch's acknowledgement is awaited before the commit: aiokafka commits although a batch failed
-R2  after any exception the producer is thrown away (`drop`), never aborted, never used again
+R1  every batch's acknowledgement and that of the input positions is awaited before the commit
+R2  after any exception the writer is thrown away (`drop`), never aborted, never used again
 R4  a failure of `commit` leaves its result unknown; the caller opens again and the changelog tells
-R5  all first batches are handed over back to back, so one request adds all partitions to the transaction, and the
-    input positions go along with them
-R7  aiokafka's pause between two transactions is shortened (clients.shorten_backoff)
+R5  one request adds all partitions to the transaction (v1; none is needed in v2), one produce request a node and
+    round carries a batch of every partition, and the input positions go along behind it on the same connection
+R7  a coordinator that still writes the last transaction's markers is asked again after a few milliseconds
 R8  a short transaction timeout; an expired transactional id fails like anything else and is made anew
 R9  each has its own connections; they are opened in parallel
 
-R3 (rotation) is the task's, R6 (record size) the consumers'. It must never decide whether to try again.
+R3 (rotation) is the task's, R6 (record size) the consumers'. Only answers that say that nothing was done are followed
+by the same question: a cut connection, a timeout or any other error ends this writer. `init` makes the next one, which
+fences this one and settles what it left. It must never decide whether to try again after that.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
+import aiokafka.errors as kafka_errors
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from contactgate.engine.clients import EngineSettings, transactional_producer, translate
+from contactgate.engine import txnwire as wire
+from contactgate.engine.clients import EngineSettings, transactional_client, translate
 from contactgate.engine.effects import Positions
 from contactgate.engine.ports import Out
-from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError, Fenced
+
+log = logging.getLogger(__name__)
+
+Batches = dict[TopicPartition, tuple[int, bytearray]]
+"""One record batch of each partition: how many records, and its bytes."""
+
+_BATCH_BYTES = 1_000_000  # below the default max.message.bytes of 1,048,588
+_CODECS = {None: 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
+_SEQUENCES = 1 << 31
+
+_CONCURRENT = 51
+_NOT_ATTEMPTED = 55
+_NOT_APPENDED = {3, 6, 19, _CONCURRENT}  # unknown topic, another leader, too few replicas: refused, not half done
+_FENCED = {47, 90}
+_COORDINATOR_NOT_AVAILABLE = 15
+_COORDINATOR_AWAY = {14, _COORDINATOR_NOT_AVAILABLE, 16}
+_NEWER = {90: "ProducerFenced", 120: "TransactionAbortable"}  # unknown to aiokafka
+_FIRST_PAUSE_S, _MOST_PAUSE_S = 0.003, 0.1
+
+
+class _Session:
+    """One identity of the writer: its client, where its coordinators are, and how they are spoken to."""
+
+    def __init__(self, client: AIOKafkaClient) -> None:
+        self.client = client
+        self.coordinator = -1
+        self.group_coordinator = -1
+        self.who = wire.Producer("", -1, -1)
+        self.v2 = False
+        self.sequences: dict[TopicPartition, int] = {}
+        self.spoilt = False  # a transaction was begun on the broker and did not end: good for nothing any more
 
 
 class Transactor:
-    """The producer of one partition. After any exception call `drop`, then `init` for a new one."""
+    """The writer of one partition. After any exception call `drop`, then `init` for a new one."""
 
-    def __init__(self, settings: EngineSettings, partition: int) -> None:
+    def __init__(self, settings: EngineSettings, partition: int, *, newest: int = 2) -> None:
         self.partition = partition
         self.inits = 0
+        self._newest = newest  # version of the transaction protocol; a test speaks the old one to a new broker
         self._settings = settings
         self._timeout_s = settings.transaction_timeout_ms / 1000
-        self._producer: AIOKafkaProducer | None = None
-        self._sent: list[asyncio.Future[Any]] = []
-        self._changelog: list[tuple[asyncio.Future[Any], int]] = []
+        self._session: _Session | None = None
+        self._rounds: list[Batches] = []  # batch i of each partition
+        self._settled = False
         self._counts: dict[str, int] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
+    # --- life -----------------------------------------------------------------------------------------------------
+
     async def init(self) -> None:
-        """A new producer: fences the previous owner and returns when its transaction is settled."""
+        """A new identity: fences the previous owner and returns when its transaction is settled."""
         self.drop()
-        producer = transactional_producer(self._settings, self.partition)
+        session = _Session(transactional_client(self._settings, self.partition))
         try:
             async with asyncio.timeout(self._timeout_s + 10):
-                await producer.start()
+                await self._connect(session)
         except BaseException as error:
-            self._dispose(producer)
+            self._dispose(session)
             if isinstance(error, Exception):
                 raise translate(error, "starting the transactional producer") from error
             raise
-        self._producer = producer
+        self._session = session
         self.inits += 1
 
-    def drop(self) -> None:
-        """R2: this producer is used no more; its connections are closed in the background."""
-        producer, self._producer = self._producer, None
-        for future in self._sent:
-            future.cancel()
-        self._sent, self._changelog = [], []
-        if producer is not None:
-            self._dispose(producer)
+    async def _connect(self, session: _Session) -> None:
+        client, settings = session.client, self._settings
+        name = settings.transactional_id(self.partition)
+        await client.bootstrap()
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            code, number, epoch = _COORDINATOR_NOT_AVAILABLE, -1, -1
+            try:
+                if session.coordinator < 0:
+                    session.coordinator = await client.coordinator_lookup(CoordinationType.TRANSACTION, name)
+                    session.group_coordinator = await client.coordinator_lookup(
+                        CoordinationType.GROUP, settings.group_id
+                    )
+                    features = await client.send(session.coordinator, wire.api_versions("contactgate", "1"))
+                    session.v2 = min(self._newest, features.get("transaction.version", 0)) >= 2
+                code, number, epoch = await client.send(
+                    session.coordinator, wire.init_producer(name, settings.transaction_timeout_ms)
+                )
+            except (
+                kafka_errors.CoordinatorNotAvailableError,
+                kafka_errors.CoordinatorLoadInProgressError,
+                kafka_errors.NodeNotReadyError,
+            ) as error:
+                log.info("partition %d: the coordinator is away: %s", self.partition, type(error).__name__)
+            if not code:
+                session.who = wire.Producer(name, number, epoch)
+                return
+            if code in _COORDINATOR_AWAY:
+                session.coordinator, pause_s = -1, _MOST_PAUSE_S
+                client.force_metadata_update()
+            elif code != _CONCURRENT:
+                raise _fault(code, "starting the transactional producer")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
-    def _dispose(self, producer: AIOKafkaProducer) -> None:
-        task = asyncio.create_task(_stop(producer))
+    def drop(self) -> None:
+        """R2: this identity is used no more; its connections are closed in the background."""
+        session, self._session = self._session, None
+        self._rounds, self._settled = [], False
+        if session is not None:
+            self._dispose(session)
+
+    def _dispose(self, session: _Session) -> None:
+        task = asyncio.create_task(_close(session.client))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -76,36 +150,40 @@ class Transactor:
         if self._closing:
             await asyncio.wait(self._closing, timeout=5)
 
+    # --- a transaction --------------------------------------------------------------------------------------------
+
     async def begin(self) -> None:
-        """Begin a transaction."""
-        await self._call(self._need().begin_transaction(), "beginning a transaction")
+        """Begin a transaction: here alone, for the coordinator learns of it with its first partition."""
+        if self._need().spoilt:
+            raise BrokerError("this producer has failed; it has to be thrown away")
+        self._rounds, self._settled = [], False
 
     async def produce(self, outs: list[Out], changelog: list[tuple[bytes, bytes | None]], timestamp_ms: int) -> None:
-        """Hand over everything; `settle` waits for the acknowledgements."""
-        producer = self._need()
-        builders: dict[TopicPartition, list[Any]] = {}
+        """Put everything into record batches; `settle` sends them."""
+        session = self._need()
+        codec, who, sequences = _CODECS[self._settings.compression], session.who, session.sequences
+        building: dict[TopicPartition, tuple[list[Any], list[int]]] = {}
         for tp, key, value, headers in self._routed(outs, changelog):
-            batches = builders.get(tp)
-            if batches is None:
-                batches = builders[tp] = [producer.create_batch()]
-            if batches[-1].append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
-                batch = producer.create_batch()
-                if batch.append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
-                    raise BrokerError(f"a record for {tp.topic} does not fit into a batch of its own")
-                batches.append(batch)
-        changelog_tp = TopicPartition(self._settings.topic("changelog"), self.partition)
-        # R5: the first batch of every partition back to back; whatever is left follows partition by partition.
-        queue = [(tp, batches[0]) for tp, batches in builders.items()]
-        queue += [(tp, batch) for tp, batches in builders.items() for batch in batches[1:]]
-        self._sent, self._changelog = [], []
-        for tp, batch in queue:
-            count = batch.record_count()
-            future = await self._call(
-                producer.send_batch(batch, tp.topic, partition=tp.partition), "handing over a batch"
-            )
-            self._sent.append(future)
-            if tp == changelog_tp:
-                self._changelog.append((future, count))
+            found = building.get(tp)
+            if found is None:
+                found = building[tp] = ([_builder(codec)], [0])
+            batches, counts = found
+            if batches[-1].append(counts[-1], timestamp_ms, key, value, headers) is None:
+                batches.append(_builder(codec))
+                counts.append(0)
+                batches[-1].append(0, timestamp_ms, key, value, headers)
+            counts[-1] += 1
+        rounds: list[Batches] = []
+        for tp, (batches, counts) in building.items():
+            sequence = sequences.get(tp, 0)
+            for number, (batch, count) in enumerate(zip(batches, counts, strict=True)):
+                batch.set_producer_state(who.id, who.epoch, sequence)
+                if number == len(rounds):
+                    rounds.append({})
+                rounds[number][tp] = count, batch.build()
+                sequence = (sequence + count) % _SEQUENCES
+            sequences[tp] = sequence
+        self._rounds = rounds
 
     def _routed(
         self, outs: list[Out], changelog: list[tuple[bytes, bytes | None]]
@@ -114,20 +192,24 @@ class Transactor:
         decision = TopicPartition(settings.topic("decision"), partition)
         dead_name = settings.topic("dead")
         log = TopicPartition(settings.topic("changelog"), partition)
+        approvals: dict[str, TopicPartition] = {}
         for out in outs:
             if out.kind == "decision":
                 yield decision, out.key, out.value, out.headers
             elif out.kind == "approval":
-                yield self._approval(out), out.key, out.value, out.headers
+                requester = out.requester or ""
+                if requester not in approvals:
+                    approvals[requester] = self._approval(requester)
+                yield approvals[requester], out.key, out.value, out.headers
             else:
                 yield TopicPartition(dead_name, partition % self._count(dead_name)), out.key, out.value, out.headers
         for key, value in changelog:
             yield log, key, value, []
 
-    def _approval(self, out: Out) -> TopicPartition:
+    def _approval(self, requester: str) -> TopicPartition:
         # The task's own partition, not the token's hash: a subject's approvals stay together and in order either way,
         # and a transaction touches one partition a requester instead of all of them (decision 0009).
-        name = f"{self._settings.prefix}approvals.{out.requester}"
+        name = f"{self._settings.prefix}approvals.{requester}"
         return TopicPartition(name, self.partition % self._count(name))
 
     def _count(self, name: str) -> int:
@@ -140,43 +222,143 @@ class Transactor:
         return count
 
     async def learn(self, names: Iterable[str]) -> None:
-        """Make the partition counts of these topics known."""
-        producer = self._need()
+        """Make the partition counts and leaders of these topics known."""
+        client = self._need().client
         for name in names:
-            if name not in self._counts:
-                await self._call(producer.partitions_for(name), f"asking for the partitions of {name}")
+            await self._call(client._wait_on_metadata(name), f"asking for the partitions of {name}")
 
     async def settle(self, positions: Positions) -> int:
-        """Add the input positions, wait for every acknowledgement (R1); the next changelog offset."""
-        producer, settings = self._need(), self._settings
-        offsets = {
-            TopicPartition(settings.topic(kind), self.partition): offset
-            for kind, offset in zip(("consent", "outcome", "request"), positions, strict=True)
-        }
-        results: list[Any] = await self._call(
-            asyncio.gather(
-                producer.send_offsets_to_transaction(offsets, settings.group_id), *self._sent, return_exceptions=True
-            ),
-            "sending a transaction",
+        """Send everything and the input positions, wait for every acknowledgement (R1); the next changelog offset."""
+        session = self._need()
+        session.spoilt = True
+        following: int = await self._call(self._send(session, positions), "sending a transaction")
+        self._settled = True
+        return following
+
+    async def _send(self, session: _Session, positions: Positions) -> int:
+        settings, who, v2 = self._settings, session.who, session.v2
+        kinds = zip(("consent", "outcome", "request"), positions, strict=True)
+        offsets = [(settings.topic(kind), self.partition, offset) for kind, offset in kinds]
+        commit = _Question(
+            session.group_coordinator,
+            lambda: wire.commit_offsets(who, settings.group_id, offsets, v2=v2),
+            lambda codes: max((code for _, _, code in codes), default=0),
         )
-        # The sender's own fault explains the others best.
-        faults = sorted((r for r in results if isinstance(r, BaseException)), key=lambda f: type(f) is AssertionError)
-        if faults:
-            raise translate(faults[0], "sending a transaction") from faults[0]
-        future, count = self._changelog[-1]
-        return int(future.result().offset) + count
+        if not v2:
+            topics = _by_topic({tp: [tp.partition] for batches in self._rounds for tp in batches})
+            partitions = _Question(
+                session.coordinator,
+                lambda: wire.add_partitions(who, topics),
+                # The first partition that is refused says why; the others were not attempted then (55).
+                lambda codes: next((code for _, _, code in codes if code not in (0, _NOT_ATTEMPTED)), 0),
+            )
+            group = _Question(session.coordinator, lambda: wire.add_offsets(who, settings.group_id), int)
+            await self._ask(session, [partitions, group])
+        following = 0
+        for number, batches in enumerate(self._rounds):
+            stored = await self._store(session, batches, None if number else commit)
+            last = stored.get(TopicPartition(settings.topic("changelog"), self.partition))
+            if last is not None:
+                following = last
+        if not commit.done:
+            await self._ask(session, [commit])
+        return following
+
+    async def _store(self, session: _Session, batches: Batches, commit: _Question | None) -> dict[TopicPartition, int]:
+        """Produce a batch of each partition, and commit the positions behind them -> the offset after each batch."""
+        left, after, pause_s = batches, {}, _FIRST_PAUSE_S
+        while True:
+            questions = [self._question(session, node, part) for node, part in self._by_node(session, left).items()]
+            # Two requests of one transaction that both add partitions meet as concurrent ones in v2: one by one there.
+            # Behind one another on the same connection they do not meet.
+            steps = [[question] for question in questions] if session.v2 else [list(questions)]
+            if commit is not None and not commit.done and (not session.v2 or questions[-1].node == commit.node):
+                steps[-1].append(commit)
+            for step in steps:
+                await self._ask(session, step, again=False)
+            refused: Batches = {}
+            for question in questions:
+                for topic, partition, code, offset in question.answer:
+                    tp = TopicPartition(topic, partition)
+                    if not code:
+                        after[tp] = offset + left[tp][0]
+                    elif code in _NOT_APPENDED:
+                        refused[tp] = left[tp]
+                    else:
+                        raise _fault(code, f"producing to {topic}")
+            if len(after) + len(refused) != len(batches):
+                raise BrokerError("a produce answer does not tell of every batch")
+            if not refused:
+                return after
+            left = refused
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MOST_PAUSE_S)
+            session.client.force_metadata_update()
+
+    def _question(self, session: _Session, node: int, batches: Batches) -> _Question:
+        topics = _by_topic({tp: [(tp.partition, data)] for tp, (_, data) in batches.items()})
+        call = wire.produce(session.who, topics, self._settings.request_timeout_ms, v2=session.v2)
+        return _Question(node, lambda: call, lambda _: 0)
+
+    @staticmethod
+    def _by_node(session: _Session, batches: Batches) -> dict[int, Batches]:
+        """The batches by their partitions' leaders, the group's coordinator last."""
+        nodes: dict[int, Batches] = {}
+        for tp, batch in batches.items():
+            node = session.client.cluster.leader_for_partition(tp)
+            if node is None or node < 0:
+                raise BrokerUnavailable(f"topic {tp.topic} has no leader for partition {tp.partition}")
+            nodes.setdefault(node, {})[tp] = batch
+        return dict(sorted(nodes.items(), key=lambda item: item[0] == session.group_coordinator))
+
+    async def _ask(self, session: _Session, questions: list[_Question], *, again: bool = True) -> None:
+        """Send all, in this order where they go to the same node; ask again while a coordinator is still busy (R7)."""
+        client, pause_s = session.client, _FIRST_PAUSE_S
+        while True:
+            for question in questions:
+                if not await client.ready(question.node):
+                    raise BrokerUnavailable(f"no connection to Kafka node {question.node}")
+            answers = await asyncio.gather(
+                *(client.send(question.node, question.make()) for question in questions), return_exceptions=True
+            )
+            for question, answer in zip(questions, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                question.answer = answer
+                code = question.judge(answer)
+                question.done = not code
+                if code and code != _CONCURRENT:
+                    raise _fault(code, "sending a transaction")
+            questions = [question for question in questions if not question.done]
+            if not questions or not again:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
     async def commit(self) -> None:
         """End the transaction. Any exception leaves the result unknown (R4)."""
-        await self._call(self._need().commit_transaction(), "committing a transaction")
-        self._sent, self._changelog = [], []
+        session = self._need()
+        if not self._settled:
+            raise BrokerError("a transaction is committed before everything in it is acknowledged")
+        self._settled = False
+        what = "committing a transaction"
+        code, who = await self._call(
+            session.client.send(session.coordinator, wire.end(session.who, v2=session.v2)), what
+        )
+        if code:
+            raise _fault(code, what)
+        if who != session.who:  # v2: an epoch for each transaction, and sequence numbers from the beginning
+            session.who = who
+            session.sequences.clear()
+        session.spoilt = False
+        self._rounds = []
 
-    def _need(self) -> AIOKafkaProducer:
-        if self._producer is None:
+    def _need(self) -> _Session:
+        if self._session is None:
             raise BrokerError("there is no producer; the previous one was thrown away")
-        return self._producer
+        return self._session
 
-    async def _call(self, awaitable: Any, what: str) -> Any:
+    async def _call(self, awaitable: Awaitable[Any], what: str) -> Any:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await awaitable
@@ -186,13 +368,36 @@ class Transactor:
             raise translate(error, what) from error
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+class _Question:
+    """One request of a transaction: whom it goes to, how it is made, its answer, and what the answer's error is."""
+
+    __slots__ = ("answer", "done", "judge", "make", "node")
+
+    def __init__(self, node: int, make: Callable[[], wire.Call], judge: Callable[[Any], int]) -> None:
+        self.node, self.make, self.judge = node, make, judge
+        self.answer: Any = None
+        self.done = False
+
+
+def _builder(codec: int) -> Any:
+    return DefaultRecordBatchBuilder(2, codec, 1, -1, -1, -1, _BATCH_BYTES)
+
+
+def _by_topic(items: dict[TopicPartition, list[Any]]) -> dict[str, list[Any]]:
+    topics: dict[str, list[Any]] = {}
+    for tp, item in items.items():
+        topics.setdefault(tp.topic, []).extend(item)
+    return topics
+
+
+def _fault(code: int, what: str) -> ContactgateError:
+    if code in _FENCED:
+        return Fenced("another worker has taken over this partition's transactional id")
+    name = _NEWER.get(code) or kafka_errors.for_code(code).__name__
+    return BrokerError(f"{name} ({code}) while {what}")
+
+
+async def _close(client: AIOKafkaClient) -> None:
     with contextlib.suppress(Exception):
         async with asyncio.timeout(3):
-            await producer.stop()
-            return
-    with contextlib.suppress(Exception):
-        sender = producer._sender
-        if sender is not None and sender.sender_task is not None:
-            sender.sender_task.cancel()
-        await producer.client.close()
+            await client.close()

@@ -22,7 +22,6 @@ from contactgate.engine.clients import (
     TOPICS,
     EngineSettings,
     plain_producer,
-    shorten_backoff,
     translate,
 )
 from contactgate.engine.driver import Driver, Shared
@@ -99,7 +98,6 @@ class Worker:
 
     async def start(self) -> None:
         """Connect, read the broadcast topics to the ends found now, and begin to converge."""
-        shorten_backoff()
         self._ops = plain_producer(self.settings)
         self._offsets = AIOKafkaConsumer(
             bootstrap_servers=self.settings.bootstrap,
