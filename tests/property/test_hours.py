@@ -10,7 +10,7 @@ import holidays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contactgate.core.hours import WindowRule, is_open, next_open, open_intervals, open_until
+from contactgate.core.hours import OpenHours, is_open, next_open, open_intervals, open_until
 from contactgate.core.zones import DAY_MS, Zone, zone
 from contactgate.model.facts import Span
 
@@ -129,7 +129,7 @@ def scene(draw: st.DrawFn) -> tuple[tuple[Span, ...], tuple[str, ...], int]:
 def test_open_is_what_the_wall_clock_says(case: tuple[tuple[Span, ...], tuple[str, ...], int], nudge: int) -> None:
     """At any instant, also 1 ms beside a bound, open means that every zone's wall clock lies in some span."""
     spans, names, at = case
-    rule, zones = WindowRule("w", spans), tuple(known(name) for name in names)
+    rule, zones = OpenHours("w", spans), tuple(known(name) for name in names)
     for sample in (at + nudge, at, at - nudge, at + DAY_MS, at):
         assert is_open(rule, zones, sample) == model_open(spans, names, sample)
 
@@ -139,7 +139,7 @@ def test_open_is_what_the_wall_clock_says(case: tuple[tuple[Span, ...], tuple[st
 def test_the_next_opening_is_the_first(case: tuple[tuple[Span, ...], tuple[str, ...], int]) -> None:
     """The next opening is open, and every minute before it is closed, as is the millisecond before it."""
     spans, names, at = case
-    rule, zones = WindowRule("w", spans), tuple(known(name) for name in names)
+    rule, zones = OpenHours("w", spans), tuple(known(name) for name in names)
     opening = next_open(rule, zones, at)
     if opening is None:
         for sample in range(at, at + 8 * DAY_MS, 15 * MINUTE):
@@ -159,7 +159,7 @@ def test_the_next_opening_is_the_first(case: tuple[tuple[Span, ...], tuple[str, 
 def test_open_until_is_the_end_of_the_piece(case: tuple[tuple[Span, ...], tuple[str, ...], int]) -> None:
     """Until its end a piece is open every minute, and at its end it is closed; a closed instant is its own end."""
     spans, names, at = case
-    rule, zones = WindowRule("w", spans), tuple(known(name) for name in names)
+    rule, zones = OpenHours("w", spans), tuple(known(name) for name in names)
     end = open_until(rule, zones, at)
     if not model_open(spans, names, at):
         assert end == at
@@ -176,7 +176,7 @@ def test_open_until_is_the_end_of_the_piece(case: tuple[tuple[Span, ...], tuple[
 def test_intervals_are_the_open_instants(case: tuple[tuple[Span, ...], tuple[str, ...], int], length: int) -> None:
     """The listed pieces hold exactly the open instants, in order, without touching."""
     spans, names, at = case
-    rule, zones = WindowRule("w", spans), tuple(known(name) for name in names)
+    rule, zones = OpenHours("w", spans), tuple(known(name) for name in names)
     pieces = open_intervals(rule, zones, at, at + length)
     assert all(one[1] < other[0] for one, other in pairwise(pieces))
     bounds = {edge + shift for piece in pieces for edge in piece for shift in (-1, 0)}
@@ -190,9 +190,9 @@ def test_answers_do_not_depend_on_what_was_asked_before(
 ) -> None:
     """A rule that has answered other questions answers like a fresh one."""
     spans, names, at = case
-    used, zones = WindowRule("w", spans), tuple(known(name) for name in names)
+    used, zones = OpenHours("w", spans), tuple(known(name) for name in names)
     for shift in shifts:
-        fresh = WindowRule("w", spans)
+        fresh = OpenHours("w", spans)
         assert next_open(used, zones, at + shift) == next_open(fresh, zones, at + shift)
         assert open_until(used, zones, at + shift) == open_until(fresh, zones, at + shift)
         assert is_open(used, zones, at + shift) == is_open(fresh, zones, at + shift)

@@ -8,7 +8,7 @@ import pytest
 
 from contactgate.core import holiday
 from contactgate.core.holiday import day_kind, holiday_status, known_holiday_code
-from contactgate.core.hours import WindowRule, is_open, next_open, open_intervals, open_until, window_rule
+from contactgate.core.hours import OpenHours, is_open, next_open, open_hours, open_intervals, open_until
 from contactgate.core.zones import DAY_MS, Zone, zone
 from contactgate.model.facts import Span
 
@@ -38,8 +38,8 @@ def at(*names: str) -> tuple[Zone, ...]:
     return found  # type: ignore[return-value]
 
 
-def rule(*spans: Span, zone_name: str | None = None) -> WindowRule:
-    return WindowRule("hours", spans, zone_name)
+def rule(*spans: Span, zone_name: str | None = None) -> OpenHours:
+    return OpenHours("hours", spans, zone_name)
 
 
 def test_a_window_is_half_open() -> None:
@@ -261,8 +261,8 @@ def test_every_calendar_answers_for_every_near_year() -> None:
 def test_the_same_arguments_give_the_same_rule() -> None:
     """Rules are shared, so that what one subject's preferred hours cost is paid once."""
     spans = (span("09:00", "20:00"),)
-    assert window_rule("w", spans) is window_rule("w", (span("09:00", "20:00"),))
-    assert window_rule("w", spans) is not window_rule("w", spans, "UTC")
+    assert open_hours("w", spans) is open_hours("w", (span("09:00", "20:00"),))
+    assert open_hours("w", spans) is not open_hours("w", spans, "UTC")
 
 
 def test_what_is_remembered_is_bounded() -> None:

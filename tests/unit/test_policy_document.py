@@ -79,6 +79,7 @@ def test_all_faults_are_reported_at_once_with_their_places() -> None:
         ({"caps": [cap(window={"days": 7})]}, "days begin in a zone"),
         ({"caps": [cap(window={"sliding": "7d", "zone": "UTC"})]}, "has no zone"),
         ({"caps": [cap(window={"calendar": "day", "zone": "Europe/Pari"})]}, "did you mean `Europe/Paris`?"),
+        ({"caps": [cap(window={"calendar": "day", "zone": "Factory"})]}, "no time zone of that name"),
         ({"caps": [cap(window={"calendar": "day", "zone": "UTC", "week_starts": "sun"})]}, "week_starts belongs to"),
         ({"caps": [cap(), cap()]}, "caps[1].name: `a` is also the name of caps[0]"),
         ({"caps": [cap(channels=["voce"])]}, "`voce` is not a channel; did you mean `voice`?"),

@@ -7,8 +7,7 @@ a known zone every window that asks for one blocks; `ZoneRule` is what says so. 
 from __future__ import annotations
 
 from contactgate.core.consent import counting_under
-from contactgate.core.hours import HORIZON_DAYS, is_open, next_open, open_until, window_rule
-from contactgate.core.hours import WindowRule as Times
+from contactgate.core.hours import HORIZON_DAYS, OpenHours, is_open, next_open, open_hours, open_until
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Grant, Reason, Span
@@ -52,7 +51,7 @@ class WindowCheck(Rule):
     def __init__(self, window: WindowRule, bases: tuple[Basis, ...]) -> None:
         self.window = window
         self.name = f"window.{window.name}"
-        self._times = window_rule(window.name, window.spans, window.zone)
+        self._times = open_hours(window.name, window.spans, window.zone)
         self._lifts = window.consent_lifts
         self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
 
@@ -121,14 +120,14 @@ class PreferredRule(Rule):
         preferred = _chosen(ctx)
         if not preferred or ctx.zones is None:
             return t
-        opening = next_open(window_rule("preferred", preferred), ctx.zones, t)
+        opening = next_open(open_hours("preferred", preferred), ctx.zones, t)
         return NEVER if opening is None else opening
 
     def holds_until(self, ctx: Context, t: int) -> int:
         preferred = _chosen(ctx)
         if not preferred or ctx.zones is None:
             return NEVER
-        return open_until(window_rule("preferred", preferred), ctx.zones, t)
+        return open_until(open_hours("preferred", preferred), ctx.zones, t)
 
     def steady(self, ctx: Context, t: int) -> bool:
         return not _chosen(ctx) or ctx.zones is None
@@ -151,5 +150,5 @@ def _chosen(ctx: Context) -> tuple[Span, ...]:
     return preferred
 
 
-def _consent_hours(grant: Grant) -> Times:
-    return window_rule("consent", grant.windows)
+def _consent_hours(grant: Grant) -> OpenHours:
+    return open_hours("consent", grant.windows)

@@ -30,10 +30,10 @@ Pieces = tuple[tuple[int, int], ...]
 """Open times as (from, until) in UTC milliseconds, half-open, in order, neither touching nor overlapping."""
 
 
-class WindowRule:
+class OpenHours:
     """The alternatives of one window name. `zone_name` binds it to one place instead of the person's own zones.
 
-    Equal only to itself: it carries what was computed for it. `window_rule` gives the same rule for the same arguments.
+    Equal only to itself: it carries what was computed for it. `open_hours` gives the same rule for the same arguments.
     """
 
     __slots__ = ("_days", "_ends", "_joined", "_next", "_states", "name", "spans", "zone_name")
@@ -52,16 +52,16 @@ class WindowRule:
         self._next: dict[tuple[Zone, ...], tuple[int, int | None]] = {}
 
     def __repr__(self) -> str:
-        return f"WindowRule({self.name!r}, {self.spans!r}, {self.zone_name!r})"
+        return f"OpenHours({self.name!r}, {self.spans!r}, {self.zone_name!r})"
 
 
 @lru_cache(maxsize=16_384)
-def window_rule(name: str, spans: tuple[Span, ...], zone_name: str | None = None) -> WindowRule:
+def open_hours(name: str, spans: tuple[Span, ...], zone_name: str | None = None) -> OpenHours:
     """The rule for these spans, the same object each time so that what it remembers serves again."""
-    return WindowRule(name, spans, zone_name)
+    return OpenHours(name, spans, zone_name)
 
 
-def is_open(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> bool:
+def is_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> bool:
     """Whether the instant is inside the rule's hours in every one of the zones; False if there are no zones."""
     state = rule._states.get(zones)
     if state is not None and state[0] <= utc_ms < state[1]:
@@ -69,7 +69,7 @@ def is_open(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> bool:
     return _state(rule, zones, utc_ms)[2]
 
 
-def next_open(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> int | None:
+def next_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> int | None:
     """The first instant >= utc_ms that is open in every zone; None if there is none in the next 400 days."""
     if is_open(rule, zones, utc_ms):
         return utc_ms
@@ -86,7 +86,7 @@ def next_open(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> int | N
     return opening
 
 
-def open_until(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> int:
+def open_until(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> int:
     """The end (exclusive) of the open piece that the instant lies in; utc_ms itself if it is closed.
 
     A piece without an end in sight is cut at 400 days.
@@ -117,7 +117,7 @@ def open_until(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> int:
     return end
 
 
-def open_intervals(rule: WindowRule, zones: tuple[Zone, ...], from_ms: int, until_ms: int) -> Pieces:
+def open_intervals(rule: OpenHours, zones: tuple[Zone, ...], from_ms: int, until_ms: int) -> Pieces:
     """All open pieces inside from_ms <= t < until_ms, in order."""
     bound = _bound(rule, zones)
     pieces: list[tuple[int, int]] = []
@@ -132,14 +132,14 @@ def open_intervals(rule: WindowRule, zones: tuple[Zone, ...], from_ms: int, unti
     return tuple(pieces)
 
 
-def _bound(rule: WindowRule, zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
+def _bound(rule: OpenHours, zones: tuple[Zone, ...]) -> tuple[Zone, ...]:
     if rule.zone_name is None:
         return zones
     fixed = zone(rule.zone_name)
     return () if fixed is None else (fixed,)
 
 
-def _state(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> tuple[int, int, bool]:
+def _state(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> tuple[int, int, bool]:
     """(from, until, open) around the instant, inside its UTC day."""
     bound = _bound(rule, zones)
     day = utc_ms // DAY_MS
@@ -159,7 +159,7 @@ def _state(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> tuple[int,
     return state
 
 
-def _search(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> int | None:
+def _search(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> int | None:
     first = utc_ms // DAY_MS
     for day in range(first, first + HORIZON_DAYS + 1):
         for start, end in _day(rule, zones, day):
@@ -168,7 +168,7 @@ def _search(rule: WindowRule, zones: tuple[Zone, ...], utc_ms: int) -> int | Non
     return None
 
 
-def _day(rule: WindowRule, zones: tuple[Zone, ...], day: int) -> Pieces:
+def _day(rule: OpenHours, zones: tuple[Zone, ...], day: int) -> Pieces:
     """What of one UTC day is open in every zone."""
     if len(zones) == 1:
         return _zone_day(rule, zones[0], day)
@@ -191,7 +191,7 @@ def _intersection(one: Pieces, other: Pieces) -> Pieces:
     return tuple(sorted(piece for piece in both if piece[0] < piece[1]))
 
 
-def _zone_day(rule: WindowRule, place: Zone, day: int) -> Pieces:
+def _zone_day(rule: OpenHours, place: Zone, day: int) -> Pieces:
     """What of one UTC day is open in one zone."""
     key = (place, day)
     found = rule._days.get(key)

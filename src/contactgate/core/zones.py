@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime
-from importlib import resources
 from zoneinfo import ZoneInfo, reset_tzpath
 
-import tzdata  # type: ignore[import-untyped]
+from contactgate.policy import zones
 
 # Also for every other user of zoneinfo in this process: one set of rules, whoever asks.
 reset_tzpath(to=[])
-
-TZDATA_VERSION: str = tzdata.IANA_VERSION
-"""Version of the rules, such as `2026f`."""
 
 DAY_MS = 86_400_000
 
@@ -30,9 +26,6 @@ _PROBE_MS = DAY_MS
 _MAX_CHUNKS = 64
 _MAX_SHIFT_MS = 2 * DAY_MS
 """More than any offset from UTC, and more than two of them lie apart."""
-
-_NOT_PLACES = frozenset({"Factory", "localtime", "posixrules", "Etc/Unknown"})
-_NAMES = frozenset((resources.files("tzdata") / "zones").read_text(encoding="utf-8").split()) - _NOT_PLACES
 
 
 class Zone:
@@ -145,9 +138,8 @@ _LOADED: dict[str, Zone] = {}  # bounded by the names in the package
 def zone(name: str) -> Zone | None:
     """The zone of an IANA name; None if the tzdata package has no such place. Names are case-sensitive."""
     found = _LOADED.get(name)
-    if found is None and name in _NAMES:
-        with (resources.files("tzdata") / "zoneinfo").joinpath(*name.split("/")).open("rb") as rules:
-            found = _LOADED[name] = Zone(name, ZoneInfo.from_file(rules, key=name))
+    if found is None and (info := zones.load(name)) is not None:
+        found = _LOADED[name] = Zone(name, info)
     return found
 
 

@@ -11,17 +11,18 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
+_NOT_PLACES = frozenset({"Factory", "localtime", "posixrules", "Etc/Unknown"})
+
 
 @lru_cache(maxsize=1)
 def names() -> frozenset[str]:
-    """Every zone name of the tzdata package."""
-    text = (resources.files("tzdata") / "zones").read_text(encoding="utf-8")
-    return frozenset(line.strip() for line in text.splitlines() if line.strip())
+    """Every name of the tzdata package that is a place's or a fixed offset's."""
+    return frozenset((resources.files("tzdata") / "zones").read_text(encoding="utf-8").split()) - _NOT_PLACES
 
 
 @lru_cache(maxsize=1024)
 def load(name: str) -> ZoneInfo | None:
-    """The zone's rules from the tzdata package; None when the package has no zone of that name."""
+    """The zone's rules from the tzdata package; None when it has no such place. Names are case-sensitive."""
     if name not in names():
         return None
     with (resources.files("tzdata") / "zoneinfo").joinpath(*name.split("/")).open("rb") as file:
