@@ -164,8 +164,10 @@ def _message(kind: str, value: bytes | None) -> dict[str, Any]:
         if given is None:
             raise Fault("field.missing")
         if field == "time":
-            if millis(given) is None:
-                raise Fault("time.invalid")
+            try:
+                instant(given)
+            except (ValueError, TypeError):
+                raise Fault("time.invalid") from None
         elif field not in ("purposes", "channels") and not (isinstance(given, str) and 0 < len(given) <= 128):
             raise Fault("field.invalid")
     return found
@@ -200,8 +202,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _time(found: dict[str, Any], timestamp_ms: int) -> int:
-    at_ms = millis(found["time"])
-    assert at_ms is not None
+    at_ms = instant(found["time"])
     if not _EARLIEST_MS <= at_ms < _LATEST_MS or at_ms > timestamp_ms + _DAY_MS:
         raise Fault("time.absurd")
     return at_ms
