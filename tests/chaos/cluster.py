@@ -27,6 +27,7 @@ from contactgate.broker.node import free_ports
 ROOT = Path(__file__).parents[2]
 HEAP_MB = 384
 SESSION_S = 6.0
+TRANSACTION_S = 8.0
 _DISK = "256m"
 _YOUNG_S = 20.0
 _PR_SET_PDEATHSIG = 1
@@ -129,6 +130,7 @@ class Fleet:
         options: tuple[str, ...] = (),
         bug: str = "",
         proxied: bool = True,
+        slow_s: float = 0.0,
     ) -> None:
         self.names = names
         self.directory = directory  # of the history
@@ -137,7 +139,7 @@ class Fleet:
         self.disks = {name: Disk(self.watched / "state" / name) for name in names}
         self.frozen: set[str] = set()
         self.ended: list[tuple[str, int]] = []  # who ended though nobody told it to
-        self._cluster, self._prefix, self._bug = cluster, prefix, bug
+        self._cluster, self._prefix, self._bug, self._slow_s = cluster, prefix, bug, slow_s
         self._environment, self._options = environment, options
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
@@ -172,6 +174,9 @@ class Fleet:
             "name": name,
             "ports": self.proxies[name].ports if name in self.proxies else {},
             "bug": self._bug,
+            # Of two workers one reads its facts late.
+            "slow_s": self._slow_s if self.names.index(name) % 2 == 0 else 0.0,
+            "transaction_ms": int(TRANSACTION_S * 1000),
         }
         command = [
             sys.executable, "-m", "tests.chaos.worker", "worker", "--bootstrap", self._cluster.bootstrap,

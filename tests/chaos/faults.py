@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple
 
-from tests.chaos.cluster import SESSION_S, Fleet
+from tests.chaos.cluster import SESSION_S, TRANSACTION_S, Fleet
 from tests.chaos.damage import DAMAGES
 from tests.chaos.history import Recorder
 from tests.chaos.watch import LIVE_POINTS, START_POINTS
@@ -28,6 +28,7 @@ from contactgate.broker.cluster import DevCluster
 from contactgate.broker.probe import broker_ids
 
 END_TXN = 26
+TXN_OFFSET_COMMIT = 28
 Waits = Generator[float, None, None]
 _PATIENCE_S = 4.0
 
@@ -47,6 +48,7 @@ class Scene:
         """Record that a fault begins; its number."""
         number = next(self._numbers)
         self.done[kind] += 1
+        self.done["zombie"] += details.get("zombie", False)
         self.recorder.fault(kind, target, "begin", number, **details)
         return number
 
@@ -317,34 +319,63 @@ def network(scene: Scene, rng: random.Random) -> Waits:
             scene.end(number, f"network.{what}", name)
 
 
+def cut(scene: Scene, rng: random.Random) -> Waits:
+    """Nothing gets through for longer than the session; another takes over, and then everything arrives late."""
+    name = yield from _victim(scene, rng)
+    if name is None or name not in scene.fleet.proxies:
+        return
+    with scene.held(name):
+        number = scene.begin("network.cut", name)
+        scene.fleet.proxies[name].order("cut")
+        try:
+            yield SESSION_S * 1.5
+        finally:
+            scene.fleet.proxies[name].order("pass")
+            scene.end(number, "network.cut", name)
+
+
 def lost_commit(scene: Scene, rng: random.Random) -> Waits:
-    """The broker ends transactions, but its answers never come."""
-    yield from _end_txn(scene, rng, "network.lost-commit", "lose")
+    """The broker ends transactions, but its answers never come, until the worker gives up."""
+    yield from _end_txn(scene, "network.lost-commit", "lose", 1_000, 0)
 
 
 def late_commit(scene: Scene, rng: random.Random) -> Waits:
     """The end of a transaction reaches the broker late, maybe after its sender has given up (KAFKA-17754)."""
-    yield from _end_txn(scene, rng, "network.late-commit", "hold")
+    late_ms = rng.choice((1_500, 6_000, 12_000))
+    yield from _end_txn(scene, "network.late-commit", "hold", rng.randint(1, 3), late_ms)
 
 
-def _end_txn(scene: Scene, rng: random.Random, kind: str, do: str) -> Waits:
-    name = yield from _victim(scene, rng)
+def _end_txn(scene: Scene, kind: str, do: str, times: int, ms: int) -> Waits:
+    name = yield from _victim(scene, random.Random(times + ms))
     if name is None or name not in scene.fleet.proxies:
         return
     with scene.held(name):
         proxy = scene.fleet.proxies[name]
         proxy.told()
         number = scene.begin(kind, name)
-        proxy.order(do, api=END_TXN, times=rng.randint(1, 3), ms=rng.choice((1_500, 6_000, 12_000)))
+        proxy.order(do, api=END_TXN, times=times, ms=ms)
         try:
-            yield 4.0
-            # Nobody waits for what was lost: broken connections are what ends it in practice, a timeout otherwise.
-            if rng.random() < 0.7:
-                proxy.order("reset")
-            yield 1.0
+            yield TRANSACTION_S + 1.5
         finally:
             proxy.order("pass")
-            scene.end(number, kind, name, hits=len(proxy.told()))
+            scene.end(number, kind, name, hits=sum("obeyed" not in told for told in proxy.told()))
+
+
+def broken(scene: Scene, rng: random.Random) -> Waits:
+    """The ends of transactions do not reach the broker for so long that it aborts them and the worker gives up."""
+    name = yield from _victim(scene, rng)
+    if name is None or name not in scene.fleet.proxies:
+        return
+    with scene.held(name):
+        proxy = scene.fleet.proxies[name]
+        number = scene.begin("network.no-offsets", name)
+        proxy.order("hold", api=TXN_OFFSET_COMMIT, times=1_000, ms=60_000)
+        try:
+            yield TRANSACTION_S + 1.5
+        finally:
+            proxy.order("pass")
+            proxy.order("reset")
+            scene.end(number, "network.no-offsets", name)
 
 
 # --- the brokers --------------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@
     {"do": "lose", "api": 26, "times": 3}              the answers to the next requests of this kind never come
     {"do": "hold", "api": 26, "times": 1, "ms": 4000}  such a request reaches the broker that much later
 
-One line of JSON goes to standard output for every request that was lost or held. EndTxn is 26, Produce 0, Fetch 1,
-InitProducerId 22, TxnOffsetCommit 28. It must never change a byte of what it passes on.
+One line of JSON goes to standard output for every order and for every request that was lost or held. EndTxn is 26,
+Produce 0, Fetch 1, InitProducerId 22, TxnOffsetCommit 28. It must never change a byte of what it passes on.
 """
 
 from __future__ import annotations
@@ -167,7 +167,9 @@ async def serve(ports: dict[int, int]) -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     tell(ready=sorted(ports.values()))
     while line := await orders.readline():
-        rules.obey(json.loads(line))
+        order = json.loads(line)
+        rules.obey(order)
+        tell(obeyed=order["do"])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Everything is put around the product from outside; nothing in it knows that it i
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from tests.chaos.watch import Watch
 
 from contactgate.cli.main import app
 from contactgate.engine import live
+from contactgate.engine.clients import EngineSettings
 
 
 def main() -> None:
@@ -29,16 +31,22 @@ def main() -> None:
         _reroute({int(port): proxy for port, proxy in given["ports"].items()})
     build = live.build_worker
 
-    def watched(*arguments: Any, **options: Any) -> Any:
-        worker = build(*arguments, **options)
+    def watched(settings: EngineSettings, *arguments: Any, **options: Any) -> Any:
+        # Sooner than in production, so that a short run sees the end of it.
+        ms = given["transaction_ms"]
+        settings = dataclasses.replace(settings, transaction_timeout_ms=ms, request_timeout_ms=ms * 5 // 8)
+        worker = build(settings, *arguments, **options)
         worker.on_driver = watch.attach
+        # A reader of facts that lags behind the one of requests: what the barrier is for.
+        worker.facts.slow_s = worker.world.slow_s = given["slow_s"]
         return worker
 
-    live.build_worker = watched
     if given.get("bug"):
         from tests.chaos import bugs
 
         bugs.install(given["bug"])
+        build = live.build_worker
+    live.build_worker = watched
     app()
 
 
