@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 FOREIGN := tests/broker/kafkajs
 
-.PHONY: help venv system system-tests check format lock test properties demo clean
+.PHONY: help venv system system-tests check format lock test properties simulate chaos chaos-long chaos-bugs bench bench-peers bench-scaling demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -54,8 +54,47 @@ properties: venv ## the long mode of the property tests: 100,000 histories again
 simulate: venv ## simulated lives of the engine under faults: make simulate SEEDS=n (10000)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
 
+chaos: venv system ## faults against a real cluster, every promise checked from the topics: make chaos SEED=n MINUTES=n
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),12)
+
+chaos-long: venv system ## the same with new seeds for so long: make chaos-long HOURS=n
+	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),12) --hours $(or $(HOURS),1)
+
+chaos-bugs: venv system ## the tests' test: every seeded bug must be caught, with a table
+	$(BIN)/python -m tests.chaos --bugs
+
 demo: venv system ## a live decision stream on a real Apache Kafka, which checks its own promises
 	$(BIN)/contactgate demo
 
+# The benchmark and its peers live in environments of their own: nothing of them is a dependency of the package.
+BENCH   := .venv-bench
+STREAMS := bench/peers/kafka-streams
+
+$(BENCH)/harness/.installed: requirements.lock pyproject.toml bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH)/harness
+	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(BENCH)/peers/.installed: bench/peers/requirements.txt
+	$(PYTHON) -m venv $(BENCH)/peers
+	$(BENCH)/peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+	@touch $@
+
+$(STREAMS)/target/bench-kafka-streams.jar: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/java/bench/*.java)
+	@command -v javac >/dev/null || { echo "a JDK is needed (debian: apt-get install openjdk-17-jdk-headless)" >&2; exit 1; }
+	mvn -q -B -f $(STREAMS)/pom.xml package
+	@touch $@
+
+bench-peers: $(BENCH)/harness/.installed $(BENCH)/peers/.installed $(STREAMS)/target/bench-kafka-streams.jar
+
+bench: system bench-peers ## the same job by contactgate and its peers on one broker: make bench [QUICK=1] [REPEAT=n] [ONLY=a,b] [DOCS=1]
+	$(BENCH)/harness/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(REPEAT),--repeat $(REPEAT)) \
+	  $(if $(ONLY),--only $(ONLY)) $(if $(DOCS),--docs)
+
+bench-scaling: system $(BENCH)/harness/.installed ## cost of a decision by workers, people and partitions; restarts: make bench-scaling [QUICK=1] [HUGE=1]
+	$(BENCH)/harness/bin/python -m bench.scaling $(if $(QUICK),--quick) $(if $(HUGE),--huge)
+
 clean: ## remove the virtual environment and tool caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BENCH) $(STREAMS)/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

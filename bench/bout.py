@@ -1,0 +1,232 @@
+"""One contender's turn: people and consents, a backlog at full speed, two steady rates, a cold start; then its figures.
+
+Every turn has topics and a state directory of its own, and writes the same input to them. Nothing of a contender is
+left running when a turn ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bench import contenders, feeding, observe
+from bench.contenders import Contender, Place
+from bench.job import CHANNELS, POLICY, REQUESTERS, Job, Message
+from contactgate.policy.load import load_policy
+from contactgate.policy.reading import read
+from contactgate.topics import Layout, TopicAdmin, topic_specs
+
+_DONE_S = 90.0  # without a single decision: it will not come any more
+_HEADROOM = 1.15  # a rate is tried only when the backlog was decided so much faster
+_SETTLE_S = 2.0  # of a steady rate, not counted
+
+
+class Plan(NamedTuple):
+    """Sizes of a turn."""
+
+    job: Job
+    partitions: int
+    rates: tuple[tuple[str, float], ...]  # phase, requests a second
+
+
+class Verdicts(NamedTuple):
+    """What was decided, by request and how often it was sent."""
+
+    of: dict[tuple[str, int], tuple[str, tuple[str, ...]]]
+
+
+class Turn:
+    """One contender's turn. `figures` and `verdicts` are whole when `run` returns."""
+
+    def __init__(self, contender: Contender, plan: Plan, place: Place, log: Path) -> None:
+        self.figures: dict[str, float] = {}
+        self.verdicts: dict[tuple[str, int], tuple[str, tuple[str, ...]]] = {}
+        self._contender = contender
+        self._plan = plan
+        self._place = place
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._sent: dict[tuple[str, int], int] = {}
+
+    def run(self) -> None:
+        """Everything in order. Raises RuntimeError with the end of the contender's log when it dies or stands still."""
+        place, job = self._place, self._plan.job
+        with TopicAdmin(place.bootstrap) as admin:
+            layout = Layout(prefix=place.prefix, partitions=place.partitions, requesters=REQUESTERS, event_time=True)
+            admin.create(topic_specs(layout))
+        feeding.preload(place.bootstrap, place.prefix, self._world())
+        feeding.preload(place.bootstrap, place.prefix, job.consents())
+        reader = observe.Reader(place.bootstrap, place.prefix + "contact-decisions")
+        try:
+            self._learn()
+            known = self._saturate(reader)
+            for phase, rate in self._plan.rates:
+                known = self._steady(reader, phase, rate, known)
+            assert self._process is not None
+            self.figures["memory_mb"] = observe.peak_bytes(self._process.pid) / 1e6
+            self._end()
+            if self._contender.decides:
+                self._weigh()
+                self._cold(reader, known)
+            self._conclude(reader.stop())
+        finally:
+            reader.end()
+            self._end()
+            shutil.rmtree(place.state, ignore_errors=True)
+
+    def _world(self) -> list[Message]:
+        if self._contender.kind != "contactgate":
+            return []
+        snapshot = self._place.registry / "numbers.snapshot"
+        document: Any = read(POLICY, "the policy is wrong")
+        source = {"uri": snapshot.resolve().as_uri(), "format": "snapshot"}
+        return list(self._plan.job.world(load_policy(POLICY).hash, document, source))
+
+    # --- processes ------------------------------------------------------------------------------------------------
+
+    def _start(self) -> int:
+        began_ns = time.time_ns()
+        self._process = self._contender.start(self._place, self._log)
+        return began_ns
+
+    def _end(self) -> None:
+        if self._process is not None:
+            contenders.stop(self._process)
+            self._process = None
+
+    def _check(self) -> None:
+        if self._process is not None and (code := self._process.poll()) is not None:
+            raise RuntimeError(self._told(f"ended with status {code}"))
+
+    def _told(self, words: str) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        return "\n".join([f"{self._contender.name} {words}; its log ends:", *lines])
+
+    def _wait(self, reader: observe.Reader, count: int) -> None:
+        if not reader.wait(count, _DONE_S, self._check):
+            raise RuntimeError(self._told(f"made {reader.count:,} of {count:,} decisions and no more"))
+
+    # --- parts of a turn ------------------------------------------------------------------------------------------
+
+    def _learn(self) -> None:
+        """Everybody's consents, before the first request; then stop, so that what comes next is a warm start."""
+        self._start()
+        group = self._place.prefix + self._contender.group
+        topic = self._place.prefix + "consent-events"
+        deadline = time.monotonic() + 300
+        while (lag := feeding.lag(self._place.bootstrap, group, topic)) != 0:
+            self._check()
+            if time.monotonic() > deadline:
+                raise RuntimeError(self._told(f"has not read {lag} consents within 300 s"))
+            time.sleep(0.2)
+        self._end()
+
+    def _saturate(self, reader: observe.Reader) -> int:
+        """A backlog: CPU and time of its second half, when caches and compilers are warm."""
+        place, job = self._place, self._plan.job
+        phase = job.phase("backlog")
+        limit = max(1_000, int(phase.requests * self._contender.share))
+        count = feeding.preload(place.bootstrap, place.prefix, job.requests("backlog", limit))
+        started_ns = self._start()
+        assert self._process is not None
+        self._wait(reader, count // 2)
+        first, cpu, began = reader.count, observe.cpu_s(self._process.pid), time.perf_counter()
+        self._wait(reader, count)
+        last, spent, took = reader.count, observe.cpu_s(self._process.pid) - cpu, time.perf_counter() - began
+        self.figures["decisions_per_s"] = (last - first) / took
+        self.figures["cpu_us"] = spent / (last - first) * 1e6
+        self.figures["warm_started_ns"] = started_ns
+        return count
+
+    def _steady(self, reader: observe.Reader, phase: str, rate: float, known: int) -> int:
+        """A fixed rate; nothing when the contender cannot keep up with it."""
+        if self.figures["decisions_per_s"] < rate * _HEADROOM:
+            return known
+        assert self._process is not None
+        cpu = observe.cpu_s(self._process.pid)
+        sent = feeding.pace(self._place.bootstrap, self._place.prefix, self._plan.job, phase, rate)
+        self._wait(reader, known + len(sent))
+        self.figures[f"{phase}_cpu_us"] = (observe.cpu_s(self._process.pid) - cpu) / len(sent) * 1e6
+        times: dict[str, int] = defaultdict(int)
+        settled_ns = sent[0][1] + int(_SETTLE_S * 1e9)
+        for request_id, sent_ns in sent:
+            if sent_ns >= settled_ns:
+                self._sent[request_id, times[request_id]] = sent_ns
+            times[request_id] += 1
+        return known + len(sent)
+
+    def _weigh(self) -> None:
+        job = self._plan.job
+        self.figures["state_bytes"] = observe.state_bytes(self._place.state) / job.subjects
+
+    def _cold(self, reader: observe.Reader, known: int) -> None:
+        """Without its local state, from starting the process until every partition has decided."""
+        shutil.rmtree(self._place.state, ignore_errors=True)
+        count = feeding.preload(self._place.bootstrap, self._place.prefix, self._plan.job.requests("cold"))
+        self.figures["cold_started_ns"] = self._start()
+        self._wait(reader, known + count)
+        self._end()
+
+    # --- figures --------------------------------------------------------------------------------------------------
+
+    def _conclude(self, seen: list[observe.Seen]) -> None:
+        times: dict[str, int] = defaultdict(int)
+        took: dict[str, list[float]] = defaultdict(list)
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for decision in seen:
+            request_id = decision.request_id
+            place = (request_id, times[request_id])
+            times[request_id] += 1
+            if self._contender.decides:
+                self.verdicts[place] = (decision.verdict, decision.reasons)
+            phase = request_id.partition("-")[0]
+            first.setdefault(phase, decision.seen_ns)
+            last[phase] = decision.seen_ns
+            if (sent_ns := self._sent.get(place)) is not None:
+                took[phase].append((decision.seen_ns - sent_ns) / 1e6)
+        for phase, each in took.items():
+            each.sort()
+            for name, part in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999)):
+                self.figures[f"{phase}_{name}_ms"] = each[min(len(each) - 1, int(len(each) * part))]
+        self.figures["warm_start_s"] = (first["backlog"] - self.figures.pop("warm_started_ns")) / 1e9
+        if "cold" in last:
+            self.figures["cold_start_s"] = (last["cold"] - self.figures.pop("cold_started_ns")) / 1e9
+
+
+def differences(
+    reference: dict[tuple[str, int], tuple[str, tuple[str, ...]]],
+    other: dict[tuple[str, int], tuple[str, tuple[str, ...]]],
+) -> list[str]:
+    """Where two contenders' verdicts differ, over every request that both were given; one line each."""
+    found = []
+    for place in sorted(reference.keys() & other.keys()):
+        if reference[place] != other[place]:
+            (verdict, reasons), (its_verdict, its_reasons) = reference[place], other[place]
+            name = place[0] + (" (again)" if place[1] else "")
+            found.append(f"{name}: {verdict} {', '.join(reasons)} | {its_verdict} {', '.join(its_reasons)}")
+    found += [f"{request_id}: decided {n + 1} times by one of them" for request_id, n in
+              sorted(other.keys() - reference.keys())]  # fmt: skip
+    return found
+
+
+def registry(job: Job, count: int, directory: Path) -> Path:
+    """The registry's files, made once for a seed and a size: a list of numbers, and contactgate's snapshot of it."""
+    from contactgate.registry import build
+
+    key = msgspec.json.encode([job.seed, count, [tuple(phase) for phase in job.phases], CHANNELS])
+    import hashlib
+
+    home = directory / f"registry-{hashlib.sha256(key).hexdigest()[:16]}"
+    if not (home / "numbers.snapshot").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        lines = job.listed(count)
+        (home / "numbers.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        build(lines, contenders.tokens(), home / "numbers.snapshot", registry="us-ndnc", version="bench")
+    return home

@@ -1,0 +1,173 @@
+"""The job's policy in ordinary Python, for the peers that are written in Python: a state of dicts and lists.
+
+Written the way somebody would write it by hand beside a stream library. Used by the Faust, quixstreams and bytewax
+peers. Knows nothing of contactgate and imports nothing of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from bisect import bisect_left
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+DAY_MS = 86_400_000
+HORIZON_MS = 7 * DAY_MS
+HISTORY_MS = 30 * DAY_MS
+TTL_MS = 15 * 60_000
+FOREVER_MS = 1 << 62
+GENESIS = "sha256:" + "0" * 64
+_KEY = b"bench-key-of-thirty-two-bytes-00"
+
+State = dict[str, Any]
+
+
+class Registry:
+    """A sorted list of numbers in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._numbers = [int(line) for line in path.read_text(encoding="ascii").split()]
+
+    def __contains__(self, number: str) -> bool:
+        value = int(number)
+        at = bisect_left(self._numbers, value)
+        return at < len(self._numbers) and self._numbers[at] == value
+
+
+def millis(text: str) -> int:
+    """An RFC 3339 instant in milliseconds."""
+    moment = datetime.fromisoformat(text)
+    return int(moment.timestamp() * 1000)
+
+
+def new_state() -> State:
+    """Of a person of whom nothing is known."""
+    return {"zone": None, "consents": {}, "withdrawn": {}, "contacts": [], "seen": {}}
+
+
+def apply(state: State, event: dict[str, Any]) -> None:
+    """A consent event."""
+    kind = event["type"]
+    if kind == "subject.updated":
+        state["zone"] = event["timezone"]
+        return
+    at_ms = millis(event["time"])
+    if kind == "consent.granted":
+        expires = event.get("expires_at")
+        expires_ms = FOREVER_MS if expires is None else millis(expires)
+        for channel in event["channels"]:
+            for recipient in event["recipients"]:
+                old = state["consents"].get(f"{channel}/{recipient}")
+                if old is None or old[0] <= at_ms:
+                    state["consents"][f"{channel}/{recipient}"] = [at_ms, expires_ms]
+    elif kind == "consent.withdrawn":
+        for channel in event["channels"]:
+            state["withdrawn"][channel] = max(at_ms, state["withdrawn"].get(channel, 0))
+
+
+def decide(state: State, request: dict[str, Any], registry: Registry) -> tuple[list[str], bool]:
+    """The reasons against a request, none when it passes, and whether it was seen before. Changes the state."""
+    now_ms = millis(request["time"])
+    request_id = request["request_id"]
+    seen = state["seen"]
+    if (first := seen.get(request_id)) is not None and now_ms - first[0] < HORIZON_MS:
+        return first[1], True
+    channel, requester = request["channel"], request["requester"]
+    reasons = []
+    consent = state["consents"].get(f"{channel}/{requester}")
+    if (withdrawn_ms := state["withdrawn"].get(channel)) is not None and (
+        consent is None or withdrawn_ms >= consent[0]
+    ):
+        reasons.append("consent.withdrawn")
+    elif consent is None:
+        reasons.append("consent.missing")
+    elif now_ms >= consent[1]:
+        reasons.append("consent.expired")
+    day_ms = now_ms - now_ms % DAY_MS
+    voice = written = today = 0
+    kept = []
+    for contact in state["contacts"]:
+        at_ms, its_channel, its_requester = contact
+        if now_ms - at_ms >= HISTORY_MS:
+            continue
+        kept.append(contact)
+        if its_channel == "voice":
+            voice += now_ms - at_ms < 7 * DAY_MS
+        else:
+            written += its_requester == requester
+        today += at_ms >= day_ms
+    if channel == "voice":
+        if voice >= 2:
+            reasons.append("cap.voice_7d")
+        zone = state["zone"]
+        if zone is None:
+            reasons.append("window.unknown_zone")
+        else:
+            local = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(zone))
+            if local.weekday() == 6 or not 9 <= local.hour < 20:
+                reasons.append("window.hours")
+        if request["address"] in registry:
+            reasons.append("registry.listed:us-ndnc")
+    elif written >= 3:
+        reasons.append("cap.written_30d")
+    if today >= 2:
+        reasons.append("cap.daily")
+    if not reasons:
+        kept.append([now_ms, channel, requester])
+    state["contacts"] = kept
+    for old in [key for key, value in seen.items() if now_ms - value[0] >= HORIZON_MS]:
+        del seen[old]
+    seen[request_id] = [now_ms, reasons]
+    return reasons, False
+
+
+def decision(
+    request: dict[str, Any], reasons: list[str], repeated: bool, seq: int, prev: str
+) -> tuple[dict[str, Any], str]:
+    """What is published of a decision, chained to the one before it in the partition, and its hash."""
+    out: dict[str, Any] = {
+        "type": "contact.decided",
+        "request_id": request["request_id"],
+        "subject_id": request["subject_id"],
+        "requester": request["requester"],
+        "channel": request["channel"],
+        "verdict": "block" if reasons else "pass",
+        "reasons": [{"rule": rule} for rule in reasons],
+        "decided_at": request["time"],
+        "seq": seq,
+        "prev": prev,
+    }
+    if repeated:
+        out["duplicate"] = True
+    if not reasons:
+        out["approval_id"] = approval_id(request)
+        out["valid_until"] = _later(request["time"])
+    digest = "sha256:" + hashlib.sha256(json.dumps(out, separators=(",", ":")).encode()).hexdigest()
+    out["hash"] = digest
+    return out, digest
+
+
+def approval(request: dict[str, Any]) -> dict[str, Any]:
+    """What the vendor is told: a token of the person that only this vendor knows, and no address."""
+    token = hmac.new(_KEY, f"{request['requester']}:{request['subject_id']}".encode(), hashlib.sha256).hexdigest()[:32]
+    return {
+        "type": "contact.approved",
+        "approval_id": approval_id(request),
+        "request_id": request["request_id"],
+        "subject_token": token,
+        "channel": request["channel"],
+        "valid_until": _later(request["time"]),
+    }
+
+
+def approval_id(request: dict[str, Any]) -> str:
+    """The same whenever the decision is made again."""
+    return "ap-" + hashlib.sha256(f"{request['subject_id']}:{request['request_id']}".encode()).hexdigest()[:32]
+
+
+def _later(time: str) -> str:
+    return (datetime.fromisoformat(time) + timedelta(milliseconds=TTL_MS)).isoformat(timespec="milliseconds")
