@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 HEAP_MB = 384
 SESSION_S = 6.0
 TRANSACTION_S = 8.0
-_DISK = "256m"
+_DISK = "512m"
 _YOUNG_S = 20.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -60,9 +60,9 @@ class Disk:
         """Leave no room: every further write fails with "no space left on device"."""
         if not self.mounted:
             return
+        found = os.statvfs(self.path)
         with self._ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(1 << 20))
+            os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize)
         with self._ballast.open("ab", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(512))
