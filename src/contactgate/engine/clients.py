@@ -15,6 +15,7 @@ import aiokafka.errors as kafka_errors
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 
+from contactgate.engine.headers import read_any_headers
 from contactgate.engine.task import Limits
 from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError, Fenced, Halted
 
@@ -106,6 +107,7 @@ TOPICS = {
 
 def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: Any) -> AIOKafkaConsumer:
     """A consumer without a group. Where it stands is ours to say: an offset that is gone is an error, never a jump."""
+    read_any_headers()
     return AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.app_id}-{settings.worker_id}",
