@@ -180,7 +180,7 @@ def plot(found: Timeline, path: Path, title: str) -> None:
     )
     figure.suptitle(title, fontsize=12, x=0.01, ha="left", fontweight="bold")
     _lanes(axes[0], found, kinds)
-    seconds = list(range(found.length_s))
+    seconds = list(range(len(found.decided)))
     axes[1].fill_between(
         seconds, found.asked, step="mid", color=_GREY, alpha=0.3, linewidth=0, label="requests appended"
     )
