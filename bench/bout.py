@@ -6,6 +6,7 @@ left running when a turn ends, however it ends.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import time
@@ -17,9 +18,10 @@ import msgspec
 
 from bench import contenders, feeding, observe
 from bench.contenders import Contender, Place
-from bench.job import CHANNELS, POLICY, REQUESTERS, Job, Message
+from bench.job import POLICY, REQUESTERS, Job, Message
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
+from contactgate.registry import build
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 _DONE_S = 90.0  # without a single decision: it will not come any more
@@ -33,12 +35,6 @@ class Plan(NamedTuple):
     job: Job
     partitions: int
     rates: tuple[tuple[str, float], ...]  # phase, requests a second
-
-
-class Verdicts(NamedTuple):
-    """What was decided, by request and how often it was sent."""
-
-    of: dict[tuple[str, int], tuple[str, tuple[str, ...]]]
 
 
 class Turn:
@@ -57,10 +53,9 @@ class Turn:
     def run(self) -> None:
         """Everything in order. Raises RuntimeError with the end of the contender's log when it dies or stands still."""
         place, job = self._place, self._plan.job
-        with TopicAdmin(place.bootstrap) as admin:
-            layout = Layout(prefix=place.prefix, partitions=place.partitions, requesters=REQUESTERS, event_time=True)
-            admin.create(topic_specs(layout))
-        feeding.preload(place.bootstrap, place.prefix, self._world())
+        create_topics(place)
+        if self._contender.kind == "contactgate":
+            feeding.preload(place.bootstrap, place.prefix, world(job, place))
         feeding.preload(place.bootstrap, place.prefix, job.consents())
         reader = observe.Reader(place.bootstrap, place.prefix + "contact-decisions")
         try:
@@ -79,14 +74,6 @@ class Turn:
             reader.end()
             self._end()
             shutil.rmtree(place.state, ignore_errors=True)
-
-    def _world(self) -> list[Message]:
-        if self._contender.kind != "contactgate":
-            return []
-        snapshot = self._place.registry / "numbers.snapshot"
-        document: Any = read(POLICY, "the policy is wrong")
-        source = {"uri": snapshot.resolve().as_uri(), "format": "snapshot"}
-        return list(self._plan.job.world(load_policy(POLICY).hash, document, source))
 
     # --- processes ------------------------------------------------------------------------------------------------
 
@@ -200,6 +187,20 @@ class Turn:
             self.figures["cold_start_s"] = (last["cold"] - self.figures.pop("cold_started_ns")) / 1e9
 
 
+def create_topics(place: Place) -> None:
+    """Contactgate's topics, for every contender alike; times are the messages' own."""
+    with TopicAdmin(place.bootstrap) as admin:
+        layout = Layout(prefix=place.prefix, partitions=place.partitions, requesters=REQUESTERS, event_time=True)
+        admin.create(topic_specs(layout))
+
+
+def world(job: Job, place: Place) -> list[Message]:
+    """Contactgate's policy and registry as control events; the peers have theirs in their code and arguments."""
+    document: Any = read(POLICY, "the policy is wrong")
+    source = {"uri": (place.registry / "numbers.snapshot").resolve().as_uri(), "format": "snapshot"}
+    return list(job.world(load_policy(POLICY).hash, document, source))
+
+
 def differences(
     reference: dict[tuple[str, int], tuple[str, tuple[str, ...]]],
     other: dict[tuple[str, int], tuple[str, tuple[str, ...]]],
@@ -218,11 +219,7 @@ def differences(
 
 def registry(job: Job, count: int, directory: Path) -> Path:
     """The registry's files, made once for a seed and a size: a list of numbers, and contactgate's snapshot of it."""
-    from contactgate.registry import build
-
-    key = msgspec.json.encode([job.seed, count, [tuple(phase) for phase in job.phases], CHANNELS])
-    import hashlib
-
+    key = msgspec.json.encode([job.seed, count, [tuple(phase) for phase in job.phases]])
     home = directory / f"registry-{hashlib.sha256(key).hexdigest()[:16]}"
     if not (home / "numbers.snapshot").exists():
         home.mkdir(parents=True, exist_ok=True)

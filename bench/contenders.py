@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from contactgate.codec.tokens import Tokens
 PEERS = Path(__file__).parent / "peers"
 TOKEN_KEY = "benchmark-token-key-of-32-bytes-"
 SEAL_KEY = "benchmark-seal-key-of-32-bytes--"
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _JARS = PEERS / "kafka-streams" / "target"
 
 
@@ -48,7 +51,7 @@ class Contender(NamedTuple):
         if self.kind == "contactgate":
             return [
                 sys.executable, "-c", "from contactgate.cli.main import app; app()", "worker",
-                "--bootstrap", place.bootstrap, "--prefix", place.prefix, "--worker-id", "bench",
+                "--bootstrap", place.bootstrap, "--prefix", place.prefix, "--worker-id", f"bench-{place.state.name}",
                 "--state-dir", str(place.state), "--pages-port", "0", "--event-time",
             ]  # fmt: skip
         listed = str(place.registry / "numbers.txt")
@@ -73,8 +76,14 @@ class Contender(NamedTuple):
         }
         with log.open("ab") as file:
             return subprocess.Popen(
-                self.command(place), env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
-            )
+                self.command(place), env=environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                preexec_fn=_die_with_parent,
+            )  # fmt: skip
+
+
+def _die_with_parent() -> None:
+    """In the child: no contender outlives a harness that was killed."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def stop(process: subprocess.Popen[bytes], timeout_s: float = 30) -> None:

@@ -68,7 +68,7 @@ def _producer(bootstrap: str, linger_ms: int) -> Any:
 
     return Producer({
         "bootstrap.servers": bootstrap, "enable.idempotence": True, "partitioner": "murmur2", "linger.ms": linger_ms,
-        "queue.buffering.max.messages": 1_000_000,
+        "queue.buffering.max.messages": 1_000_000, "log_level": 3,
     })  # fmt: skip
 
 
@@ -95,3 +95,55 @@ def lag(bootstrap: str, group: str, topic: str) -> int:
         return behind
     finally:
         consumer.close()
+
+
+def fill(
+    bootstrap: str,
+    topic: str,
+    pairs: Iterable[tuple[bytes, bytes]],
+    fixed: Iterable[tuple[int, bytes, bytes]],
+    time_ms: int,
+) -> None:
+    """Records of a topic by their keys, then some at fixed partitions; acknowledged when it returns."""
+    producer = _producer(bootstrap, linger_ms=50)
+    produce = producer.produce
+    for key, value in pairs:
+        try:
+            produce(topic, value, key, timestamp=time_ms)
+        except BufferError:
+            producer.poll(1)
+            produce(topic, value, key, timestamp=time_ms)
+    if producer.flush(600):
+        raise RuntimeError("the broker did not acknowledge the records within 600 s")
+    for partition, key, value in fixed:
+        produce(topic, value, key, partition, timestamp=time_ms)
+    if producer.flush(60):
+        raise RuntimeError("the broker did not acknowledge the records within 60 s")
+
+
+def newest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
+    """The newest committed value of every key of a topic."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap, "group.id": "bench-newest", "enable.auto.commit": False,
+        "isolation.level": "read_committed", "enable.partition.eof": True,
+    })  # fmt: skip
+    found: dict[bytes, bytes] = {}
+    try:
+        partitions = list(consumer.list_topics(topic, 30).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
+        ended: set[int] = set()
+        while len(ended) < len(partitions):
+            message = consumer.poll(30)
+            if message is None:
+                raise RuntimeError("the broker gave nothing for 30 s")
+            if message.error() is not None:
+                ended.add(message.partition())  # the end of a partition is told as an error
+            elif message.value() is None:
+                found.pop(message.key(), None)
+            else:
+                found[message.key()] = message.value()
+    finally:
+        consumer.close()
+    return found

@@ -17,8 +17,6 @@ import msgspec
 from bench.contenders import Contender, everyone
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-
 FIGURES: tuple[tuple[str, str, str], ...] = (
     ("cpu_us", "CPU a decision, µs", "{:,.1f}"),
     ("per_core_s", "decisions/s a core", "{:,.0f}"),
@@ -119,13 +117,14 @@ def section(result: dict[str, Any]) -> str:
     return "\n\n".join([conditions, legend, table(result), picture])
 
 
-def rewrite(page: str, text: str) -> str:
-    """The page with `text` between the markers. Raises ValueError when it has not exactly one pair of them."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
-        raise ValueError(f"the page needs exactly one {BEGIN} and, after it, one {END}")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+def rewrite(page: str, text: str, name: str = "bench") -> str:
+    """The page with `text` between the markers of `name`. Raises ValueError unless it has exactly one pair."""
+    opening, closing = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, begin, rest = page.partition(opening)
+    _, end, after = rest.partition(closing)
+    if not begin or not end or opening in after or closing in before + after:
+        raise ValueError(f"the page needs exactly one {opening} and, after it, one {closing}")
+    return f"{before}{opening}\n{text}\n{closing}{after}"
 
 
 def plot(result: dict[str, Any], path: Path) -> None:

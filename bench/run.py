@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ def main() -> int:
     if unknown := set(names) - {each.name for each in chosen}:
         parser.error(f"no such contender: {', '.join(sorted(unknown))}")
     the_plan = plan(given.quick, given.partitions, given.seed)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
     directory = Path(tempfile.mkdtemp(prefix="contactgate-bench-"))
     logs = given.keep_logs or directory
     logs.mkdir(parents=True, exist_ok=True)

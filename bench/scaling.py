@@ -1,0 +1,248 @@
+"""`make bench-scaling`: what a decision costs with more workers, more people, more partitions; how long restarts take.
+
+`python -m bench.scaling [--quick] [--huge] [--docs]`. The state of many people is not decided into being, which would
+take hours: a worker decides about a few, and their states are written to the changelog under many names, which a worker
+then restores as it would restore its own. CPU is what is compared: it says the same on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from bench import bout, contenders, feeding, observe, report
+from bench.contenders import Place
+from bench.job import EPOCH_MS, Job, Phase, subject
+from contactgate import broker
+from contactgate.engine.fold import META_KEY, Meta, encode_meta
+
+ROOT = Path(__file__).resolve().parent.parent
+_MODELS = 2_000  # people whose states are copied
+_PROBES = 20  # requests a partition that tell when it decides
+_STANDS_S = 300.0
+_OURS = contenders.everyone()[0]
+
+COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("people", "people", "{:,.0f}"),
+    ("partitions", "partitions", "{:,.0f}"),
+    ("workers", "workers", "{:,.0f}"),
+    ("cpu_us", "CPU a decision, µs", "{:,.0f}"),
+    ("decisions_per_s", "decisions/s", "{:,.0f}"),
+    ("cold_s", "cold start, s", "{:,.1f}"),
+    ("restored_per_s", "people restored/s", "{:,.0f}"),
+    ("warm_s", "warm start, s", "{:,.1f}"),
+    ("memory_mb", "peak memory, MB", "{:,.0f}"),
+    ("state_bytes", "state a subject, bytes", "{:,.0f}"),
+)
+
+
+class Case(NamedTuple):
+    """One measurement."""
+
+    people: int
+    partitions: int
+    workers: int
+    backlog: int
+
+
+def cases(quick: bool, huge: bool) -> list[Case]:
+    """People first, the least as what a start costs by itself; then partitions, then workers."""
+    backlog = 8_000 if quick else 40_000
+    people = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
+    if huge:
+        people.append(10_000_000)
+    middle = people[1]
+    found = [Case(each, 8, 1, backlog) for each in people]
+    found += [Case(middle, each, 1, backlog) for each in ((4, 16) if quick else (4, 16, 64))]
+    return [*found, Case(middle, 8, 2, backlog)]
+
+
+class Measurement:
+    """One case on topics and directories of its own."""
+
+    def __init__(self, case: Case, bootstrap: str, directory: Path, listed: Path, models: list[bytes]) -> None:
+        self._case = case
+        name = f"n{case.people}-{case.partitions}-{case.workers}"
+        self._place = Place(bootstrap, f"{name}.", directory / name, listed, case.partitions, "")
+        self._log = directory / f"{name}.log"
+        self._models = models
+        self._job = _job(case)
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def run(self) -> dict[str, float]:
+        """Fill, cold start, backlog on a warm start; the figures."""
+        case, place = self._case, self._place
+        figures: dict[str, float] = {**case._asdict()}
+        bout.create_topics(place)
+        feeding.preload(place.bootstrap, place.prefix, bout.world(self._job, place))
+        fill(place, self._job.phase("grown"), self._models)
+        reader = observe.Reader(place.bootstrap, place.prefix + "contact-decisions")
+        try:
+            figures["cold_s"] = self._until_all_decide(reader, "cold")
+            self._stop()
+            figures["warm_s"] = self._until_all_decide(reader, "warm")
+            figures |= self._backlog(reader)
+            figures["memory_mb"] = sum(observe.peak_bytes(each.pid) for each in self._running) / 1e6
+            self._stop()
+            figures["state_bytes"] = observe.state_bytes(place.state) / case.people
+        finally:
+            reader.end()
+            self._stop()
+            shutil.rmtree(place.state, ignore_errors=True)
+        return figures
+
+    def _until_all_decide(self, reader: observe.Reader, phase: str) -> float:
+        wanted = reader.count + self._send(phase)
+        began = time.perf_counter()
+        self._start()
+        self._wait(reader, wanted)
+        return time.perf_counter() - began
+
+    def _backlog(self, reader: observe.Reader) -> dict[str, float]:
+        """As in a bout: the second half of it. The workers are stopped while it is written."""
+        self._stop()
+        known = reader.count
+        count = self._send("grown")
+        self._start()
+        self._wait(reader, known + count // 2)
+        first, cpu, began = reader.count, self._cpu_s(), time.perf_counter()
+        self._wait(reader, known + count)
+        decided = reader.count - first
+        return {
+            "cpu_us": (self._cpu_s() - cpu) / decided * 1e6,
+            "decisions_per_s": decided / (time.perf_counter() - began),
+        }
+
+    def _start(self) -> None:
+        for number in range(self._case.workers):
+            home = self._place._replace(state=self._place.state / str(number))
+            self._running.append(_OURS.start(home, self._log))
+
+    def _send(self, phase: str) -> int:
+        return feeding.preload(self._place.bootstrap, self._place.prefix, self._job.requests(phase))
+
+    def _cpu_s(self) -> float:
+        return sum(observe.cpu_s(each.pid) for each in self._running)
+
+    def _wait(self, reader: observe.Reader, count: int) -> None:
+        if not reader.wait(count, _STANDS_S, self._check):
+            raise RuntimeError(f"{reader.count:,} of {count:,} decisions came and no more; {self._tail()}")
+
+    def _check(self) -> None:
+        for each in self._running:
+            if (code := each.poll()) is not None:
+                raise RuntimeError(f"a worker ended with status {code}; {self._tail()}")
+
+    def _tail(self) -> str:
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        return "\n".join(["its log ends:", *lines])
+
+    def _stop(self) -> None:
+        for each in self._running:
+            contenders.stop(each)
+        self._running = []
+
+
+def _job(case: Case) -> Job:
+    probes = _PROBES * case.partitions
+    return Job(2, (
+        Phase("grown", 3, case.backlog, case.people),
+        Phase("cold", 1, probes, probes),
+        Phase("warm", 2, probes, probes),
+    ))  # fmt: skip
+
+
+def models(bootstrap: str, directory: Path, listed: Path) -> list[bytes]:
+    """States of people whom a worker has known for ten days."""
+    place = Place(bootstrap, "models.", directory / "models", listed, 1, "")
+    job = Job(2, (Phase("model", 0, 4 * _MODELS, _MODELS),))
+    bout.create_topics(place)
+    feeding.preload(bootstrap, place.prefix, bout.world(job, place))
+    feeding.preload(bootstrap, place.prefix, job.consents())
+    log = directory / "models.log"
+    process = _OURS.start(place, log)
+    reader = observe.Reader(bootstrap, place.prefix + "contact-decisions")
+    try:
+        deadline = time.monotonic() + _STANDS_S
+        while feeding.lag(bootstrap, place.prefix + _OURS.group, place.prefix + "consent-events"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the worker that makes the models failed; its log is {log}")
+            time.sleep(0.2)
+        count = feeding.preload(bootstrap, place.prefix, job.requests("model"))
+        if not reader.wait(count, _STANDS_S, lambda: None):
+            raise RuntimeError(f"the worker that makes the models stands still; its log is {log}")
+    finally:
+        reader.end()
+        contenders.stop(process)
+    names = {subject(job.phases[0], number).encode() for number in range(_MODELS)}
+    found = feeding.newest(bootstrap, place.prefix + "subjects-changelog")
+    return [value for key, value in sorted(found.items()) if key in names]
+
+
+def fill(place: Place, phase: Phase, states: list[bytes]) -> None:
+    """The changelog of `phase.subjects` people, and what a partition stood at: nothing read, nothing decided."""
+    meta = encode_meta(Meta(now_ms=EPOCH_MS))
+    pairs = ((subject(phase, number).encode(), states[number % len(states)]) for number in range(phase.subjects))
+    metas = [(partition, META_KEY, meta) for partition in range(place.partitions)]
+    feeding.fill(place.bootstrap, place.prefix + "subjects-changelog", pairs, metas, EPOCH_MS)
+
+
+def table(found: list[dict[str, float]]) -> str:
+    """The Markdown table."""
+    rows = ["| " + " | ".join(words for _, words, _ in COLUMNS) + " |", "|" + "---:|" * len(COLUMNS)]
+    for figures in found:
+        cells = [form.format(figures[name]) if name in figures else "–" for name, _, form in COLUMNS]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def main() -> int:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--huge", action="store_true", help="10 million people as well: 10 GB of disk, ten minutes")
+    parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--out", type=Path, help="result file; default: bench/results/scaling-<time>.json")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
+    directory = Path(tempfile.mkdtemp(prefix="contactgate-scaling-"))
+    found: list[dict[str, float]] = []
+    load_before = os.getloadavg()
+    try:
+        listed = bout.registry(Job(2, (Phase("grown", 3, 1, 1_000),)), 100_000, ROOT / ".cache" / "bench")
+        with broker.DevKafka(directory / "kafka", heap_mb=1024) as kafka:
+            states = models(kafka.bootstrap, directory, listed)
+            for case in cases(given.quick, given.huge):
+                figures = Measurement(case, kafka.bootstrap, directory, listed, states).run()
+                if found and case.people > found[0]["people"]:
+                    restoring_s = max(figures["cold_s"] - found[0]["cold_s"], 0.1)
+                    figures["restored_per_s"] = case.people / restoring_s
+                found.append(figures)
+                print({name: round(value, 1) for name, value in figures.items()}, flush=True)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    text = table(found)
+    print(f"\n{text}\n")
+    out = given.out or ROOT / "bench" / "results" / time.strftime("scaling-%Y%m%dT%H%M%SZ.json", time.gmtime())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    result: dict[str, Any] = {"quick": given.quick, "load_before": load_before, "measured": found}
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    print(f"written: {out}")
+    if given.docs:
+        page = ROOT / "docs" / "performance.md"
+        page.write_text(report.rewrite(page.read_text(encoding="utf-8"), text, "scaling"), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
