@@ -1,8 +1,9 @@
 """What a decision costs over a fixed yardstick, both measured in one process: for the test that guards speed.
 
 The yardstick is the job in ordinary Python (`bench/peers/rules.py` with JSON), which does not change. Ratios of CPU
-time survive a slow or busy machine, absolute times do not; the least of several rounds is taken. `python -m bench.guard`
-prints the ratios as JSON. BOUNDS are what the test allows: raise one only with a reason in the commit.
+time survive a slow or busy machine, absolute times do not; the least of several rounds is taken. Run as
+`python -m bench.guard` it prints the ratios as JSON. BOUNDS are what the test allows: raise one only with a reason in
+the commit.
 """
 
 from __future__ import annotations
