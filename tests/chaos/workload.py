@@ -241,7 +241,7 @@ class Workload:
     async def _pauses(self) -> None:
         """Everything stops for a moment, now and then; between, one requester."""
         number = 0
-        while not await self._sleep(self.plan.pause_every_s):
+        while not await self._sleep(self.plan.pause_every_s if number else min(6.0, self.plan.pause_every_s)):
             number += 1
             name = b"p-%d" % number
             scope = b"{}" if number % 2 else b'{"requesters":["mailhouse"]}'
