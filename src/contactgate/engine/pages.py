@@ -7,15 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from contactgate.engine.worker import Worker
 from contactgate.ops.metrics import exposition
 
 _STALLED_S = 30.0
+
+
+class _OursAlone(logging.Filter):
+    """Passes what went wrong here, not what was wrong with a request: aiohttp would write the request into the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+_log = logging.getLogger(__name__)
+_log.addFilter(_OursAlone())
 
 
 class Pages:
@@ -33,7 +47,7 @@ class Pages:
         app.add_routes(
             [web.get("/livez", self._live), web.get("/readyz", self._ready), web.get("/metrics", self._metrics)]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=_log)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
 
