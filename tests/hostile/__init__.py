@@ -1,0 +1,1 @@
+"""The 92 hostile inputs as a table, and what runs them."""
