@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 FOREIGN := tests/broker/kafkajs
 
-.PHONY: help venv system system-tests check format lock test properties simulate chaos chaos-long chaos-bugs bench bench-peers bench-scaling demo clean
+.PHONY: help venv system system-tests check format lock test properties simulate fuzz chaos chaos-long chaos-bugs bench bench-peers bench-scaling demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -53,6 +53,10 @@ properties: venv ## the long mode of the property tests: 100,000 histories again
 
 simulate: venv ## simulated lives of the engine under faults: make simulate SEEDS=n (10000)
 	$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
+
+fuzz: venv ## every decoder under atheris, guided by coverage: make fuzz SECONDS=n (60 each)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 chaos: venv system ## faults against a real cluster, every promise checked from the topics: make chaos SEED=n MINUTES=n
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),12)
