@@ -28,11 +28,12 @@ ROOT = Path(__file__).resolve().parent.parent
 _SHOWN = 10
 
 
-def plan(quick: bool, partitions: int, seed: int) -> bout.Plan:
+def plan(quick: bool, partitions: int, seed: int, scale: float = 1.0) -> bout.Plan:
     """Sizes: a quick run ends in about five minutes, a full one in about thirty for a repeat of three."""
     seconds = 6 if quick else 15
-    requests = {"backlog": 24_000 if quick else 150_000, "rate1": 1_000 * seconds, "rate5": 5_000 * (seconds - 1)}
-    phases = [Phase(name, number, count, max(500, count // 4)) for number, (name, count) in enumerate(requests.items())]
+    full = {"backlog": 24_000 if quick else 150_000, "rate1": 1_000 * seconds, "rate5": 5_000 * (seconds - 1)}
+    requests = {name: int(count * scale) for name, count in full.items()}
+    phases = [Phase(name, number, count, max(100, count // 4)) for number, (name, count) in enumerate(requests.items())]
     phases.append(Phase("cold", len(phases), 50 * partitions, 50 * partitions))
     return bout.Plan(Job(seed, tuple(phases)), partitions, (("rate1", 1_000.0), ("rate5", 5_000.0)))
 
@@ -44,6 +45,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, help="turns of each contender (3; quick: 1)")
     parser.add_argument("--only", default="", help="names of contenders, comma separated; the first is the reference")
     parser.add_argument("--partitions", type=int, default=8)
+    parser.add_argument("--scale", type=float, default=1.0, help="of the sizes; under 1 only shows that it works")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--peers-python", default=str(ROOT / ".venv-bench" / "peers" / "bin" / "python"))
     parser.add_argument("--out", type=Path, help="result file; default: bench/results/<time>.json")
@@ -55,7 +57,7 @@ def main() -> int:
     chosen = [each for each in contenders.everyone() if not names or each.name in names]
     if unknown := set(names) - {each.name for each in chosen}:
         parser.error(f"no such contender: {', '.join(sorted(unknown))}")
-    the_plan = plan(given.quick, given.partitions, given.seed)
+    the_plan = plan(given.quick, given.partitions, given.seed, given.scale)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
     directory = Path(tempfile.mkdtemp(prefix="contactgate-bench-"))
     logs = given.keep_logs or directory
