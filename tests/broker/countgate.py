@@ -165,7 +165,7 @@ class CountGate:
                 "reasons": reasons,
                 "n": state.total,
                 "decided_ms": now_ms,
-                "position": position._asdict(),
+                "position": msgspec.structs.asdict(position),
                 "seq": self.seq,
                 "prev": self.prev,
             }

@@ -152,7 +152,7 @@ def _loses() -> None:
 def _wrong_position() -> None:
     @_around_method("take_request")
     def _(take: Any, self: Any, message: Any, at_ms: int, rec: Any, states: Any, now_ms: int, position: Any) -> None:
-        moved = position._replace(request=max(0, position.request - (position.request % 50 == 7)))
+        moved = msgspec.structs.replace(position, request=max(0, position.request - (position.request % 50 == 7)))
         take(message, at_ms, rec, states, now_ms, moved)
 
 
@@ -222,7 +222,7 @@ def _clear_token() -> None:
             if out.kind == "approval":
                 token = out.key
                 clear = message.subject_id.encode()
-                self.out[place] = out._replace(key=clear, value=out.value.replace(token, clear))
+                self.out[place] = msgspec.structs.replace(out, key=clear, value=out.value.replace(token, clear))
 
 
 # --- events -------------------------------------------------------------------------------------------------------
@@ -296,7 +296,8 @@ def _changed_letters() -> None:
     letter = records.DeadLetters.letter
 
     def changed(self: Any, rec: Any, fault: Any) -> Any:
-        return letter(self, rec._replace(value=None if rec.value is None else rec.value.strip() + b" "), fault)
+        value = None if rec.value is None else rec.value.strip() + b" "
+        return letter(self, msgspec.structs.replace(rec, value=value), fault)
 
     records.DeadLetters.letter = changed  # type: ignore[method-assign]
 

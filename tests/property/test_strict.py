@@ -121,3 +121,25 @@ def test_nested_duplicates_are_found(raw: bytes) -> None:
     except MalformedMessage as fault:
         found = fault.reason
     assert found == expected
+
+
+HIDDEN = b'{"type":"subject.erased","event_id":"e","subject_id":"s","time":"2026-01-01T%b"%b}'
+
+
+@pytest.mark.parametrize("clock", [b"00\\u003a00\\u003a00Z", b"00:00:00Z", b"00:00:00+08:00"])
+@pytest.mark.parametrize(
+    "more", [b',"event_id":"f","event_id":"g"', b',"event_id" :"f"', b',"x":1,"x":2', b',"x":{"y":1,"y":2}']
+)
+def test_an_instant_that_hides_its_colons_hides_no_duplicate_key(clock: bytes, more: bytes) -> None:
+    """Colons are counted, so an instant with fewer or more of them than usual must not make room for a key."""
+    with pytest.raises(MalformedMessage) as caught:
+        strict.decode("consent", HIDDEN % (clock, more))
+    assert caught.value.reason == "json.duplicate_key"
+
+
+@pytest.mark.parametrize("clock", ["T00:00Z", "T0000Z", "T00", "T00:00", ""])
+def test_an_instant_has_two_colons(clock: str) -> None:
+    """The proof counts on it: what is shorter than hours, minutes and seconds is no instant."""
+    with pytest.raises(MalformedMessage) as caught:
+        strict.decode("consent", HIDDEN.replace(b"T%b", b"%b") % (clock.encode(), b""))
+    assert caught.value.reason == "time.invalid"

@@ -6,10 +6,11 @@ which is spliced on after the rest is encoded (core.chain), so that the hash cov
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from contactgate.core import chain
 from contactgate.model.facts import Reason
@@ -26,29 +27,40 @@ from contactgate.model.request import Decision, Recall, Request
 Headers = list[tuple[str, bytes]]
 
 _encode: Final = msgspec.json.Encoder().encode
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_SECONDS: dict[int, str] = {}
-_SECONDS_MAX: Final = 8_192
+_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
+_CACHE: Final = 8_192
+_instants: dict[int, str] = {}
+_minutes: dict[int, str] = {}
+_SECONDS: Final = tuple(f"{number:02d}." for number in range(60))
 _THOUSANDTHS: Final = tuple(f"{number:03d}Z" for number in range(1000))
 
 
 def instant(at_ms: int) -> str:
     """`2026-03-31T16:00:00.000Z`."""
-    second, thousandth = divmod(at_ms, 1000)
-    text = _SECONDS.get(second)
-    if text is None:
-        text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S.")
-        if text[0] != "2":  # strftime does not pad years below 1000
-            text = text.rjust(20, "0")
-        if len(_SECONDS) >= _SECONDS_MAX:
-            _SECONDS.clear()
-        _SECONDS[second] = text
-    return text + _THOUSANDTHS[thousandth]
+    text = _instants.get(at_ms)  # a batch has one decision time, and few ends of calling hours
+    if text is not None:
+        return text
+    minute, rest = divmod(at_ms, 60_000)
+    head = _minutes.get(minute)
+    if head is None:
+        days, of_day = divmod(minute, 1_440)
+        head = f"{date.fromordinal(_EPOCH_DAY + days).isoformat()}T{of_day // 60:02d}:{of_day % 60:02d}:"
+        if len(_minutes) >= _CACHE:
+            _minutes.clear()
+        _minutes[minute] = head
+    text = head + _SECONDS[rest // 1000] + _THOUSANDTHS[rest % 1000]
+    if len(_instants) >= _CACHE:
+        _instants.clear()
+    _instants[at_ms] = text
+    return text
 
 
 def reasons(failed: tuple[Reason, ...]) -> list[WireReason]:
     """Failed rules as published."""
-    return [WireReason(r.rule, r.detail, None if r.until_ms is None else instant(r.until_ms)) for r in failed]
+    return [
+        WireReason(rule, detail, None if until_ms is None else instant(until_ms))
+        for rule, detail, until_ms in map(astuple, failed)
+    ]
 
 
 def decision(
@@ -84,7 +96,7 @@ def decision(
     )
     # INVARIANT (hash what is sent): the hash covers the body as it stands in the record, byte for byte.
     digest = chain.link(prev, body)
-    return b'%b,"hash":"%b"}' % (body[:-1], digest.encode()), digest
+    return body[:-1] + b',"hash":"' + digest.encode() + b'"}', digest
 
 
 def approval(made: Decision, request: Request, approval_id: str, subject_token: str) -> bytes:
@@ -117,10 +129,14 @@ class CloudEvents:
         self._source = ("ce_source", source.encode())
         self._version = ("ce_specversion", b"1.0")
         self._types: dict[str, tuple[str, bytes]] = {}
+        self._at_ms = -1
+        self._time = ("ce_time", b"")
 
     def headers(self, type_: str, event_id: str, at_ms: int) -> Headers:
         """Headers of one record we emit."""
         kind = self._types.get(type_)
         if kind is None:
             kind = self._types[type_] = ("ce_type", type_.encode())
-        return [("ce_id", event_id.encode()), kind, self._source, ("ce_time", instant(at_ms).encode()), self._version]
+        if at_ms != self._at_ms:  # one for a whole batch
+            self._at_ms, self._time = at_ms, ("ce_time", instant(at_ms).encode())
+        return [("ce_id", event_id.encode()), kind, self._source, self._time, self._version]

@@ -93,10 +93,10 @@ def contactable(
 def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> Request:
     """A contact request."""
     channel, address = message.channel, message.address
+    fault = False
     if address and not message.address_token:
         try:
             known = tokens.contactable(channel, address)
-            fault = False
         except AddressError:
             known, fault = _UNREADABLE, True
     else:
@@ -107,8 +107,9 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
             message.address_token or None,
         )
         known = found or _UNREADABLE
-    categories = message.data_categories
-    jurisdictions = message.jurisdictions
+    token, zones, number_jurisdictions = known
+    categories, jurisdictions = message.data_categories, message.jurisdictions
+    not_before, not_after = message.not_before, message.not_after
     return Request(
         message.request_id,
         message.subject_id,
@@ -118,15 +119,15 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
         message.purpose,
         channel,
         message.campaign_id or None,
-        tuple(sorted(set(categories))) if categories else (),
+        (categories if len(categories) == 1 else tuple(sorted(set(categories)))) if categories else (),
         message.matter_id or None,
         message.mode or "live",
-        known.token or None,
+        token or None,
         fault,
-        known.zones,
-        known.jurisdictions,
-        optional_ms(message.not_before),
-        optional_ms(message.not_after),
+        zones,
+        number_jurisdictions,
+        to_ms(not_before) if not_before else None,
+        to_ms(not_after) if not_after else None,
         tuple(sorted(set(jurisdictions))) if jurisdictions else (),
     )
 

@@ -9,7 +9,7 @@ A clear address must never leave this module, be logged, or stand in an error.
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -18,6 +18,7 @@ from contactgate.model.numbering import number_jurisdictions, number_zones
 
 KEY_BYTES: Final = 32
 _CACHE: Final = 65_536
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _TOKEN: Final = re.compile(r"a1\.[A-Za-z0-9_-]{21}[AQgw]").fullmatch
 _NUMBER_LIKE: Final = re.compile(r"[+(]?[\d\s().\-/+]{5,}").fullmatch
 
@@ -33,6 +34,11 @@ class Contactable(NamedTuple):
 def is_address_token(text: str) -> bool:
     """Whether this has the form of an address token of ours."""
     return _TOKEN(text) is not None
+
+
+def text_of(digest: bytes) -> str:
+    """16 bytes as 22 characters of URL-safe base64."""
+    return b2a_base64(digest)[:22].translate(_URL_SAFE).decode("ascii")
 
 
 def _family(channel: str) -> bytes:
@@ -59,7 +65,7 @@ class Tokens:
         """The token of an address in canonical form: `a1.` and 22 characters (128 bit)."""
         state = self._address.copy()
         state.update(_family(channel) + normalised.encode())
-        return "a1." + urlsafe_b64encode(state.digest()).decode("ascii")[:22]
+        return "a1." + text_of(state.digest())
 
     def contactable(self, channel: str, address: str) -> Contactable:
         """Token, zones and jurisdictions of a clear address as it was sent. Raises AddressError when unreadable."""
@@ -109,7 +115,7 @@ class Tokens:
             state = self._subject.copy()
             name = requester.encode()
             state.update(b"%d:%b:%b" % (len(name), name, subject_id.encode()))
-            found = "s1." + urlsafe_b64encode(state.digest()).decode("ascii")[:22]
+            found = "s1." + text_of(state.digest())
             if len(self._subjects) >= _CACHE:
                 self._subjects.clear()
             self._subjects[key] = found

@@ -25,7 +25,7 @@ from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.records import NO_HEADERS, DeadLetters, Out, Position, Record, States, check_time, murmur2, ours
 from contactgate.model import events
 from contactgate.model.facts import Reason, Seen, SubjectState
-from contactgate.model.messages import ContactRequested, WirePosition
+from contactgate.model.messages import ContactRequested
 from contactgate.model.request import Decision, Recall, Request
 
 _VERIFIED: Final = 131_072
@@ -187,9 +187,10 @@ class Gate:
         position: Position,
     ) -> None:
         """The rest of `request` for a message that is already read and whose key is right."""
+        tokens, world = self._tokens, self._world
         try:
             check_time(at_ms, rec.timestamp_ms)
-            request = read.request(message, at_ms, self._tokens)
+            request = read.request(message, at_ms, tokens)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
             return
@@ -198,52 +199,27 @@ class Gate:
             return
         subject = rec.key or b""
         before = states.get(subject)
-        made, after = decide(request, before, self._world, now_ms)
+        made, after = decide(request, before, world, now_ms)
         if self.requesters is not None and request.requester not in self.requesters:
             made, after = _without_topic(request, made, before, after)
         if after is not before:
             states.put(subject, after)
-        policy = self._world.policy
+        requester, decided_ms, approved_ms = request.requester, made.decided_ms, made.approved_ms
         approval_id = (
-            None
-            if made.approved_ms is None
-            else self._tokens.approval(request.subject_id, request.request_id, made.approved_ms)
+            None if approved_ms is None else tokens.approval(request.subject_id, request.request_id, approved_ms)
         )
-        value, digest = emit.decision(
-            request,
-            made,
-            approval_id,
-            None if policy is None else policy.hash,
-            WirePosition(*position),
-            self.seq,
-            self.prev,
+        policy, seq, events = world.policy, self.seq, self._events
+        value, self.prev = emit.decision(
+            request, made, approval_id, None if policy is None else policy.hash, position, seq, self.prev
         )
-        self.out.append(
-            Out(
-                "decision",
-                request.requester,
-                subject,
-                value,
-                self._events.headers("contact.decided", f"{self._partition}-{self.seq}", made.decided_ms)
-                if self._events
-                else NO_HEADERS,
-            )
-        )
-        self.seq += 1
-        self.prev = digest
-        if not made.reasons and not made.duplicate:
-            token = self._tokens.subject(request.requester, request.subject_id)
-            self.out.append(
-                Out(
-                    "approval",
-                    request.requester,
-                    token.encode(),
-                    emit.approval(made, request, approval_id or "", token),
-                    self._events.headers("contact.approved", approval_id or "", made.decided_ms)
-                    if self._events
-                    else NO_HEADERS,
-                )
-            )
+        self.seq = seq + 1
+        headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS
+        self.out.append(Out("decision", requester, subject, value, headers))
+        if approval_id is not None and not made.duplicate:
+            token = tokens.subject(requester, request.subject_id)
+            value = emit.approval(made, request, approval_id, token)
+            headers = events.headers("contact.approved", approval_id, decided_ms) if events else NO_HEADERS
+            self.out.append(Out("approval", requester, token.encode(), value, headers))
 
     def review(self, subject: bytes, states: States, now_ms: int) -> None:
         """Check a subject's open approvals again after the world changed; recalls those that became illegal."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -16,7 +16,7 @@ from contactgate.codec import emit
 from contactgate.codec.seal import Sealed, Sealer
 from contactgate.errors import MalformedMessage
 from contactgate.model.facts import SubjectState
-from contactgate.model.messages import DeadLetter
+from contactgate.model.messages import DeadLetter, WirePosition
 
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
@@ -27,7 +27,7 @@ it holds the SHA-256. Sealed and twice in base64 this much takes 3.6 MiB of the 
 NO_HEADERS: Final[emit.Headers] = []
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One Kafka record, or one line."""
 
     topic: str  # kind: consent | request | outcome | control | suppression
@@ -38,15 +38,8 @@ class Record(NamedTuple):
     value: bytes | None
 
 
-class Position(NamedTuple):
-    """What a decision was made from: the request's own offset, and the next offset to be applied of everything else."""
-
-    partition: int
-    request: int
-    consent: int
-    outcome: int
-    control: int
-    suppression: int
+Position = WirePosition
+"""What a decision was made from: the request's own offset, and the next offset to be applied of everything else."""
 
 
 class States(Protocol):
@@ -61,7 +54,7 @@ class States(Protocol):
         ...
 
 
-class Out(NamedTuple):
+class Out(msgspec.Struct, frozen=True, gc=False):
     """One record to publish."""
 
     kind: str  # decision | approval | dead

@@ -222,9 +222,11 @@ def _label(label: str) -> str:
 
 
 def _mail(address: object) -> str:
-    text = " ".join(_fold(_visible(address)).split())
+    text = _visible(address)
+    # Folding ASCII only makes it lower case.
+    text = " ".join((text.lower() if text.isascii() else _fold(text)).split())
     if not text:
         raise AddressError("the postal address is empty")
-    if any(unicodedata.category(char) == "Cc" for char in text):
+    if not text.isprintable() and any(unicodedata.category(char) == "Cc" for char in text):
         raise AddressError("the postal address contains a control character")
     return text

@@ -236,7 +236,7 @@ SuppressionMessage = AddressSuppressed | AddressReleased
 # --- what we emit --------------------------------------------------------------------------------------------------
 
 
-class WireReason(msgspec.Struct):
+class WireReason(msgspec.Struct, gc=False):
     """One failed rule, as published."""
 
     rule: str
@@ -244,7 +244,7 @@ class WireReason(msgspec.Struct):
     until: str | None
 
 
-class WirePosition(msgspec.Struct):
+class WirePosition(msgspec.Struct, frozen=True, gc=False):
     """The exact input a decision was made from: the request's own offset, and the next offset of every other input."""
 
     partition: int

@@ -129,6 +129,9 @@ NANP_PLACES: dict[str, str] = _read_nanp()
 """North American area code -> ISO code of its place: a country, or a US state."""
 
 
+_NANP_HEAD = max(len(prefix) for prefix in TIMEZONE_DATA if prefix.startswith("1"))
+
+
 def _calling_code(digits: str) -> str | None:
     for length in (1, 2, 3):
         if digits[:length] in _REGIONS:
@@ -136,7 +139,14 @@ def _calling_code(digits: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=2_048)
+def _nanp_jurisdictions(area: str) -> tuple[str, ...]:
+    place = NANP_PLACES.get(area)
+    if place is None:
+        return ()
+    return ("US", place) if place.startswith("US-") else (place, *_ALSO.get(place, ()))
+
+
 def number_jurisdictions(e164: str) -> tuple[str, ...]:
     """ISO 3166 codes of the places whose law the number may be under, country first (`('US', 'US-FL')`); () if unknown.
 
@@ -148,10 +158,7 @@ def number_jurisdictions(e164: str) -> tuple[str, ...]:
     if code is None:
         return ()
     if code == "1":
-        place = NANP_PLACES.get(digits[1:4]) if len(digits) == 11 else None
-        if place is None:
-            return ()
-        return ("US", place) if place.startswith("US-") else (place, *_ALSO.get(place, ()))
+        return _nanp_jurisdictions(digits[1:4]) if len(digits) == 11 else ()
     if code == "7":
         return ("KZ",) if digits[1:2] in {"6", "7"} else ("RU",)
     country = _REGIONS[code][0]
@@ -231,20 +238,21 @@ def _geographic(code: str) -> re.Pattern[str] | None:
     return re.compile(f"(?!(?:{'|'.join(special) or '(?!)'})$)(?:{'|'.join(placed) or '(?!)'})")
 
 
-def _north_american(digits: str) -> tuple[str, ...]:
-    area = digits[1:4]
-    place = NANP_PLACES.get(area) if len(digits) == 11 else None
+@lru_cache(maxsize=16_384)
+def _north_american(head: str) -> tuple[str, ...]:
+    """Zones of the numbers of an area code's exchange, from the digits that the data tells apart."""
+    area = head[1:4]
+    place = NANP_PLACES.get(area)
     if place is None:
         return _country_level("1", None)
     country = place[:2]  # of `US-FL` too
-    prefix = _longest(digits)
+    prefix = _longest(head)
     # An exchange the data does not list may be anywhere in its area code: the area code's own entry names only the
     # largest part (850 is listed as New York; Pensacola is in Chicago's zone).
     zones = frozenset(TIMEZONE_DATA[prefix]) if len(prefix) > 4 else _zones_below("1" + area)
     return _checked(zones, frozenset((country,))) if zones else _country_level("1", country)
 
 
-@lru_cache(maxsize=65_536)
 def number_zones(e164: str) -> tuple[str, ...]:
     """Every IANA time zone the number may be in, sorted; () when unknown. `e164` must be canonical.
 
@@ -256,7 +264,7 @@ def number_zones(e164: str) -> tuple[str, ...]:
     if code is None or code not in TIMEZONE_DATA:
         return ()
     if code == "1":
-        return _north_american(digits)
+        return _north_american(digits[:_NANP_HEAD]) if len(digits) == 11 else _country_level("1", None)
     country = number_jurisdictions(e164)[0] if code == "7" else None
     pattern = _geographic(code)
     if pattern is None or pattern.fullmatch(digits[len(code) :]) is None:
