@@ -323,6 +323,19 @@ def approval_without_pass() -> Tale:
     return tale
 
 
+def token_changed() -> Tale:
+    """The vendor got two tokens for one subject."""
+    tale = asked(consented(), 2).commit("pass", "pass")
+    return tale.edit("approvals.bank", 1, lambda value: value.replace(b"s1.x", b"s1.y"))
+
+
+def subject_in_metrics() -> Tale:
+    """The metrics name a person."""
+    tale = consented()
+    tale.topics["ops-metrics"] = [Record(0, tale.now_ms, None, b'{"slowest":"subject-1"}')]
+    return tale
+
+
 def not_recalled() -> Tale:
     """An opt-out met an open approval, and the dialer was not told."""
     tale = asked(consented(), 1).commit("pass").wait(10)
@@ -393,6 +406,8 @@ LIES: list[tuple[str, Callable[[], Tale]]] = [
     ("approvals", no_approval),
     ("approvals", chatty_approval),
     ("approvals", approval_without_pass),
+    ("approvals", token_changed),
+    ("I16", subject_in_metrics),
     ("recalls", not_recalled),
     ("recalls", recalled_for_nothing),
     ("recalls", recalled_with_another_word),

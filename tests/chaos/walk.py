@@ -295,7 +295,7 @@ class Walk:
         self._identity(record, read.message, decision, meta, seq)
         self._barrier(record, decision)
         self._judge(record, read.message, decision, meta)
-        return seq + 1
+        return int(decision["seq"]) + 1  # one that is missing is one finding, not one for all that follow
 
     def _identity(self, record: Record, asked: dict[str, Any], decision: dict[str, Any], meta: Meta, seq: int) -> None:
         name = f"request {record.offset}"

@@ -82,6 +82,13 @@ def test_a_lie_is_found_and_named(promise: str, lie: Callable[[], Tale]) -> None
     assert verdict.state == "red"
 
 
+def test_one_fault_is_one_finding() -> None:
+    """A decision that is gone is not held against all that follow it."""
+    tale = asked(consented(), 3).commit("pass", "", "pass")
+    verdict = check(tale.history())
+    assert [f.detail.split()[0] for f in verdict.findings if f.name == "I6"] == ["1"]
+
+
 def test_every_promise_has_a_lie() -> None:
     """No promise is checked by code that no test has seen fail."""
     assert {finding.name for finding in check(consented().history()).findings} == {promise for promise, _ in LIES}
