@@ -56,6 +56,7 @@ class Tale:
         self.meta: dict[str, Any] = {"seq": 0, "prev": "", "consent": 0, "outcome": 0, "request": 0}
         self.asked: dict[int, dict[str, Any]] = {}
         self.passes: dict[str, str] = {}
+        self.free_ms = START_MS  # what a block by a cap says of when it ends
         self._events = 0
 
     # --- inputs ---------------------------------------------------------------------------------------------------
@@ -156,7 +157,8 @@ class Tale:
             "requester": asked["requester"], "campaign_id": None, "channel": asked["channel"],
             "verdict": "pass" if passed else "block",
             "reasons": [] if passed else [{"rule": r, "detail": "", "until": None} for r in verdict.split(",")],
-            "next_eligible_at": None, "approval_id": name if passed else None, "valid_until": until if passed else None,
+            "next_eligible_at": stamp(self.free_ms) if verdict.startswith("cap.") else None,
+            "approval_id": name if passed else None, "valid_until": until if passed else None,
             "decided_at": stamp(self.now_ms), "policy": "sha256:0",
             "position": {"partition": 0, "request": record.offset, "consent": meta["consent"],
                          "outcome": meta["outcome"], "control": meta["control"], "suppression": meta["suppression"]},

@@ -295,15 +295,23 @@ class Subject:
             found.update(f"subject.{flag}" for flag in self.flags if flag in ("minor", "vulnerable", "deceased"))
         return found
 
-    def used(self, cap: Cap, request: dict[str, Any], at_ms: int) -> int:
-        """How many places of a cap are taken at an instant."""
-        return sum(
-            at_ms < contact.at_ms + cap.window_ms
+    def _places(self, cap: Cap, request: dict[str, Any], at_ms: int) -> list[Contact]:
+        return [
+            contact
+            for contact in self.contacts
+            if at_ms < contact.at_ms + cap.window_ms
             and _holds(cap, contact, at_ms)
             and (cap.channels is None or contact.request["channel"] in cap.channels)
             and all(name == "subject" or contact.request[name] == request[name] for name in cap.scope)
-            for contact in self.contacts
-        )  # fmt: skip
+        ]
+
+    def used(self, cap: Cap, request: dict[str, Any], at_ms: int) -> int:
+        """How many places of a cap are taken at an instant."""
+        return len(self._places(cap, request, at_ms))
+
+    def frees(self, cap: Cap, request: dict[str, Any], at_ms: int) -> int:
+        """When the next place of a cap that has some taken becomes free."""
+        return min(contact.at_ms for contact in self._places(cap, request, at_ms)) + cap.window_ms
 
 
 def _holds(cap: Cap, contact: Contact, at_ms: int) -> bool:

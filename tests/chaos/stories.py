@@ -25,6 +25,7 @@ def asked(tale: Tale, count: int, prefix: str = "q") -> Tale:
 def whole() -> Tale:
     """Everything that can happen, and is right."""
     tale = asked(consented(), 3).commit("pass", "pass", "pass")
+    tale.free_ms = tale.now_ms + 45_000
     asked(tale.wait(1_000), 1, "full").commit("cap.voice")
     tale.ask("q0")
     tale.wait(10).commit("again pass")
@@ -227,6 +228,13 @@ def other_end() -> Tale:
     return tale.commit("pass")
 
 
+def other_next() -> Tale:
+    """The cap says that it ends a millisecond later than it does."""
+    tale = asked(consented(), 3).commit("pass", "pass", "pass")
+    tale.free_ms = tale.now_ms + 45_001
+    return asked(tale.wait(1_000), 1, "full").commit("cap.voice")
+
+
 def edited() -> Tale:
     """A decision was changed in the log."""
     tale = asked(consented(), 2).commit("pass", "pass")
@@ -390,6 +398,7 @@ LIES: list[tuple[str, Callable[[], Tale]]] = [
     ("I8", letter_with_another_reason),
     ("I9", out_of_order),
     ("I10", other_end),
+    ("I10", other_next),
     ("I10", passed_after_opt_out),
     ("I11", edited),
     ("I11", cut),

@@ -408,6 +408,8 @@ class Walk:
         elif told != expected and not passed:
             self._bad("I2b" if told - expected and all(w.startswith("cap.") for w in told - expected) else "I10",
                       f"{name} was blocked by {sorted(told)}, not by {sorted(expected)}")  # fmt: skip
+        if not passed and told == expected and told and told == full:
+            self._next(name, subject, asked, decision, now_ms)
         contact = None
         if passed:
             until = min(now_ms + self._policy.ttl_ms, subject.consented_until(asked, now_ms) or NEVER)
@@ -419,6 +421,17 @@ class Walk:
             self.found.seen["cap_exactly_reached"] += any(count == cap.limit - 1 for cap, count in used.items())
             self._issue(record.key or b"", subject, contact, decision)
         subject.seen[asked["request_id"]] = (now_ms, frozenset(told), contact)
+
+    def _next(self, name: str, subject: Subject, asked: dict[str, Any], decision: dict[str, Any], now_ms: int) -> None:
+        """Of a block by caps alone: `next_eligible_at` is the first instant at which enough places have become free."""
+        caps = [cap for cap in self._policy.caps if self._about(cap.channels, asked)]
+        first = now_ms
+        while full := [cap for cap in caps if subject.used(cap, asked, first) >= cap.limit]:
+            first = min(subject.frees(cap, asked, first) for cap in full)
+        if subject.consented_until(asked, first):
+            told = decision["next_eligible_at"]
+            if told is None or instant(told) != first:
+                self._bad("I10", f"{name} is told to come back at {told}, not at {first}")
 
     @staticmethod
     def _about(channels: tuple[str, ...] | None, asked: dict[str, Any]) -> bool:
