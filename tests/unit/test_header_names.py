@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import kafka.record.memory_records as kafka_records
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
@@ -11,6 +12,7 @@ from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
+from contactgate.client.headers import read_any_headers
 from contactgate.engine.headers import Records
 
 
@@ -70,6 +72,23 @@ def test_a_name_that_is_no_text_stops_nothing(codec: int) -> None:
     assert list(records) == [5, 6, 7, 100]
     assert records[6][1:] == (1_001, 0, b"b", b"w", [("x", b"0"), ("\\xff\\xfe", b"1"), ("y", None)])
     assert records[7][1:] == (1_002, 0, None, b"", [("n", b"1"), ("ü", None)])
+
+
+@pytest.mark.parametrize("codec", [0, 1])
+def test_the_command_line_reads_it_too(codec: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """kafka-python, which the commands read topics with, gives the same records."""
+    monkeypatch.setattr(kafka_records, "DefaultRecordBatch", kafka_records.DefaultRecordBatch)  # put back afterwards
+    read_any_headers()
+    bad = (b"b", b"w", [("x", b"0"), (_Bytes("?"), b"1"), ("y", None)])
+    records = kafka_records.MemoryRecords(batch(5, [PLAIN[0], bad, PLAIN[1]], codec))
+    found = []
+    while records.has_next():
+        found += [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in records.next_batch()]
+    assert found == [
+        (5, 1_000, b"k", b"v", []),
+        (6, 1_001, b"b", b"w", [("x", b"0"), ("\\xff\\xfe", b"1"), ("y", None)]),
+        (7, 1_002, None, b"", [("n", b"1"), ("ü", None)]),
+    ]
 
 
 def test_a_cut_batch_at_the_end_is_left_for_the_next_fetch() -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from contactgate.client.headers import read_any_headers
 from contactgate.errors import BrokerError, BrokerUnavailable
 
 _SILENCE_S = 60.0
@@ -98,6 +99,7 @@ class History:
         return self._idle.pop() if self._idle else self._connect()
 
     def _connect(self) -> Any:
+        read_any_headers()
         try:
             consumer = KafkaConsumer(
                 bootstrap_servers=self._bootstrap.split(","),

@@ -12,6 +12,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
+from contactgate.client.headers import read_any_headers
 from contactgate.errors import BrokerError, BrokerUnavailable
 
 
@@ -27,6 +28,7 @@ class Reading:
         fetch_max_wait_ms: int = 200,
         client_config: dict[str, Any] | None = None,
     ) -> None:
+        read_any_headers()
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap.split(","),
