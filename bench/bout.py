@@ -66,7 +66,7 @@ class Turn:
             assert self._process is not None
             self.figures["memory_mb"] = observe.peak_bytes(self._process.pid) / 1e6
             self._end()
-            if self._contender.decides:
+            if self._contender.decides and self._contender.restores:
                 self._weigh()
                 self._cold(reader, known)
             self._conclude(reader.stop())
@@ -114,6 +114,8 @@ class Turn:
             if time.monotonic() - since > _DONE_S:
                 raise RuntimeError(self._told(f"has not read {lag} consents and reads no more"))
             time.sleep(0.2)
+        if not self._contender.restores:
+            time.sleep(3)  # until what was read is in a snapshot
         self._end()
 
     def _saturate(self, reader: observe.Reader) -> int:

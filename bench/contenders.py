@@ -43,6 +43,7 @@ class Contender(NamedTuple):
     group: str = ""  # its consumer group without the prefix
     decides: bool = True  # False: a floor; it copies
     guarantee: str = "exactly once"
+    restores: bool = True  # its state can be had back without its own files
     share: float = 1.0  # of the backlog that it is given: a slow one would take all day
     title: str = ""
 
@@ -58,7 +59,7 @@ class Contender(NamedTuple):
         if self.kind == "streams":
             path = os.pathsep.join([str(_JARS / "bench-kafka-streams.jar"), str(_JARS / "lib" / "*")])
             return [
-                "java", "-Xmx1g", "-cp", path, "bench.Gate", place.bootstrap, place.prefix, str(place.state), listed,
+                "java", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", path, "bench.Gate", place.bootstrap, place.prefix, str(place.state), listed,
                 *self.arguments,
             ]  # fmt: skip
         script, *rest = self.arguments
@@ -114,6 +115,10 @@ def everyone() -> tuple[Contender, ...]:
             "streams-100-2", "streams", ("100", "2"), "kafka-streams", title="Kafka Streams, 100 ms commits, 2 threads"
         ),
         Contender("quix", "python", ("quix_gate.py", "0.1"), "quix", share=0.2, title="quixstreams, 100 ms commits"),
+        Contender(
+            "bytewax", "python", ("bytewax_gate.py",), "bytewax", guarantee="at least once", restores=False, share=0.3,
+            title="bytewax, snapshots once a second",
+        ),
         Contender(
             "faust", "python", ("faust_gate.py",), "faust", guarantee="at least once", share=0.05,
             title="Faust, agent and Table",

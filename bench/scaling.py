@@ -55,9 +55,9 @@ class Case(NamedTuple):
     backlog: int
 
 
-def cases(quick: bool, huge: bool) -> list[Case]:
+def cases(quick: bool, huge: bool, scale: float = 1.0) -> list[Case]:
     """People first, the least as what a start costs by itself; then partitions, then workers."""
-    backlog = 8_000 if quick else 40_000
+    backlog = int((8_000 if quick else 40_000) * scale)
     people = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
     if huge:
         people.append(10_000_000)
@@ -210,6 +210,7 @@ def main() -> int:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the backlog; under 1 only shows that it works")
     parser.add_argument("--huge", action="store_true", help="10 million people as well: 10 GB of disk, ten minutes")
     parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--out", type=Path, help="result file; default: bench/results/scaling-<time>.json")
@@ -222,7 +223,7 @@ def main() -> int:
         listed = bout.registry(Job(2, (Phase("grown", 3, 1, 1_000),)), 100_000, ROOT / ".cache" / "bench")
         with broker.DevKafka(directory / "kafka", heap_mb=1024) as kafka:
             states = models(kafka.bootstrap, directory, listed)
-            for case in cases(given.quick, given.huge):
+            for case in cases(given.quick, given.huge, given.scale):
                 figures = Measurement(case, kafka.bootstrap, directory, listed, states).run()
                 if found and case.people > found[0]["people"]:
                     restoring_s = max(figures["cold_s"] - found[0]["cold_s"], 0.1)
