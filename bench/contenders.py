@@ -18,6 +18,7 @@ from contactgate.codec.tokens import Tokens
 PEERS = Path(__file__).parent / "peers"
 TOKEN_KEY = "benchmark-token-key-of-32-bytes-"
 SEAL_KEY = "benchmark-seal-key-of-32-bytes--"
+_QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",)
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _JARS = PEERS / "kafka-streams" / "target"
@@ -59,8 +60,8 @@ class Contender(NamedTuple):
         if self.kind == "streams":
             path = os.pathsep.join([str(_JARS / "bench-kafka-streams.jar"), str(_JARS / "lib" / "*")])
             return [
-                "java", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", path, "bench.Gate", place.bootstrap, place.prefix, str(place.state), listed,
-                *self.arguments,
+                "java", "-Xmx1g", *_QUIET, "-cp", path, "bench.Gate", place.bootstrap, place.prefix, str(place.state),
+                listed, *self.arguments,
             ]  # fmt: skip
         script, *rest = self.arguments
         given = [] if script == "floor.py" else [str(place.state), listed]
