@@ -17,6 +17,11 @@ from tests.wire import Wire
 from contactgate.broker import Bootstrap
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
+pytestmark = [
+    pytest.mark.timeout(300),
+    # kafka-python leaves a socket open that was still connecting when its client was closed.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 PATIENCE_S = 30.0
 
 

@@ -30,7 +30,12 @@ from contactgate.gate import murmur2
 from contactgate.settings import Settings
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.slow,
+    # kafka-python leaves a socket open that was still connecting when its client was closed; these tests open many.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 PARTITIONS = 2
 PATIENCE_S = 200.0  # for a machine that is busy with other work
 NUMBER = "+12125550199"
