@@ -51,8 +51,8 @@ class Wire:
             self._producer.send(topic, key=key, value=value, partition=partition, timestamp_ms=timestamp_ms)
             for key, value in messages
         ]
-        self._producer.flush(timeout=30)
-        sent = [future.get(timeout=30) for future in futures]
+        self._producer.flush(timeout=90)
+        sent = [future.get(timeout=90) for future in futures]
         return [(meta.partition, meta.offset) for meta in sent]
 
     def consume(
@@ -61,9 +61,10 @@ class Wire:
         *,
         count: int | None = None,
         until: Callable[[list[Record]], bool] | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = 90.0,
+        committed: bool = True,
     ) -> list[Record]:
-        """Committed records from the beginning, in partition order.
+        """Committed records from the beginning, in partition order; what was aborted too if asked for.
 
         `count`: exactly that many, else AssertionError at the deadline. `until`: read on until it holds. Neither: up to
         the end the topics had when called.
@@ -71,7 +72,7 @@ class Wire:
         names = [topics] if isinstance(topics, str) else list(topics)
         consumer: Any = KafkaConsumer(
             bootstrap_servers=self.bootstrap.split(","),
-            isolation_level="read_committed",
+            isolation_level="read_committed" if committed else "read_uncommitted",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=50,
@@ -110,3 +111,15 @@ class Wire:
         if count is not None:
             assert len(records) == count, f"{len(records)} records of {names}, expected {count}"
         return sorted(records, key=lambda r: (r.topic, r.partition, r.offset))
+
+    def read_by(self, group: str, topic: str) -> bool:
+        """Whether the committed positions of a consumer group stand at the ends of a topic."""
+        consumer: Any = KafkaConsumer(
+            bootstrap_servers=self.bootstrap.split(","), group_id=group, enable_auto_commit=False
+        )
+        try:
+            partitions = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+            ends = consumer.end_offsets(partitions)
+            return all(consumer.committed(tp) == ends[tp] for tp in partitions)
+        finally:
+            consumer.close()
