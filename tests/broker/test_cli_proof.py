@@ -288,7 +288,7 @@ def test_a_repaired_letter_is_sent_again_and_decided(log: Log, wire: Wire, tmp_p
     assert [(r.key, r.value, r.headers[RESUBMITS]) for r in sent] == [
         (b"s-1", repaired.read_bytes().strip(), name.encode())
     ]
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while log.run("explain", "r-broken", "--subject", "s-1").exit_code:
         assert time.monotonic() < deadline
         time.sleep(0.5)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.broker.countgate import check_chain
 from tests.broker.enginelab import Bench, make_topics, running, settings_for
+from tests.broker.fleet import PATIENCE_S
 
 from contactgate.broker import DevKafka
 
@@ -29,9 +30,9 @@ async def test_a_worker_survives_the_death_of_its_broker(tmp_path: Path) -> None
                 await asyncio.to_thread(kafka.kill)
                 await asyncio.sleep(2.0)
                 await asyncio.to_thread(kafka.restart)
-                ids += await asyncio.wait_for(sending, 60)
+                ids += await asyncio.wait_for(sending, PATIENCE_S)
                 ids += await bench.requests(50)
-                decisions = await bench.decisions(len(ids), timeout_s=60)
+                decisions = await bench.decisions(len(ids))
                 times = collections.Counter(d["request_id"] for d in decisions)
                 # The test's own client may repeat a request whose acknowledgement was lost.
                 assert set(times) == set(ids)
