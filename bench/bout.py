@@ -74,6 +74,7 @@ class Turn:
             reader.end()
             self._end()
             shutil.rmtree(place.state, ignore_errors=True)
+            feeding.remove(place.bootstrap, place.prefix)  # so that the next one's broker is as this one's was
 
     # --- processes ------------------------------------------------------------------------------------------------
 

@@ -147,3 +147,13 @@ def newest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
     finally:
         consumer.close()
     return found
+
+
+def remove(bootstrap: str, prefix: str) -> None:
+    """Delete every topic of a prefix, those included that a contender made for itself."""
+    from confluent_kafka.admin import AdminClient
+
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    names = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix)]
+    for done in admin.delete_topics(names, operation_timeout=30).values() if names else ():
+        done.result(60)

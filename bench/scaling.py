@@ -99,6 +99,7 @@ class Measurement:
             reader.end()
             self._stop()
             shutil.rmtree(place.state, ignore_errors=True)
+            feeding.remove(place.bootstrap, place.prefix)
         return figures
 
     def _until_all_decide(self, reader: observe.Reader, phase: str) -> float:
