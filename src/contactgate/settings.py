@@ -62,7 +62,7 @@ class Settings(BaseModel):
     linger_ms: Annotated[int, Field(ge=0)] = Field(15, description="between two transactions of a busy partition")
     cache: Count = Field(100_000, description="decoded subject states in memory, a partition")
     barrier_timeout_s: Seconds = 10.0
-    session_timeout_s: Seconds = 10.0
+    session_timeout_s: Seconds = 6.0
     pages_host: str = "127.0.0.1"
     pages_port: Port = Field(6066, description="health, metrics and the operators' pages; 0: none")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -7,7 +7,9 @@ only when its inputs have been read up to there. The question goes over a connec
 would wait for it), and asks the high watermark, not the last stable offset: a committed consent may lie
 above an older open transaction.
 
-One round asks for all partitions of a worker that wait; rounds follow each other: at most one per round trip.
+One round asks for all partitions of a worker that wait; rounds follow each other: at most one per round trip. A round
+is one small request a leader; whatever is unusual about it (a leader that moved, an error, a cut connection) is left to
+aiokafka's own way of asking, which finds the leaders and tries again.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from contactgate.engine import txnwire as wire
 from contactgate.engine.clients import MIB, EngineSettings, consumer, translate
 
 Ends = dict[TopicPartition, int]
@@ -76,6 +79,29 @@ class Barrier:
             raise translate(error, "asking for end offsets") from error
         return found
 
+    async def _quick_ends(self, tps: list[TopicPartition]) -> Ends | None:
+        """High watermarks in one question to each known leader; None when not every answer is plain."""
+        assert self._meta is not None
+        client = self._meta._client
+        nodes: dict[int, dict[str, list[int]]] = {}
+        for tp in tps:
+            leader = client.cluster.leader_for_partition(tp)
+            if leader is None or leader < 0:
+                return None
+            nodes.setdefault(leader, {}).setdefault(tp.topic, []).append(tp.partition)
+        answers = await asyncio.gather(
+            *(client.send(node, wire.high_watermarks(topics)) for node, topics in nodes.items()), return_exceptions=True
+        )
+        ends: Ends = {}
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                return None
+            for topic, partition, code, offset in answer:
+                if code or offset < 0:
+                    return None
+                ends[TopicPartition(topic, partition)] = offset
+        return ends if len(ends) == len(tps) else None
+
     async def begins(self, tps: Iterable[TopicPartition]) -> Ends:
         """First offsets that are still held."""
         assert self._meta is not None
@@ -94,7 +120,8 @@ class Barrier:
             if ticket is None:
                 continue
             try:
-                ends = await self.ends([*wanted, *self._always])
+                tps = [*wanted, *self._always]
+                ends = await self._quick_ends(tps) or await self.ends(tps)
             except asyncio.CancelledError:
                 ticket.cancel()
                 raise

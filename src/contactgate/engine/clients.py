@@ -67,8 +67,8 @@ class EngineSettings:
     fetch_max_wait_ms: int = 50
     transaction_timeout_ms: int = 20_000
     request_timeout_ms: int = 10_000
-    session_timeout_s: float = 10.0
-    heartbeat_s: float = 3.0
+    session_timeout_s: float = 6.0
+    heartbeat_s: float = 1.0
     rebalance_timeout_s: float = 30.0
     instance_id: str | None = None  # static membership
     pages_host: str = "127.0.0.1"

@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 
 _TAIL_RECORDS = 2_000
 _IDLE_S = 1.0
-_TRANSACTION_MS = 5  # a worker makes at most about 200 transactions a second
+_TRANSACTION_MS = 3  # a worker makes at most about 333 transactions a second
+_PAUSE_SHARE = 3  # a partition's transactions begin at least three times as far apart as they take: busy, they grow
 _MOST_LINGER_MS = 60
+_RECENT = 32  # transactions that the average looks back on
 
 
 class Shared:
@@ -58,6 +60,7 @@ class Shared:
         self.cache = cache
         self.world_complete = asyncio.Event()
         self.running = 0  # partitions that read inputs
+        self.transaction_ms = 0.0  # how long transactions take of late, all partitions' together
         self.committed: Callable[[list[TopicPartition]], Awaitable[list[int | None]]] | None = None
 
 
@@ -282,8 +285,10 @@ class Driver:
         if hasattr(effect.pending, "wake"):
             effect.pending.wake = self.wake
         deadline = time.monotonic() + _IDLE_S
-        # Transactions cost CPU whatever they carry: a worker with many partitions makes fewer, larger ones in each.
-        linger_ms = max(settings.linger_ms, min(_MOST_LINGER_MS, _TRANSACTION_MS * self._shared.running))
+        # Transactions cost worker and broker CPU whatever they carry: many partitions, or a broker that takes its time,
+        # make fewer, larger ones.
+        wanted_ms = max(_TRANSACTION_MS * self._shared.running, _PAUSE_SHARE * self._shared.transaction_ms)
+        linger_ms = max(settings.linger_ms, min(_MOST_LINGER_MS, wanted_ms))
         while True:
             if self.stopping.is_set():
                 raise fx.StopAsked
@@ -391,7 +396,9 @@ class Driver:
 
     async def _commit(self, _: fx.Commit) -> None:
         await self._transactor.commit()
-        self.meter.committed(self._outs, time.monotonic() - self._txn_began)
+        took_s = time.monotonic() - self._txn_began
+        self._shared.transaction_ms += (1000 * took_s - self._shared.transaction_ms) / _RECENT
+        self.meter.committed(self._outs, took_s)
         if self._oldest_ms:
             self.meter.arrived(max(0, self._clock_ms() - self._oldest_ms) / 1000)
 

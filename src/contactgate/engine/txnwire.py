@@ -1,4 +1,4 @@
-"""The requests of a Kafka transaction as bytes, and their answers read back: pure functions, no I/O, no retries.
+"""The requests of a Kafka transaction, and the barrier's, as bytes, and their answers: pure functions, no I/O.
 
 Two ways to speak, by what the cluster has finalized:
 
@@ -21,9 +21,8 @@ from contactgate.errors import BrokerError
 
 Codes = list[tuple[str, int, int]]  # (topic, partition, error code)
 
-PRODUCE, API_VERSIONS, INIT_PRODUCER = 0, 18, 22
+PRODUCE, LIST_OFFSETS, API_VERSIONS, INIT_PRODUCER = 0, 2, 18, 22
 ADD_PARTITIONS, ADD_OFFSETS, END, OFFSET_COMMIT = 24, 25, 26, 28
-V2_NEEDS = {PRODUCE: 12, END: 5, OFFSET_COMMIT: 5}
 
 _i16, _i32, _i64 = struct.Struct(">h"), struct.Struct(">i"), struct.Struct(">q")
 _producer = struct.Struct(">qh")
@@ -39,7 +38,7 @@ class Producer(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The answer for one partition of a produce request."""
+    """The answer for one partition: where a batch was put, or where the partition ends."""
 
     topic: str
     partition: int
@@ -335,3 +334,24 @@ def end(who: Producer, *, v2: bool) -> Call:
             END, 5, body, lambda r: ((r.i32(), r.i16())[1], Producer(who.name, r.i64(), r.i16())), flexible=True
         )
     return Call(END, 0, body, lambda r: ((r.i32(), r.i16())[1], who))
+
+
+def high_watermarks(topics: dict[str, list[int]]) -> Call:
+    """The ends of partitions, whatever open transactions hold -> list of Stored."""
+    parts = [struct.pack(">ibi", -1, 0, len(topics))]
+    for topic, partitions in topics.items():
+        parts += [_text(topic, False), _i32.pack(len(partitions))]
+        parts += [struct.pack(">iq", partition, -1) for partition in partitions]
+    return Call(LIST_OFFSETS, 2, b"".join(parts), _read_offsets)
+
+
+def _read_offsets(reader: Reader) -> list[Stored]:
+    reader.i32()
+    found = []
+    for _ in range(reader.count()):
+        topic = reader.text()
+        for _ in range(reader.count()):
+            partition, code = reader.i32(), reader.i16()
+            reader.at += 8
+            found.append(Stored(topic, partition, code, reader.i64()))
+    return found
