@@ -56,6 +56,7 @@ class Tale:
         self.meta: dict[str, Any] = {"seq": 0, "prev": "", "consent": 0, "outcome": 0, "request": 0}
         self.asked: dict[int, dict[str, Any]] = {}
         self.passes: dict[str, str] = {}
+        self.open: dict[str, int] = {}  # request_id of an open approval -> until when
         self.free_ms = START_MS  # what a block by a cap says of when it ends
         self._events = 0
 
@@ -88,6 +89,7 @@ class Tale:
         whole = {"type": kind, "event_id": f"e{self._events}", "time": time, **fields}
         if topic in (CONSENT, OUTCOMES):
             whole["subject_id"] = key
+        self.open.pop(fields.get("request_id", ""), None)
         return self.put(topic, key.encode(), json.dumps(whole, separators=(",", ":")).encode())
 
     def grant(self, **fields: Any) -> int:
@@ -130,6 +132,7 @@ class Tale:
             if record.offset in self.asked and (verdict := next(told, "")):
                 self.decide(record, verdict)
         for request_id, word in (recalls or {}).items():
+            self.open.pop(request_id, None)
             self._out(f"{APPROVALS}bank", b"t", {
                 "type": "contact.recalled", "approval_id": self.passes[request_id], "request_id": request_id,
                 "subject_token": "s1.x", "reason": word,
@@ -140,7 +143,8 @@ class Tale:
             meta.pop("review", None)
             meta.pop("reviewed", None)
         for subject in {r.key for t in (CONSENT, REQUESTS) for r in self.topics[t] if r.key}:
-            self._append(CHANGELOG, subject, b"\x01\0\0\0\0\0\0state")
+            until = max((each for each in self.open.values() if each > self.now_ms), default=0)
+            self._append(CHANGELOG, subject, b"\x01" + until.to_bytes(6, "big") + b"state")
         self._append(CHANGELOG, META, json.dumps({name: each for name, each in meta.items() if each}).encode())
         self.committed = {topic: {"0": meta[name]} for topic, name in ((CONSENT, "consent"), (REQUESTS, "request"))}
         return self
@@ -168,6 +172,7 @@ class Tale:
         if passed and not again:
             self.passes[asked["request_id"]] = name
             self.passes[f"until {name}"] = until
+            self.open[asked["request_id"]] = millis(until) or 0
             self._out(f"{APPROVALS}{asked['requester']}", b"t", {
                 "type": "contact.approved", "approval_id": name, "request_id": asked["request_id"],
                 "subject_token": "s1.x", "channel": asked["channel"], "valid_until": until,

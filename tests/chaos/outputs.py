@@ -61,6 +61,7 @@ class Outputs:
         self.changelog = history.records(CHANGELOG, partition)
         decode = msgspec.json.Decoder(Meta).decode
         self.metas = [decode(r.value) for r in self.changelog if r.key == META and r.value is not None]
+        self.states = self._states()
         self.decisions: dict[int, dict[str, Any]] = {}
         self.approved: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
         self.recalls: dict[int, dict[str, Recall]] = defaultdict(dict)  # by the time of their transaction
@@ -73,6 +74,18 @@ class Outputs:
 
     def _bad(self, name: str, text: str) -> None:
         self._found.bad(name, f"partition {self._partition}: {text}")
+
+    def _states(self) -> list[dict[bytes, bytes]]:
+        """The states that each transaction wrote: in the changelog they stand before its meta record."""
+        found: list[dict[bytes, bytes]] = [{}]
+        for record in self.changelog:
+            if record.key == META:
+                found.append({})
+            else:
+                found[-1][record.key or b""] = record.value or b""
+        if found[-1]:
+            self._bad("I7", f"{len(found[-1])} states at the changelog's end belong to no transaction")
+        return found
 
     def _read_decisions(self, records: list[Record]) -> None:
         last = -1

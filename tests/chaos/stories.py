@@ -263,6 +263,20 @@ def forgotten() -> Tale:
     return tale
 
 
+def state_not_written() -> Tale:
+    """A transaction decided about a subject and did not write its state; an older one is there."""
+    tale = asked(consented(), 1).commit("pass")
+    states = [at for at, record in enumerate(tale.topics[CHANGELOG]) if record.key == b"subject-1"]
+    del tale.topics[CHANGELOG][states[-1]]
+    return tale
+
+
+def state_of_another_time() -> Tale:
+    """The state that was written knows nothing of the approval that was given with it."""
+    tale = asked(consented(), 1).commit("pass")
+    return tale.edit(CHANGELOG, -2, lambda value: value[:1] + bytes(6) + value[7:])
+
+
 def other_head() -> Tale:
     """The changelog's head is not the chain's."""
     tale = asked(consented(), 1).commit("pass")
@@ -405,6 +419,8 @@ LIES: list[tuple[str, Callable[[], Tale]]] = [
     ("I12", passed_below_the_barrier),
     ("I13", went_back),
     ("I14", forgotten),
+    ("I14", state_not_written),
+    ("I14", state_of_another_time),
     ("I14", other_head),
     ("I14", outputs_without_meta),
     ("I15", revived),

@@ -74,6 +74,7 @@ class Walk:
         self._open: list[tuple[bytes, Contact]] = []
         self._opt_outs: dict[bytes, list[tuple[int, Fact]]] = defaultdict(list)
         self._granted: dict[bytes, list[Fact]] = defaultdict(list)
+        self._decided: set[bytes] = set()
         self._tx = 0
 
     def run(self) -> Findings:
@@ -163,6 +164,22 @@ class Walk:
         if seq != meta.seq and meta.seq >= before.seq:
             self._bad("I7", f"a transaction carries {seq - before.seq} decisions and says {meta.seq - before.seq}")
         self._overdue(meta)
+        self._written(meta)
+
+    def _written(self, meta: Meta) -> None:
+        """Who was decided is written, and every state says until when its open approvals are open."""
+        states = self._outputs.states[self._tx - 1]
+        for key in self._decided:
+            if key not in states:
+                self._bad("I14", f"{key.decode()} was decided at {meta.seq} and is not written to the changelog")
+        self._decided.clear()
+        for key, value in states.items():
+            self.found.looked["I14"] += 1
+            contacts = self._subjects[key].contacts if key in self._subjects else []
+            until = max((contact.until_ms for contact in contacts if contact.open(meta.now_ms)), default=0)
+            told = int.from_bytes(value[1:7], "big")
+            if value and told != until:
+                self._bad("I14", f"the state of {key.decode()} at {meta.seq} is open until {told}, not {until}")
 
     def _fate(self, kind: str, record: Record, reason: str | None) -> None:
         """A record that must (reason) or must not (None) be a dead letter."""
@@ -420,6 +437,7 @@ class Walk:
             contact = Contact(now_ms, until, asked, decision["approval_id"] or "")
             self.found.seen["cap_exactly_reached"] += any(count == cap.limit - 1 for cap, count in used.items())
             self._issue(record.key or b"", subject, contact, decision)
+        self._decided.add(record.key or b"")
         subject.seen[asked["request_id"]] = (now_ms, frozenset(told), contact)
 
     def _next(self, name: str, subject: Subject, asked: dict[str, Any], decision: dict[str, Any], now_ms: int) -> None:
