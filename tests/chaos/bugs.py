@@ -53,8 +53,12 @@ def _kill_at(*points: str) -> Fault:
 # --- what surrounds the task --------------------------------------------------------------------------------------
 
 
-class _OutputsApart(simulated.PositionsInAnotherTransaction):
-    """Outputs in one transaction, states and positions in a second."""
+class _OutputsApart(simulated._OwnTransact):
+    """Outputs and positions in one transaction, states in a second."""
+
+    def _send(self, batch: Any, outs: list[Any], changelog: list[Any]) -> Any:
+        yield from super()._send(batch, outs, [])
+        yield from super()._send(batch, [], changelog)
 
 
 def _offsets_unanswered() -> None:
@@ -215,8 +219,8 @@ BUGS: tuple[Bug, ...] = (
     Bug("store-before-commit", "RocksDB is written before the commit", _task(simulated.StoreBeforeCommit),
         (_kill_at("after-offsets"), _kill_at("after-offsets"))),
     Bug("no-barrier", "requests are decided with whatever was read so far", _task(simulated.NoBarrier)),
-    Bug("two-transactions", "states and offsets in another transaction than outputs", _task(_OutputsApart),
-        (_kill_at("before-begin", "after-begin", "after-produce", "after-offsets"),)),
+    Bug("two-transactions", "states in another transaction than outputs and offsets", _task(_OutputsApart),
+        (_kill_at("between-commits"),)),
     Bug("stale-positions", "a restart goes on from the positions before the last batch", _offsets_unanswered, _KILLS),
     Bug("unknown-is-done", "an unknown commit result is taken for a success", _task(simulated.TakesUnknownForDone),
         (faults.lost_commit, faults.late_commit)),

@@ -227,7 +227,8 @@ class Walk:
                 words = subject.forbids(contact.request, self._world, meta.control, meta.suppression, at_ms)
                 if words:
                     own = any(not word.startswith(("pause.", "address.")) for word in words)
-                    self._recall_now(contact, words, recalls, must=own)
+                    # An approval that had lapsed by the time of the transaction needs no recall any more.
+                    self._recall_now(contact, words, recalls, must=own and contact.open(meta.now_ms))
 
     def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> bool:
         self.found.looked["recalls"] += 1
