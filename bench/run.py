@@ -79,7 +79,14 @@ def main() -> int:
                     )  # fmt: skip
                     turn = bout.Turn(contender, the_plan, place, logs / f"{contender.name}.log")
                     turn.run()
-                    turns.append({"contender": contender.name, "repeat": number, "figures": turn.figures})
+                    turns.append(
+                        {
+                            "contender": contender.name,
+                            "repeat": number,
+                            "load": os.getloadavg()[0],
+                            "figures": turn.figures,
+                        }
+                    )
                     print(report.line(contender, turn.figures, time.monotonic() - began), flush=True)
                     if not contender.decides:
                         continue
