@@ -36,7 +36,7 @@ def bug_table(names: list[str], seed: int, out: Path) -> int:
     missed = []
     began = time.monotonic()
     with brokers(1, out / "kafka") as cluster:
-        print(f"{'bug':<24}{'caught by':<34}{'seconds':>8}  what is wrong")
+        print(f"{'bug':<24}{'caught by':<48}{'seconds':>8}  what is wrong")
         if not names:
             outcome, seconds = _run(Bug("none", "", lambda: None, needed), seed, out, cluster)
             _row("none", outcome.problems or ("green",), seconds, "(the product as it is)")
@@ -44,7 +44,7 @@ def bug_table(names: list[str], seed: int, out: Path) -> int:
         for bug in chosen:
             outcome, seconds = _run(bug, seed, out, cluster)
             _row(bug.name, outcome.problems, seconds, bug.what)
-            if outcome.problems:
+            if _evidence(outcome.problems):
                 shutil.rmtree(outcome.directory, ignore_errors=True)
             else:
                 missed.append(bug.name)
@@ -59,7 +59,7 @@ def _run(bug: Bug, seed: int, out: Path, cluster: DevCluster) -> tuple[Outcome, 
     streams = tuple(Stream(_EVERY_S * len(bug.faults), (fault,)) for fault in bug.faults)
     phase = Phase(
         f"bug-{bug.name}", 1, SECONDS, _RATE, streams, workers=("w1", "w2") if bug.faults else ("w1",), extras=(),
-        partitions=2, subjects=_SUBJECTS, settle_s=40.0 if bug.name != "none" else 90.0, slow_s=0.15,
+        partitions=2, subjects=_SUBJECTS, settle_s=60.0, slow_s=0.15,
         proxied=not _NETWORK.isdisjoint(bug.faults),
     )  # fmt: skip
     began = time.monotonic()
@@ -70,5 +70,11 @@ def _run(bug: Bug, seed: int, out: Path, cluster: DevCluster) -> tuple[Outcome, 
 
 
 def _row(name: str, problems: tuple[str, ...], seconds: float, what: str) -> None:
-    caught = ", ".join(dict.fromkeys(problem.partition(":")[0] for problem in problems)) or "NOT CAUGHT"
-    print(f"{name:<24}{caught:<34}{seconds:>8.0f}  {what}", flush=True)
+    names = dict.fromkeys(problem.partition(":")[0] for problem in problems)
+    caught = ", ".join(names) if name == "none" or _evidence(problems) else f"NOT CAUGHT ({', '.join(names)})"
+    print(f"{name:<24}{caught:<48}{seconds:>8.0f}  {what}", flush=True)
+
+
+def _evidence(problems: tuple[str, ...]) -> set[str]:
+    """Broken promises. A run that only comes to an end too late, or equals no replay, proves nothing of a bug."""
+    return {problem.partition(":")[0] for problem in problems} - {"I20", "liveness", "worker", "replay", "harness"}

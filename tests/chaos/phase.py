@@ -169,6 +169,7 @@ def play(phase: Phase, seed: int, directory: Path, cluster: DevCluster, bug: str
                 fleet.start(name)
             wait_for(lambda: _everything_owned(fleet, phase), "the workers decide every partition", 120)
             sender = Sender(cluster, prefix, directory, seed, phase)
+            wait_for(lambda: _asked(directory), "the workload sends requests", 120)
             ticks = Ticks(scene, recorder)
             faults.run(scene, faults.schedule(seed, phase.seconds, phase.streams), ticks)
             if sender.finish(phase.seconds + 120) != 0:
@@ -195,6 +196,11 @@ def play(phase: Phase, seed: int, directory: Path, cluster: DevCluster, bug: str
 
 def _everything_owned(fleet: Fleet, phase: Phase) -> bool:
     return {p for name in phase.workers for p in fleet.owned(name)} == set(range(phase.partitions))
+
+
+def _asked(directory: Path) -> bool:
+    journal = directory / "workload.jsonl"
+    return journal.exists() and b'"contact-requests"' in journal.read_bytes()
 
 
 class Ticks:
