@@ -39,7 +39,7 @@ class CountCodec:
 
     empty = CountState()
 
-    def encode(self, state: CountState, now_ms: int) -> bytes | None:
+    def encode(self, state: CountState, now_ms: int, *before: Any) -> bytes | None:
         """Version, open_until_ms, then the struct; the empty state is a tombstone."""
         if state == self.empty:
             return None

@@ -144,12 +144,29 @@ def test_a_state_comes_back_as_it_was(state: SubjectState, open_until: int) -> N
     assert layout.encode(state, open_until) == raw
 
 
+def shorter(state: SubjectState, keep: list[int]) -> SubjectState:
+    """A state of which one may have come by adding facts to this one."""
+    profile, *sections = msgspec.structs.astuple(state)
+    return SubjectState(profile, *(section[:number] for section, number in zip(sections, keep, strict=True)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(states, states, st.lists(st.integers(0, 4), min_size=4, max_size=4))
+def test_the_bytes_do_not_depend_on_what_was_there_before(
+    state: SubjectState, other: SubjectState, keep: list[int]
+) -> None:
+    """Facts appended to known bytes give the bytes of the whole, whatever the known bytes were of."""
+    whole = layout.encode(state, 7)
+    for before in (shorter(state, keep), other, state, EMPTY):
+        assert layout.encode(state, 7, before, layout.encode(before)) == whole
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=80), states)
 def test_damaged_bytes_are_said_to_be_damaged(raw: bytes, state: SubjectState) -> None:
     """Bytes of nobody, of another version, or cut short raise StoreCorrupt and nothing else."""
     whole = layout.encode(state)
-    for bad in (b"\x01" + raw, b"", b"\x02" + whole[1:], whole[: len(whole) // 2]):
+    for bad in (b"\x01" + raw, b"\x02" + raw, b"", b"\x03" + whole[1:], whole[: len(whole) // 2]):
         try:
             layout.decode(bad)
         except StoreCorrupt:
@@ -179,4 +196,4 @@ def test_nobody_is_short_and_an_unknown_version_is_refused() -> None:
     """The empty state decodes to EMPTY, and a later layout is not guessed at."""
     assert layout.decode(layout.encode(EMPTY)) is EMPTY
     with pytest.raises(StoreCorrupt):
-        layout.decode(b"\x02")
+        layout.decode(b"\x03")

@@ -61,7 +61,7 @@ class RealCodec:
 
     empty = EMPTY
 
-    def encode(self, state: SubjectState, now_ms: int) -> bytes | None:
+    def encode(self, state: SubjectState, now_ms: int, *before: Any) -> bytes | None:
         """None for an unknown subject."""
         return None if is_empty(state) else layout.encode(state, open_until(state, now_ms))
 
@@ -80,7 +80,7 @@ class PackedCodec(RealCodec):
     _pack = msgspec.msgpack.Encoder().encode
     _unpack = msgspec.msgpack.Decoder(SubjectState).decode
 
-    def encode(self, state: SubjectState, now_ms: int) -> bytes | None:
+    def encode(self, state: SubjectState, now_ms: int, *before: Any) -> bytes | None:
         """Version, open_until_ms, the packed state."""
         if is_empty(state):
             return None

@@ -51,7 +51,7 @@ class SmallCodec:
 
     empty = EMPTY
 
-    def encode(self, state: SmallState, now_ms: int) -> bytes | None:
+    def encode(self, state: SmallState, now_ms: int, *before: Any) -> bytes | None:
         """Version, open_until_ms, the packed state."""
         if state == EMPTY:
             return None

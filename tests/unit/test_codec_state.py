@@ -90,7 +90,7 @@ def test_a_typical_subject_takes_at_most_400_bytes_on_disk(uuids: bool) -> None:
     values = [layout.encode(typical(uuids, subject)) for subject in range(200)]
     block = b"".join(values[: 16_384 // len(values[0])])
     stored = len(lz4.block.compress(block)) / (16_384 // len(values[0]))
-    assert len(values[0]) <= 500
+    assert len(values[0]) <= 600
     assert stored <= 400
 
 
@@ -148,9 +148,11 @@ EVERYTHING = SubjectState(
 
 def test_bytes_written_by_every_released_layout_still_decode() -> None:
     """The golden file of each version gives the state it was made from, for ever."""
-    raw = bytes.fromhex((GOLDEN / "state-v1.hex").read_text())
-    assert layout.decode(raw) == EVERYTHING
-    assert layout.open_until_ms(raw) == T + 900_000
+    for version in range(1, layout.VERSION + 1):
+        raw = bytes.fromhex((GOLDEN / f"state-v{version}.hex").read_text())
+        assert raw[0] == version
+        assert layout.decode(raw) == EVERYTHING
+        assert layout.open_until_ms(raw) == T + 900_000
     assert layout.encode(EVERYTHING, T + 900_000) == raw, "the layout changed: give it a new version byte"
 
 

@@ -47,7 +47,11 @@ def is_open(contact: Contact, now_ms: int) -> bool:
 
 def open_until(state: SubjectState, now_ms: int) -> int:
     """The latest end of an approval that is still open; 0 if none is."""
-    return max((contact.valid_until_ms for contact in state.contacts if is_open(contact, now_ms)), default=0)
+    latest = 0
+    for contact in state.contacts:
+        if contact.valid_until_ms > latest and contact.outcome is None and contact.recalled is None:
+            latest = contact.valid_until_ms
+    return latest if latest > now_ms else 0
 
 
 def recall(contact: Contact, rule: str) -> Recall:

@@ -207,13 +207,11 @@ class Fold:
             review,
             subjects[-1] if subjects else b"",
         )
-        encode, states, opened = self._codec.encode, [], []
-        for subject, state in overlay.changed.items():
-            value = encode(state, now_ms)
-            states.append((subject, value))
+        states, opened = overlay.encode(now_ms), []
+        for subject, value in states:
             if value is not None and (until := open_until_ms(value)) > now_ms:
                 opened.append((until, subject))
-                self._note_addresses(subject, state)
+                self._note_addresses(subject, overlay.changed[subject])
         return Batch(outs, states, opened, meta, encode_meta(meta))
 
     def heartbeat(self) -> Batch:

@@ -28,9 +28,11 @@ class SubjectCodec:
 
     empty = EMPTY
 
-    def encode(self, state: SubjectState, now_ms: int) -> bytes | None:
+    def encode(
+        self, state: SubjectState, now_ms: int, before: SubjectState | None = None, known: bytes | None = None
+    ) -> bytes | None:
         """The layout's bytes; None for a subject of whom nothing is known."""
-        return None if is_empty(state) else layout.encode(state, open_until(state, now_ms))
+        return None if is_empty(state) else layout.encode(state, open_until(state, now_ms), before, known)
 
     def decode(self, data: bytes) -> SubjectState:
         """Of `encode`. Raises StoreCorrupt."""

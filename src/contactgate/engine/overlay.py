@@ -1,7 +1,8 @@
 """The subject states one partition works on: changes of the running batch over a bounded cache over the store.
 
-A batch whose transaction fails leaves nothing behind: its changes live in `changed` until `adopt`, and the whole
-overlay is thrown away with the task's run. It never writes the store.
+The cache keeps a state with its bytes, so that what did not change is not encoded again. A batch whose transaction
+fails leaves nothing behind: its changes live in `changed` until `adopt`, and the whole overlay is thrown away with the
+task's run. It never writes the store.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ class Overlay:
         self._get_many = get_many
         self._codec = codec
         self._half = max(1, limit // 2)
-        self._young: dict[bytes, State] = {}
-        self._old: dict[bytes, State] = {}
+        self._young: dict[bytes, tuple[State, bytes | None]] = {}
+        self._old: dict[bytes, tuple[State, bytes | None]] = {}
+        self._encoded: dict[bytes, tuple[State, bytes | None]] = {}
         self.changed: dict[bytes, State] = {}
 
     def get(self, subject: bytes) -> State:
@@ -29,11 +31,11 @@ class Overlay:
         state = self.changed.get(subject)
         if state is not None:
             return state
-        state = self._young.get(subject)
-        if state is not None:
-            return state
-        self.prefetch((subject,))
-        return self._young[subject]
+        cached = self._young.get(subject)
+        if cached is None:
+            self.prefetch((subject,))
+            cached = self._young[subject]
+        return cached[0]
 
     def put(self, subject: bytes, state: State) -> None:
         """Change a state within this batch."""
@@ -49,20 +51,28 @@ class Overlay:
         for subject in dict.fromkeys(subjects):
             if subject is None or subject in young:
                 continue
-            state = old.get(subject)
-            if state is None:
+            cached = old.get(subject)
+            if cached is None:
                 missing.append(subject)
             else:
-                young[subject] = state
+                young[subject] = cached
         if missing:
             decode, empty = self._codec.decode, self._codec.empty
             for subject, data in zip(missing, self._get_many(missing), strict=True):
-                young[subject] = empty if data is None else decode(data)
+                young[subject] = (empty if data is None else decode(data), data)
+
+    def encode(self, now_ms: int) -> list[tuple[bytes, bytes | None]]:
+        """Every changed state as bytes."""
+        young, encode, encoded = self._young, self._codec.encode, self._encoded
+        for subject, state in self.changed.items():
+            before, known = young.get(subject, (None, None))
+            encoded[subject] = (state, encode(state, now_ms, before, known))
+        return [(subject, data) for subject, (_, data) in encoded.items()]
 
     def adopt(self) -> None:
         """The batch is committed: its changes are what the store now holds."""
-        self._young.update(self.changed)
-        self.changed = {}
+        self._young.update(self._encoded)
+        self.changed, self._encoded = {}, {}
 
     def __len__(self) -> int:
         return len(self._young) + len(self._old)

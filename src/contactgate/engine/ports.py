@@ -60,8 +60,13 @@ class StateCodec(Protocol):
 
     empty: State
 
-    def encode(self, state: State, now_ms: int) -> bytes | None:
-        """None when nothing is known: the changelog record is a tombstone."""
+    def encode(
+        self, state: State, now_ms: int, before: State | None = None, known: bytes | None = None
+    ) -> bytes | None:
+        """None when nothing is known: the changelog record is a tombstone.
+
+        `known` are the bytes of the state `before`: they may save work, and change nothing.
+        """
         ...
 
     def decode(self, data: bytes) -> State: ...

@@ -161,4 +161,4 @@ EMPTY = SubjectState()
 
 def is_empty(state: SubjectState) -> bool:
     """Whether nothing is known: such a subject needs no record (its changelog record is a tombstone)."""
-    return state == EMPTY
+    return not (state.seen or state.contacts or state.grants or state.withdrawals) and state == EMPTY

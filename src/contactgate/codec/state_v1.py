@@ -1,0 +1,168 @@
+"""The first layout of subject states, which is only read: what was written with it is rewritten when it changes.
+
+    byte 0       version of the layout, 1
+    bytes 1-6    open_until_ms, big-endian
+    bytes 7-     msgpack array: [table, base_ms, profile, grants, withdrawals, contacts, seen]
+
+`table` holds each distinct part once (codec.packing); how long an approval is valid is an integer in it. The other
+five are flat arrays of integers: instants are relative to `base_ms`, None is nil, FOREVER_MS is false, parts are
+indices into the table. A passed decision that is kept for the de-duplication horizon is the index of its approval
+alone. Must never change: bytes of this layout decode for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from contactgate.codec.packing import OUTCOMES, WORDS, address, identifier, shared, unpack, unpack_spans
+from contactgate.model.facts import (
+    EMPTY,
+    FOREVER_MS,
+    Contact,
+    Grant,
+    Profile,
+    Reason,
+    Relationship,
+    Seen,
+    SubjectState,
+    Withdrawal,
+)
+
+VERSION: Final = 1
+_HEADER_BYTES: Final = 7
+_NOBODY: Final = Profile()
+
+
+def decode(raw: bytes) -> SubjectState:
+    """The state behind the bytes; damaged bytes raise whatever they do."""
+    table, base, person, given, taken, rows, decided = unpack(memoryview(raw)[_HEADER_BYTES:])
+    if not (person or given or taken or rows or decided):
+        return EMPTY
+    contacts: list[Contact] = []
+    at = 0
+    end = len(rows)
+    while at < end:
+        time, name_at, valid, outcome, reported, shape, token, matters = rows[at : at + 8]
+        at += 8
+        part = shared(table[shape])
+        ids = part[11]
+        time += base
+        name = table[name_at]
+        if type(name) is bytes:
+            name = identifier(name)
+        event_id = ""
+        if ids:
+            name, event_id = "", name
+        elif ids is False:
+            event_id = identifier(table[rows[at]])
+            at += 1
+        contacts.append(
+            Contact(  # type: ignore[call-arg]  # mypy does not count slices
+                time,
+                name,
+                0 if valid is None else time + table[valid],
+                None if outcome is None else OUTCOMES[outcome],
+                0 if reported is None else time + reported,
+                *part[:6],
+                () if matters is None else shared(table[matters]),
+                None if token is None else address(table[token]),
+                part[6],
+                part[7],
+                event_id,
+                *part[8:11],
+            )
+        )
+    grants = []
+    for at in range(0, len(given), 5):
+        time, name_at, shape, effective, expires = given[at : at + 5]
+        controller, purposes, channels, recipients, categories, notice, evidence, windows = shared(table[shape])
+        grants.append(
+            Grant(
+                time + base,
+                controller,
+                purposes,
+                channels,
+                recipients,
+                categories,
+                notice,
+                evidence,
+                None if effective is None else effective + base,
+                None if expires is None else FOREVER_MS if expires is False else expires + base,
+                unpack_spans(windows) if windows else (),
+                identifier(table[name_at]),
+            )
+        )
+    withdrawals = []
+    for at in range(0, len(taken), 3):
+        controller, purposes, channels, recipients = shared(table[taken[at + 2]])
+        withdrawals.append(
+            Withdrawal(taken[at] + base, controller, purposes, channels, recipients, identifier(table[taken[at + 1]]))
+        )
+    return SubjectState(
+        _NOBODY if person is None else _profile(person, table, base),
+        tuple(grants),
+        tuple(withdrawals),
+        tuple(contacts),
+        _seen(decided, contacts, table, base) if decided else (),
+    )
+
+
+def _profile(person: list[Any], table: list[Any], base: int) -> Profile:
+    facts, zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = person
+    timezones, jurisdictions, flags, preferred = shared(table[facts])
+    return Profile(
+        timezones,
+        0 if zones_ms is None else zones_ms + base,
+        jurisdictions,
+        0 if jurisdictions_ms is None else jurisdictions_ms + base,
+        flags,
+        0 if flags_ms is None else flags_ms + base,
+        unpack_spans(preferred) if preferred else (),
+        0 if preferred_ms is None else preferred_ms + base,
+        tuple(
+            [
+                Relationship(
+                    controller,
+                    WORDS[kind] if type(kind) is int else kind,
+                    date,
+                    until,
+                    event_id,
+                    0 if time is None else time + base,
+                )
+                for controller, kind, date, until, event_id, time in relations or ()
+            ]
+        ),
+        tuple(wrong or ()),
+        0 if erased_ms is None else erased_ms + base,
+    )
+
+
+def _seen(decided: list[Any], contacts: list[Contact], table: list[Any], base: int) -> tuple[Seen, ...]:
+    found: list[Seen] = []
+    at = 0
+    end = len(decided)
+    while at < end:
+        approval = decided[at]
+        at += 1
+        if approval is not None:
+            c = contacts[approval]
+            found.append(Seen(c.request_id, c.time_ms, (), None, c.valid_until_ms))
+            continue
+        name_at, time, eligible, valid, count = decided[at : at + 5]
+        at += 5
+        reasons = []
+        for _ in range(count):
+            rule, detail = shared(table[decided[at]])
+            until = decided[at + 1]
+            reasons.append(Reason(rule, detail, None if until is None else until + base))
+            at += 2
+        found.append(
+            Seen(
+                identifier(table[name_at]),
+                time + base,
+                tuple(reasons),
+                None if eligible is None else eligible + base,
+                None if valid is None else valid + base,
+            )
+        )
+    return tuple(found)
