@@ -76,14 +76,14 @@ STREAMS := bench/peers/kafka-streams
 
 $(BENCH)/harness/.installed: requirements.lock pyproject.toml bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH)/harness
-	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check --no-compile -r bench/requirements.txt
 	$(BENCH)/harness/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
 $(BENCH)/peers/.installed: bench/peers/requirements.txt
 	$(PYTHON) -m venv $(BENCH)/peers
-	$(BENCH)/peers/bin/pip install --quiet --disable-pip-version-check -r bench/peers/requirements.txt
+	$(BENCH)/peers/bin/pip install --quiet --disable-pip-version-check --no-compile -r bench/peers/requirements.txt
 	@touch $@
 
 $(STREAMS)/target/bench-kafka-streams.jar: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/java/bench/*.java)

@@ -131,8 +131,9 @@ class Turn:
         first, cpu, began = reader.count, observe.cpu_s(self._process.pid), time.perf_counter()
         self._wait(reader, count)
         last, spent, took = reader.count, observe.cpu_s(self._process.pid) - cpu, time.perf_counter() - began
-        self.figures["decisions_per_s"] = (last - first) / took
-        self.figures["cpu_us"] = spent / (last - first) * 1e6
+        decided = max(last - first, 1)  # a tiny backlog may be committed at once
+        self.figures["decisions_per_s"] = decided / took
+        self.figures["cpu_us"] = spent / decided * 1e6
         self.figures["warm_started_ns"] = started_ns
         return count
 

@@ -46,7 +46,8 @@ def summary(turns: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float]
         of = gathered.setdefault(turn["contender"], {})
         for name, value in turn["figures"].items():
             of.setdefault(name, []).append(value)
-        of.setdefault("per_core_s", []).append(1e6 / turn["figures"]["cpu_us"])
+        if turn["figures"]["cpu_us"]:  # the system counts in ticks of 10 ms; a tiny run may have none
+            of.setdefault("per_core_s", []).append(1e6 / turn["figures"]["cpu_us"])
     found = {
         contender: {
             name: {"median": statistics.median(values), "min": min(values), "max": max(values)}

@@ -119,7 +119,7 @@ class Measurement:
         self._wait(reader, known + count // 2)
         first, cpu, began = reader.count, self._cpu_s(), time.perf_counter()
         self._wait(reader, known + count)
-        decided = reader.count - first
+        decided = max(reader.count - first, 1)
         return {
             "cpu_us": (self._cpu_s() - cpu) / decided * 1e6,
             "decisions_per_s": decided / (time.perf_counter() - began),
