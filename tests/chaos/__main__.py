@@ -50,6 +50,7 @@ THREE_NODES = (
 
 # What a run must have done, by the minute, to count: 60 kills, 10 zombies, 6 broker kills in twelve of them.
 LEAST_A_MINUTE = {"worker.kill": 5.0, "zombie": 0.84, "broker.kill": 0.5}
+MOST_RATE = 2_500.0
 REQUIRED = (
     "fenced",
     "promoted",
@@ -120,7 +121,10 @@ def main() -> int:
     reader.add_argument("--seed", type=int, default=1)
     reader.add_argument("--minutes", type=float, default=12.0, help="length of the faulted time, all phases together")
     reader.add_argument("--hours", type=float, default=0.0, help="repeat with new seeds for so long")
-    reader.add_argument("--rate", type=float, default=1_900.0, help="requests a second on one node")
+    reader.add_argument(
+        "--requests", type=int, default=1_060_000, help="in all phases together, unless that is too fast"
+    )
+    reader.add_argument("--rate", type=float, default=0.0, help="requests a second on one node, instead")
     reader.add_argument("--only", default="", help="this phase alone")
     reader.add_argument("--bugs", nargs="*", help="the table of seeded bugs; names: these alone")
     reader.add_argument("--out", type=Path, default=Path("build/chaos"))
@@ -131,10 +135,12 @@ def main() -> int:
     out = out.resolve()
     if given.bugs is not None:
         return bug_table(given.bugs, given.seed, out)
+    # Three nodes take a third of the rate for a third of the time.
+    rate = given.rate or min(MOST_RATE, given.requests / (given.minutes * 60 * (2 / 3 + 1 / 9)))
     until = time.monotonic() + given.hours * 3_600
     seed = given.seed
     while True:
-        code = run(seed, given.minutes, given.rate, out / f"seed-{seed}", given.only)
+        code = run(seed, given.minutes, rate, out / f"seed-{seed}", given.only)
         seed += 1
         if code or time.monotonic() >= until:
             return code
