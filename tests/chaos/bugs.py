@@ -231,7 +231,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("keeps-cache", "after a failure the half-done changes stay in the cache", _task(simulated.KeepsCache),
         (faults.broken, faults.lost_commit)),
     Bug("skips-restore", "a store that has a head is taken as complete", _task(simulated.SkipsRestoreTail),
-        (faults.stale, faults.kill)),
+        (_kill_at("after-commit"), faults.stale, _kill_at("after-commit"))),
     Bug("stale-standby", "a promoted standby does not read what came last", _task(simulated.PromotesStale), _MOVES),
     Bug("adopts-early", "the audit chain moves on before the commit", _task(simulated.AdoptsBeforeCommit),
         (faults.broken, faults.lost_commit)),

@@ -182,7 +182,7 @@ def stale(scene: Scene, rng: random.Random) -> Waits:
             shutil.copytree(fleet.state(name), copy)
         fleet.start(name)
         scene.end(number, "worker.kill", name)
-        yield 8.0 + 6 * rng.random()
+        yield 3.0 + 3 * rng.random()
         number = scene.begin("worker.kill", name, partitions=fleet.owned(name), point="any")
         fleet.kill(name)
         if copy.exists():

@@ -178,7 +178,7 @@ class KeepsCache(PartitionTask):
         kept = self.fold
         fold = yield from super()._open(standby)
         if kept is not None:
-            fold._overlay._young = {**kept._overlay._young, **kept._overlay.changed}
+            fold._overlay._young = {**kept._overlay._young, **kept._overlay._encoded}
         return fold
 
 
