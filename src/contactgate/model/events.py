@@ -10,19 +10,19 @@ import msgspec
 from contactgate.model.facts import Grant, Outcome, Span, Withdrawal
 
 
-class GrantGiven(msgspec.Struct, frozen=True):
+class GrantGiven(msgspec.Struct, frozen=True, gc=False):
     """`consent.granted`."""
 
     grant: Grant
 
 
-class ConsentWithdrawn(msgspec.Struct, frozen=True):
+class ConsentWithdrawn(msgspec.Struct, frozen=True, gc=False):
     """`consent.withdrawn`."""
 
     withdrawal: Withdrawal
 
 
-class ProfileUpdated(msgspec.Struct, frozen=True):
+class ProfileUpdated(msgspec.Struct, frozen=True, gc=False):
     """`subject.updated`. None: the field was absent and stays; an empty tuple: it was null or empty and clears."""
 
     event_id: str
@@ -33,14 +33,14 @@ class ProfileUpdated(msgspec.Struct, frozen=True):
     preferred: tuple[Span, ...] | None = None
 
 
-class Erased(msgspec.Struct, frozen=True):
+class Erased(msgspec.Struct, frozen=True, gc=False):
     """`subject.erased`."""
 
     event_id: str
     time_ms: int
 
 
-class ComplaintReceived(msgspec.Struct, frozen=True):
+class ComplaintReceived(msgspec.Struct, frozen=True, gc=False):
     """`complaint.received`. None: every controller, every channel."""
 
     event_id: str
@@ -49,7 +49,7 @@ class ComplaintReceived(msgspec.Struct, frozen=True):
     channel: str | None
 
 
-class RelationshipRecorded(msgspec.Struct, frozen=True):
+class RelationshipRecorded(msgspec.Struct, frozen=True, gc=False):
     """`relationship.recorded`; dates are proleptic ordinals (datetime.date.toordinal)."""
 
     event_id: str
@@ -60,7 +60,7 @@ class RelationshipRecorded(msgspec.Struct, frozen=True):
     until: int | None
 
 
-class OutcomeReported(msgspec.Struct, frozen=True):
+class OutcomeReported(msgspec.Struct, frozen=True, gc=False):
     """`contact.outcome`."""
 
     event_id: str
@@ -70,7 +70,7 @@ class OutcomeReported(msgspec.Struct, frozen=True):
     matters: tuple[str, ...] | None = None
 
 
-class ContactObserved(msgspec.Struct, frozen=True):
+class ContactObserved(msgspec.Struct, frozen=True, gc=False):
     """`contact.observed`. What it does not name is unknown, and counts against every rule that asks for it."""
 
     event_id: str

@@ -44,7 +44,7 @@ class Hours(msgspec.Struct, rename={"from_": "from"}):
     channels: Words | UnsetType | None = UNSET  # preferred hours: the channels they are about
 
 
-class Evidence(msgspec.Struct):
+class Evidence(msgspec.Struct, gc=False):
     """How a consent was obtained; a method that no policy accepts makes the grant count for nothing."""
 
     method: Identifier
@@ -54,7 +54,7 @@ class Evidence(msgspec.Struct):
 # --- consent-events ------------------------------------------------------------------------------------------------
 
 
-class ConsentGranted(msgspec.Struct, tag_field="type", tag="consent.granted"):
+class ConsentGranted(msgspec.Struct, gc=False, tag_field="type", tag="consent.granted"):
     """A person agreed."""
 
     event_id: Identifier
@@ -72,7 +72,7 @@ class ConsentGranted(msgspec.Struct, tag_field="type", tag="consent.granted"):
     windows: tuple[Hours, ...] | UnsetType | None = UNSET
 
 
-class ConsentWithdrawn(msgspec.Struct, tag_field="type", tag="consent.withdrawn"):
+class ConsentWithdrawn(msgspec.Struct, gc=False, tag_field="type", tag="consent.withdrawn"):
     """A person opted out; an absent field means all."""
 
     event_id: Identifier
@@ -84,7 +84,7 @@ class ConsentWithdrawn(msgspec.Struct, tag_field="type", tag="consent.withdrawn"
     recipients: Words | UnsetType | None = UNSET
 
 
-class SubjectUpdated(msgspec.Struct, tag_field="type", tag="subject.updated"):
+class SubjectUpdated(msgspec.Struct, gc=False, tag_field="type", tag="subject.updated"):
     """Facts about a person: absent fields stay, null clears."""
 
     event_id: Identifier
@@ -97,7 +97,7 @@ class SubjectUpdated(msgspec.Struct, tag_field="type", tag="subject.updated"):
     preferred_windows: tuple[Hours, ...] | UnsetType | None = UNSET
 
 
-class SubjectErased(msgspec.Struct, tag_field="type", tag="subject.erased"):
+class SubjectErased(msgspec.Struct, gc=False, tag_field="type", tag="subject.erased"):
     """Everything known about a person before this must go."""
 
     event_id: Identifier
@@ -105,7 +105,7 @@ class SubjectErased(msgspec.Struct, tag_field="type", tag="subject.erased"):
     time: Instant
 
 
-class ComplaintReceived(msgspec.Struct, tag_field="type", tag="complaint.received"):
+class ComplaintReceived(msgspec.Struct, gc=False, tag_field="type", tag="complaint.received"):
     """A person complained: withdraws marketing for the controller and channel named; absent: all."""
 
     event_id: Identifier
@@ -115,7 +115,7 @@ class ComplaintReceived(msgspec.Struct, tag_field="type", tag="complaint.receive
     channel: Identifier | UnsetType | None = UNSET
 
 
-class RelationshipRecorded(msgspec.Struct, tag_field="type", tag="relationship.recorded"):
+class RelationshipRecorded(msgspec.Struct, gc=False, tag_field="type", tag="relationship.recorded"):
     """An established business relationship."""
 
     event_id: Identifier
@@ -130,7 +130,7 @@ class RelationshipRecorded(msgspec.Struct, tag_field="type", tag="relationship.r
 # --- contact-requests ----------------------------------------------------------------------------------------------
 
 
-class ContactRequested(msgspec.Struct, tag_field="type", tag="contact.requested"):
+class ContactRequested(msgspec.Struct, gc=False, tag_field="type", tag="contact.requested"):
     """May this person be contacted now?"""
 
     request_id: Identifier
@@ -154,7 +154,7 @@ class ContactRequested(msgspec.Struct, tag_field="type", tag="contact.requested"
 # --- contact-outcomes ----------------------------------------------------------------------------------------------
 
 
-class ContactOutcome(msgspec.Struct, tag_field="type", tag="contact.outcome"):
+class ContactOutcome(msgspec.Struct, gc=False, tag_field="type", tag="contact.outcome"):
     """What became of an approved contact."""
 
     event_id: Identifier
@@ -165,7 +165,7 @@ class ContactOutcome(msgspec.Struct, tag_field="type", tag="contact.outcome"):
     matters: tuple[Identifier, ...] | UnsetType | None = UNSET
 
 
-class ContactObserved(msgspec.Struct, tag_field="type", tag="contact.observed"):
+class ContactObserved(msgspec.Struct, gc=False, tag_field="type", tag="contact.observed"):
     """A contact that was not decided here."""
 
     event_id: Identifier
@@ -199,7 +199,7 @@ class LiveSuppression(msgspec.Struct):
     expires_at: Instant | UnsetType | None = UNSET
 
 
-class AddressSuppressed(msgspec.Struct, tag_field="type", tag="address.suppressed"):
+class AddressSuppressed(msgspec.Struct, gc=False, tag_field="type", tag="address.suppressed"):
     """Nobody may be contacted at this address; all given fields must match."""
 
     event_id: Identifier
@@ -215,7 +215,7 @@ class AddressSuppressed(msgspec.Struct, tag_field="type", tag="address.suppresse
     also: tuple[LiveSuppression, ...] | UnsetType | None = UNSET
 
 
-class AddressReleased(msgspec.Struct, tag_field="type", tag="address.released"):
+class AddressReleased(msgspec.Struct, gc=False, tag_field="type", tag="address.released"):
     """Lifts every suppression of the address."""
 
     event_id: Identifier
@@ -255,7 +255,7 @@ class WirePosition(msgspec.Struct, frozen=True, gc=False):
     suppression: int
 
 
-class ContactDecided(msgspec.Struct, tag_field="type", tag="contact.decided"):
+class ContactDecided(msgspec.Struct, gc=False, tag_field="type", tag="contact.decided"):
     """One decision; `hash` is appended after the rest is encoded (core.chain)."""
 
     request_id: str
@@ -276,7 +276,7 @@ class ContactDecided(msgspec.Struct, tag_field="type", tag="contact.decided"):
     prev: str
 
 
-class ContactApproved(msgspec.Struct, tag_field="type", tag="contact.approved"):
+class ContactApproved(msgspec.Struct, gc=False, tag_field="type", tag="contact.approved"):
     """What a vendor may know of a pass: nothing about the person."""
 
     approval_id: str
@@ -286,7 +286,7 @@ class ContactApproved(msgspec.Struct, tag_field="type", tag="contact.approved"):
     valid_until: str
 
 
-class ContactRecalled(msgspec.Struct, tag_field="type", tag="contact.recalled"):
+class ContactRecalled(msgspec.Struct, gc=False, tag_field="type", tag="contact.recalled"):
     """An approval that must not be used any more."""
 
     approval_id: str
@@ -295,7 +295,7 @@ class ContactRecalled(msgspec.Struct, tag_field="type", tag="contact.recalled"):
     reason: str  # withdrawn erased suppressed listed paused party campaign person
 
 
-class DeadLetter(msgspec.Struct, tag_field="type", tag="dead.letter", omit_defaults=True):
+class DeadLetter(msgspec.Struct, gc=False, tag_field="type", tag="dead.letter", omit_defaults=True):
     """A message that could not be processed, whole. Live: sealed; offline: in clear."""
 
     reason: str

@@ -10,7 +10,7 @@ import msgspec
 from contactgate.model.facts import Reason
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One request to contact one person once."""
 
     request_id: str
@@ -33,7 +33,7 @@ class Request(msgspec.Struct, frozen=True):
     jurisdictions: tuple[str, ...] = ()
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer. `pass` exactly when `reasons` is empty."""
 
     reasons: tuple[Reason, ...]
@@ -50,7 +50,7 @@ class Decision(msgspec.Struct, frozen=True):
         return not self.reasons
 
 
-class Recall(msgspec.Struct, frozen=True):
+class Recall(msgspec.Struct, frozen=True, gc=False):
     """An open approval that became illegal."""
 
     approval_id: str  # "" from the core; derived by the codec from subject, request_id and approved_ms
