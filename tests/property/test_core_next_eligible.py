@@ -24,6 +24,8 @@ from tests.corekit import (
 
 from contactgate.core.decide import decide
 from contactgate.core.explain import explain
+from contactgate.core.rule import NEVER, context
+from contactgate.core.rulebook import rulebook_at
 from contactgate.core.world import World
 from contactgate.model.facts import Contact, Grant, Profile, Relationship, Span, SubjectState, Withdrawal
 from contactgate.model.request import Request
@@ -295,6 +297,29 @@ def test_every_reason_tells_when_its_rule_alone_passes(
         assert reason.until_ms > now_ms
         if decision.next_eligible_ms is not None and not _replanned(made, asked, now_ms):
             assert reason.until_ms <= decision.next_eligible_ms
+
+
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(requests, states, worlds(), near)
+def test_a_rule_says_the_same_whichever_way_it_is_asked(
+    asked: Request, state: SubjectState, made: World, now_ms: int
+) -> None:
+    """It is sure of a time to come exactly if it passes now, and goes on passing until then."""
+    assert made.policy is not None
+    ctx = context(asked, state, made, made.policy)
+    book = rulebook_at(ctx, now_ms)
+    for rule in (*book.rules, *book.asked(ctx).rules):
+        sure, first = rule.sure_until(ctx, now_ms), rule.passes_from(ctx, now_ms)
+        assert first >= now_ms
+        assert (sure > now_ms) == (first == now_ms), rule.name
+        assert sure >= now_ms
+        for instant in (now_ms + 1, (now_ms + sure) // 2, sure - 1, sure - HOUR, now_ms + DAY, now_ms + 30 * DAY):
+            if now_ms < instant < min(sure, now_ms + 400 * DAY):
+                assert rule.passes_from(ctx, instant) == instant, rule.name
+    kept = [rule for rule in book.asked(ctx).rules if rule.name != "standing"]
+    for rule in book.rules:
+        if rule not in kept and not rule.standing:
+            assert rule.sure_until(ctx, now_ms) >= NEVER, rule.name
 
 
 def _replanned(made: World, asked: Request, now_ms: int) -> bool:

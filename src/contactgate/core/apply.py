@@ -178,24 +178,35 @@ def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
     profile, at = state.profile, event.time_ms
     if at <= profile.erased_ms:
         return state
-    changed: dict[str, object] = {}
-    for name, given in (
-        ("timezones", event.timezones),
-        ("jurisdictions", event.jurisdictions),
-        ("flags", event.flags),
-    ):
-        known, known_ms = getattr(profile, name), getattr(profile, f"{name}_ms")
-        if given is None or at < known_ms:
-            continue
-        changed[name] = tuple(sorted({*given, *known} if at == known_ms else set(given)))
-        changed[f"{name}_ms"] = at
-    if event.preferred is not None and (at, _spans(event.preferred)) > (
-        profile.preferred_ms,
-        _spans(profile.preferred),
-    ):
-        changed["preferred"] = event.preferred
-        changed["preferred_ms"] = at
-    return _with_profile(state, msgspec.structs.replace(profile, **changed))
+    timezones, timezones_ms = _merged(event.timezones, profile.timezones, profile.timezones_ms, at)
+    jurisdictions, jurisdictions_ms = _merged(event.jurisdictions, profile.jurisdictions, profile.jurisdictions_ms, at)
+    flags, flags_ms = _merged(event.flags, profile.flags, profile.flags_ms, at)
+    preferred, preferred_ms = profile.preferred, profile.preferred_ms
+    if event.preferred is not None and (at, _spans(event.preferred)) > (preferred_ms, _spans(preferred)):
+        preferred, preferred_ms = event.preferred, at
+    merged = Profile(
+        timezones,
+        timezones_ms,
+        jurisdictions,
+        jurisdictions_ms,
+        flags,
+        flags_ms,
+        preferred,
+        preferred_ms,
+        profile.relationships,
+        profile.wrong_addresses,
+        profile.erased_ms,
+    )
+    return _with_profile(state, merged)
+
+
+def _merged(
+    given: tuple[str, ...] | None, known: tuple[str, ...], known_ms: int, at: int
+) -> tuple[tuple[str, ...], int]:
+    """One field of the person after an event that gives it, or does not, and since when it is so."""
+    if given is None or at < known_ms:
+        return known, known_ms
+    return tuple(sorted({*given, *known} if at == known_ms else set(given))), at
 
 
 def relate(state: SubjectState, event: RelationshipRecorded) -> SubjectState:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contactgate.core.consent import counting_under
 from contactgate.core.hours import HORIZON_DAYS, OpenHours, is_open, next_open, open_hours, open_until
-from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.rule import NEVER, PERSONAL, UNPLACED, Context, Rule, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Grant, Reason, Span
 from contactgate.policy.plan import Basis, WindowRule
@@ -16,12 +16,15 @@ from contactgate.policy.plan import Basis, WindowRule
 HORIZON_MS = HORIZON_DAYS * 86_400_000
 """How far ahead an opening is looked for."""
 
+_MAX_TOLD = 1_024
+
 
 class ZoneRule(Rule):
     """A window that follows the person's clock needs to know where that is."""
 
     name = "window.unknown_zone"
     words = "the time zone is known, or nothing asks for it"
+    about = UNPLACED
 
     def __init__(self, needed: bool) -> None:
         self._needed = needed
@@ -29,8 +32,8 @@ class ZoneRule(Rule):
     def passes_from(self, ctx: Context, t: int) -> int:
         return NEVER if ctx.zones is None and (self._needed or _chosen(ctx)) else t
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return True
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return t if self.passes_from(ctx, t) != t else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         return (Reason(self.name, "the time zone of the person is not known, and calling hours apply", None),)
@@ -53,6 +56,7 @@ class WindowCheck(Rule):
         self.name = f"window.{window.name}"
         self._times = open_hours(window.name, window.spans, window.zone)
         self._lifts = window.consent_lifts
+        self._told: dict[int, tuple[Reason, ...]] = {}  # by opening: many people are told of the same
         self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
 
     def passes_from(self, ctx: Context, t: int) -> int:
@@ -61,11 +65,9 @@ class WindowCheck(Rule):
             if self.window.zone is None:
                 return t  # ZoneRule blocks and says so
             zones = ()
-        if is_open(self._times, zones, t):
-            return t
         opening = next_open(self._times, zones, t)
         first = NEVER if opening is None else opening
-        if self._lifts:
+        if self._lifts and first > t:
             for grant in ctx.state.grants:
                 if grant.windows:
                     return min(first, self._lifted_from(ctx, t))
@@ -84,6 +86,29 @@ class WindowCheck(Rule):
         """The consents with hours of their own, each with from when until when it counts under every basis."""
         return [counts for counts in counting_under(ctx, self._bases) if counts[2].windows]
 
+    def sure_until(self, ctx: Context, t: int) -> int:
+        zones = ctx.zones
+        if zones is None:
+            if self.window.zone is None:
+                return NEVER  # ZoneRule blocks and says so
+            zones = ()
+        end = open_until(self._times, zones, t)
+        if end == t and self._lifts:
+            for grant in ctx.state.grants:
+                if grant.windows:
+                    return max(t, self._lifted_until(ctx, t))
+        return end
+
+    def _lifted_until(self, ctx: Context, t: int) -> int:
+        """Until when the hours of a consent that counts at t are open."""
+        zones = ctx.zones or ()
+        ends = (
+            min(end, open_until(_consent_hours(grant), zones, t))
+            for start, end, grant in self._lifting(ctx)
+            if start <= t
+        )
+        return max(ends, default=t)
+
     def holds_until(self, ctx: Context, t: int) -> int:
         zones = ctx.zones or ()
         if is_open(self._times, zones, t):
@@ -98,9 +123,15 @@ class WindowCheck(Rule):
         )
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
-        opening = until(first)
-        words = "does not open within 400 days" if opening is None else f"opens {instant(opening)}"
-        return (Reason(self.name, f"outside of the calling hours {self.window.name}: {words}", opening),)
+        told = self._told.get(first)
+        if told is None:
+            opening = until(first)
+            words = "does not open within 400 days" if opening is None else f"opens {instant(opening)}"
+            told = (Reason(self.name, f"outside of the calling hours {self.window.name}: {words}", opening),)
+            if len(self._told) >= _MAX_TOLD:
+                self._told.clear()
+            self._told[first] = told
+        return told
 
     def holds_because(self, ctx: Context, t: int) -> str:
         end = self.holds_until(ctx, t)
@@ -112,7 +143,7 @@ class PreferredRule(Rule):
 
     name = "window.preferred"
     words = "the person chose no hours, or they are open"
-    personal = True
+    about = PERSONAL
     bounds = True
     opens = True
 
@@ -123,14 +154,11 @@ class PreferredRule(Rule):
         opening = next_open(open_hours("preferred", preferred), ctx.zones, t)
         return NEVER if opening is None else opening
 
-    def holds_until(self, ctx: Context, t: int) -> int:
+    def sure_until(self, ctx: Context, t: int) -> int:
         preferred = _chosen(ctx)
         if not preferred or ctx.zones is None:
             return NEVER
         return open_until(open_hours("preferred", preferred), ctx.zones, t)
-
-    def steady(self, ctx: Context, t: int) -> bool:
-        return not _chosen(ctx) or ctx.zones is None
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         opening = until(first)

@@ -7,15 +7,18 @@ What a contact that we did not decide leaves unsaid (its matter, its requester) 
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from contactgate.core.calendars import cooloff_ends, leaves_at
 from contactgate.core.consent import consented_from
-from contactgate.core.rule import NEVER, Context, Rule, prefixes, until
+from contactgate.core.rule import CONTACTS, NEVER, Context, Rule, prefixes, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Contact, Outcome, Reason
 from contactgate.model.request import Request
 from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Counts, Lacking, Selector
 
 _DAY_MS = 86_400_000
+_outcome = attrgetter("outcome")
 
 _ALL: frozenset[Outcome] = frozenset(
     (
@@ -33,10 +36,23 @@ COUNTED: dict[Counts, frozenset[Outcome]] = {
 """Which outcomes each `counts` keeps the place for (SEMANTICS rule 4); `not_attempted` always gives it back."""
 
 
+_OPTIONAL = frozenset(("address", "campaign", "matter"))
+"""Fields that a request may be without."""
+
+
 class _Scope:
     """Which contacts are in the scope of a rule, and selected by it, as seen from one request."""
 
-    __slots__ = ("_blocks", "_channels", "_fields", "_jurisdictions", "_matter", "_purposes", "_selects_all")
+    __slots__ = (
+        "_blocks",
+        "_channels",
+        "_fields",
+        "_jurisdictions",
+        "_matter",
+        "_purposes",
+        "_selects_all",
+        "may_lack",
+    )
 
     def __init__(self, scope: tuple[str, ...], selector: Selector, lacking: Lacking) -> None:
         self._blocks = lacking == "block"
@@ -46,6 +62,7 @@ class _Scope:
         self._purposes = None if selector.purposes is None else frozenset(selector.purposes)
         self._jurisdictions = selector.jurisdictions
         self._selects_all = selector == Selector()
+        self.may_lack = self._blocks and not _OPTIONAL.isdisjoint(scope)
 
     def lacking(self, request: Request) -> str | None:
         """A field that the scope asks for and the request does not have, if that blocks."""
@@ -87,20 +104,19 @@ class CapRule(Rule):
         self._limit = cap.limit
         self._window = cap.window
         self._scope = _Scope(cap.scope, cap.selector, cap.lacking)
-        self._asks = bool(cap.scope)
+        self._may_lack = self._scope.may_lack
         self._counted = COUNTED[cap.counts]
         self._within = _window_words(cap.window)
         self._sliding_ms = cap.window.length_ms if cap.window.kind == "sliding" else 0
         self._longest_ms = self._sliding_ms or _longest_ms(cap)
         self._zoned = not self._sliding_ms and cap.window.zone == "subject"
+        self.about = 0 if self._may_lack or self._zoned or not cap.limit else CONTACTS
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        if (self._asks and self._scope.lacking(ctx.request)) or (self._zoned and ctx.zones is None):
+        if (self._may_lack and self._scope.lacking(ctx.request)) or (self._zoned and ctx.zones is None):
             return NEVER
         limit = self._limit
-        contacts = ctx.state.contacts
-        # Contacts are sorted by time: if the limit-th newest has left the longest window, fewer than that are in it.
-        if limit and (len(contacts) < limit or contacts[-limit].time_ms <= t - self._longest_ms):
+        if self._surely_free(ctx, t):
             return t
         places = self._places(ctx, t)
         if len(places) < limit:
@@ -114,6 +130,22 @@ class CapRule(Rule):
             ends.sort()
             t = ends[len(ends) - limit]  # then those that leave first have left, and `limit` - 1 remain
 
+    def sure_until(self, ctx: Context, t: int) -> int:
+        if (self._may_lack and self._scope.lacking(ctx.request)) or (self._zoned and ctx.zones is None):
+            return t
+        if not self._surely_free(ctx, t):
+            places = self._places(ctx, t)
+            limit = self._limit
+            if len(places) >= limit and len([end for start, end, _ in places if start <= t < end]) >= limit:
+                return t
+        contacts = ctx.state.contacts
+        return NEVER if not contacts or contacts[-1].time_ms <= t else t + 1  # places only become free
+
+    def _surely_free(self, ctx: Context, t: int) -> bool:
+        """Whether the limit-th newest contact has left the longest window: they are sorted by time."""
+        limit, contacts = self._limit, ctx.state.contacts
+        return limit > 0 and (len(contacts) < limit or contacts[-limit].time_ms <= t - self._longest_ms)
+
     def _places(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
         """From when until when each contact counts that may count at t or later. Remembered in the context."""
         known: tuple[int, list[tuple[int, int, Contact]]] | None = ctx.memo.get(id(self))
@@ -121,23 +153,25 @@ class CapRule(Rule):
             return known[1]
         places = []
         oldest = t - self._longest_ms
-        unreported = ctx.limits.unreported_counts
+        counted, sliding_ms = self._counted, self._sliding_ms
+        holds, request = self._scope.holds, ctx.request
         for contact in reversed(ctx.state.contacts):
             start = contact.time_ms
             if start <= oldest:
                 break
-            waits = contact.outcome is None
-            if waits and contact.recalled is not None:
+            outcome = contact.outcome
+            if outcome is None:
+                if contact.recalled is not None:
+                    continue
+            elif outcome not in counted or contact.complaint:
                 continue
-            if not waits and (contact.outcome not in self._counted or contact.complaint):
+            if not holds(contact, request):
                 continue
-            if not self._scope.holds(contact, ctx.request):
-                continue
-            end = start + self._sliding_ms if self._sliding_ms else leaves_at(self._window, ctx.zones or (), start)
-            if waits:
+            end = start + sliding_ms if sliding_ms else leaves_at(self._window, ctx.zones or (), start)
+            if outcome is None:
                 # An open approval holds its place whatever the cap counts, and even if the clock that gave it is ahead.
                 start = 0
-                if not unreported:
+                if not ctx.limits.unreported_counts:
                     end = min(end, contact.valid_until_ms)
             places.append((start, end, contact))
         ctx.memo[id(self)] = (t, places)
@@ -145,10 +179,6 @@ class CapRule(Rule):
 
     def _live(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
         return [place for place in self._places(ctx, t) if place[0] <= t < place[1]]
-
-    def steady(self, ctx: Context, t: int) -> bool:
-        contacts = ctx.state.contacts
-        return not contacts or contacts[-1].time_ms <= t  # places only become free
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
@@ -174,17 +204,15 @@ class CoolOffRule(Rule):
         self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
         self.name = cooloff.rule
         self._scope = _Scope(cooloff.scope, cooloff.selector, cooloff.lacking)
-        self._asks = bool(cooloff.scope)
+        self._may_lack = self._scope.may_lack
+        self.about = 0 if self._may_lack else CONTACTS
         self._outcomes = cooloff.outcomes
         self._zoned = cooloff.kind == "days" and cooloff.zone == "subject"
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        if self._asks and self._scope.lacking(ctx.request):
+        if self._may_lack and self._scope.lacking(ctx.request):
             return NEVER
-        for contact in ctx.state.contacts:
-            if contact.outcome in self._outcomes:
-                break
-        else:
+        if self._outcomes.isdisjoint(map(_outcome, ctx.state.contacts)):
             return t
         periods = self._periods(ctx)
         moved = True
@@ -234,8 +262,10 @@ class CoolOffRule(Rule):
             return start + self.cooloff.length_ms
         return cooloff_ends(self.cooloff, ctx.zones or (), start)
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return all(contact.outcome not in self._outcomes for contact in ctx.state.contacts)
+    def sure_until(self, ctx: Context, t: int) -> int:
+        if not self._outcomes.isdisjoint(map(_outcome, ctx.state.contacts)):
+            return t if self.passes_from(ctx, t) != t else t + 1
+        return t if self._may_lack and self._scope.lacking(ctx.request) else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from contactgate.core.calendars import days_after, months_after
 from contactgate.core.relations import relation_from, relation_until
-from contactgate.core.rule import NEVER, Context, Rule, prefixes, until
+from contactgate.core.rule import NEVER, PERSONAL, WITHDRAWALS, Context, Rule, prefixes, until
 from contactgate.core.words import instant
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
 from contactgate.model.world import Notice
 from contactgate.policy.plan import Basis
 
+_MISSING, _WITHDRAWN = ["consent.missing"], ["consent.withdrawn"]
 _WORDS = {
     "consent.withdrawn": "the consent was withdrawn",
     "consent.recipient": "the consent does not name this requester as a recipient",
@@ -139,22 +140,27 @@ def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
     return end
 
 
-def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
-    """The grants that count for the request, newest first, each with from when until when."""
-    found: list[tuple[int, int, Grant]] | None = ctx.memo.get(id(basis))
+def judged(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant, list[str]]]:
+    """The grants about the request, newest first: from when, until when, and why not at any time (`faults`)."""
+    found: list[tuple[int, int, Grant, list[str]]] | None = ctx.memo.get(id(basis))
     if found is None:
         found = []
-        state = ctx.state
-        if state.grants:
-            withdrawal = last_withdrawal(ctx, basis) if state.withdrawals else None
-            withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
-            for grant in reversed(state.grants):
-                if is_about(grant, ctx) and not faults(ctx, grant, basis, withdrawn_ms):
-                    start, end = starts(grant), ends(ctx, grant, basis)
-                    if start < end:
-                        found.append((start, end, grant))
+        state, request, purposes = ctx.state, ctx.request, ctx.prefixes
+        controller, channel = request.controller, request.channel
+        withdrawal = last_withdrawal(ctx, basis) if state.withdrawals else None
+        withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
+        for grant in reversed(state.grants):
+            # The same as `is_about`, which all but a few of them fail.
+            if grant.controller != controller or channel not in grant.channels or purposes.isdisjoint(grant.purposes):
+                continue
+            found.append((starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawn_ms)))
         ctx.memo[id(basis)] = found
     return found
+
+
+def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
+    """The grants that count for the request, newest first, each with from when until when."""
+    return [(start, end, grant) for start, end, grant, wrong in judged(ctx, basis) if not wrong and start < end]
 
 
 def counting_under(ctx: Context, bases: tuple[Basis | None, ...]) -> list[tuple[int, int, Grant]]:
@@ -178,15 +184,6 @@ def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_
     return first
 
 
-def consented_until(ctx: Context, basis: Basis | None, t: int) -> int:
-    """Until when some grant that counts at t goes on counting; t if none does."""
-    last = t
-    for start, end, _ in counting(ctx, basis):
-        if start <= t and end > last:
-            last = end
-    return last
-
-
 class ConsentRule(Rule):
     """What one source (the house policy or a pack) asks of consent."""
 
@@ -196,7 +193,9 @@ class ConsentRule(Rule):
     def __init__(self, basis: Basis) -> None:
         self.basis = basis
         self.name = f"consent:{basis.source}"
+        self.about = WITHDRAWALS if basis.consent == "opt_out" else 0
         self._own = (basis,)
+        self._told: dict[str, Reason] = {}
 
     def passes_from(self, ctx: Context, t: int) -> int:
         basis = self.basis
@@ -204,45 +203,53 @@ class ConsentRule(Rule):
             if not ctx.state.withdrawals or last_withdrawal(ctx, basis) is None:
                 return t
             return consented_from(ctx, self._own, t)
-        first = consented_from(ctx, self._own, t)
+        first = consented_from(ctx, self._own, t) if judged(ctx, basis) else NEVER
         if first == t or not basis.unless_relations or last_withdrawal(ctx, basis) is not None:
             return first
         return min(first, relation_from(ctx, basis.unless_relations, t))
 
-    def holds_until(self, ctx: Context, t: int) -> int:
+    def sure_until(self, ctx: Context, t: int) -> int:
         basis = self.basis
         withdrawal = last_withdrawal(ctx, basis) if ctx.state.withdrawals else None
         if basis.consent == "opt_out" and withdrawal is None:
             return NEVER
-        end = consented_until(ctx, basis, t)
+        end = t
+        for start, last, _, wrong in judged(ctx, basis):
+            if start <= t and last > end and not wrong:
+                end = last
         if withdrawal is None and basis.unless_relations:
             end = max(end, relation_until(ctx, basis.unless_relations, t))
         return end
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return self.holds_until(ctx, t) >= NEVER
-
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
-        return tuple(Reason(code, self._words(code, until(first)), until(first)) for code in self._codes(ctx, t))
+        codes = self._codes(ctx, t)
+        if first >= NEVER:
+            return tuple([self._lasting(code) for code in codes])
+        return tuple([Reason(code, self._words(code, first), first) for code in codes])
+
+    def _lasting(self, code: str) -> Reason:
+        """The reason that does not end by itself; one for each code, for there are few and most are of this sort."""
+        reason = self._told.get(code)
+        if reason is None:
+            reason = self._told[code] = Reason(code, self._words(code, None), None)
+        return reason
 
     def _codes(self, ctx: Context, t: int) -> list[str]:
         """Every failure of the grant that fails least, the newest of those."""
-        withdrawal = last_withdrawal(ctx, self.basis)
+        withdrawal = last_withdrawal(ctx, self.basis) if ctx.state.withdrawals else None
         if self.basis.consent == "opt_out":
-            return ["consent.withdrawn"]
+            return _WITHDRAWN
         closest: list[str] | None = None
-        for grant in reversed(ctx.state.grants):
-            if not is_about(grant, ctx):
-                continue
-            found = faults(ctx, grant, self.basis, None if withdrawal is None else withdrawal.time_ms)
-            if t < starts(grant):
+        for start, end, _, wrong in judged(ctx, self.basis):
+            found = [*wrong]
+            if t < start:
                 found.append("consent.not_yet_effective")
-            if t >= ends(ctx, grant, self.basis):
+            if t >= end:
                 found.append("consent.expired")
             if closest is None or len(found) < len(closest):
                 closest = found
         if closest is None:
-            return ["consent.missing" if withdrawal is None else "consent.withdrawn"]
+            return _MISSING if withdrawal is None else _WITHDRAWN
         return closest
 
     def _words(self, code: str, first: int | None) -> str:
@@ -287,7 +294,7 @@ class ErasedRule(Rule):
 
     name = "subject.erased"
     words = "the person was not erased, or consented anew"
-    personal = True
+    about = PERSONAL
     recalls = True
 
     def __init__(self, bases: tuple[Basis, ...]) -> None:
@@ -300,8 +307,10 @@ class ErasedRule(Rule):
             return t
         return consented_from(ctx, self._bases, t, newer_than=erased)
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return not ctx.profile.erased_ms
+    def sure_until(self, ctx: Context, t: int) -> int:
+        if not ctx.profile.erased_ms:
+            return NEVER
+        return t if self.passes_from(ctx, t) != t else t + 1
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         words = "the person was erased, and no newer consent covers the request"

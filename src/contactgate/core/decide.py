@@ -7,9 +7,12 @@ decision again, unless what it was given has become illegal. Must never look at 
 
 from __future__ import annotations
 
+from operator import attrgetter
+
+from contactgate.core.judge import ask, error, failures
 from contactgate.core.next_eligible import next_eligible
-from contactgate.core.rule import NEVER, Context, Rule, until
-from contactgate.core.rulebook import Rulebook, rulebook_at
+from contactgate.core.rule import context
+from contactgate.core.rulebook import Rulebook, kind_at, rulebook_at
 from contactgate.core.world import Policy, World
 from contactgate.model.facts import Contact, Outcome, Reason, Seen, SubjectState
 from contactgate.model.request import Decision, Request
@@ -17,79 +20,53 @@ from contactgate.model.request import Decision, Request
 RESTRICTING: frozenset[Outcome] = frozenset(("refused", "wrong_number", "unsubscribed", "complained"))
 """Outcomes that are never forgotten, however old."""
 
-_MAX_STANDINGS = 65_536
+_request_id = attrgetter("request_id")
 
 
 def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> tuple[Decision, SubjectState]:
     """The decision on a request at an instant, and the state after it."""
     policy = world.policy
-    request_id = request.request_id
     if policy is not None:
         state = prune(state, policy, now_ms)
-    for seen in state.seen:
-        if seen.request_id == request_id:
-            return _again(request, seen, state, world, now_ms), state
+    if request.request_id in map(_request_id, state.seen):
+        seen = next(seen for seen in state.seen if seen.request_id == request.request_id)
+        return _again(request, seen, state, world, now_ms), state
     if policy is None:
         reason = Reason("policy.unavailable", "no policy is in force", None)
         return _blocked(request, state, (reason,), None, now_ms)
     try:
-        ctx = Context(request, state, world, policy)
-        book = rulebook_at(ctx, now_ms)
+        ctx = context(request, state, world, policy)
+        book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
-        return _blocked(request, state, (_error("policy"),), None, now_ms)
-    end = _holds_until(book, ctx, now_ms)
-    if end > now_ms:
-        return _passed(ctx, end, now_ms)
-    reasons, open_rules, at_least = failing(book.rules, ctx, now_ms)
-    if not reasons:
-        return _blocked(request, state, (_error("rules"),), None, now_ms)
-    return _blocked(request, state, reasons, next_eligible(ctx, book, open_rules, at_least), now_ms)
-
-
-def failing(rules: tuple[Rule, ...], ctx: Context, now_ms: int) -> tuple[tuple[Reason, ...], list[Rule], int]:
-    """The reasons of every rule that does not hold, each code once; what the fixpoint must ask; and where it begins.
-
-    Of the same code the reason that lasts longest is kept. The fixpoint asks the rules that fail, and those that may
-    stop holding as time passes; it begins at the latest instant at which one of them passes alone.
-    """
-    found: dict[str, Reason] = {}
-    open_rules = []
-    latest = now_ms
-    for rule in rules:
-        try:
-            first = rule.passes_from(ctx, now_ms)
-            if first == now_ms:
-                if not rule.steady(ctx, now_ms):
-                    open_rules.append(rule)
-                continue
-            reasons = rule.reasons(ctx, now_ms, first) or (_error(rule.name),)
-        except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
-            first, reasons = NEVER, (_error(rule.name),)
-        open_rules.append(rule)
-        if first > latest:
-            latest = first
-        for reason in reasons:
-            known = found.get(reason.rule)
-            if known is None or _later(reason, known):
-                found[reason.rule] = reason
-    return tuple(found.values()), open_rules, latest
+        return _blocked(request, state, (error("policy"),), None, now_ms)
+    asked = book.asked(ctx)
+    answers = ask(asked.questions, ctx, now_ms)
+    if min(answers) > now_ms:
+        end = min(now_ms + policy.limits.approval_ttl_ms, book.until_ms)
+        for at in asked.bounds:
+            if answers[at] < end:
+                end = answers[at]
+        return _passed(request, state, book.jurisdictions, end, now_ms)
+    reasons, failing = failures(asked.rules, answers, ctx, now_ms)
+    first = next_eligible(ctx, book, asked.rules, answers, failing, now_ms)
+    return _blocked(request, state, reasons, first, now_ms)
 
 
 def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:
     """The state without what can no longer matter: requests past the horizon, contacts that no rule looks back at."""
     limits = policy.limits
     seen, contacts = state.seen, state.contacts
-    if seen and seen[0].decided_ms <= now_ms - limits.dedup_horizon_ms:
-        seen = tuple(each for each in seen if each.decided_ms > now_ms - limits.dedup_horizon_ms)
-    oldest = now_ms - limits.contact_history_ms
-    if contacts and contacts[0].time_ms <= oldest:
-        kept = policy.outcomes_kept_forever | RESTRICTING
-        contacts = tuple(
-            each
-            for each in contacts
-            if max(each.time_ms, each.outcome_ms, each.valid_until_ms) > oldest or each.outcome in kept
-        )
-    if seen is state.seen and len(contacts) == len(state.contacts):
+    latest, oldest = now_ms - limits.dedup_horizon_ms, now_ms - limits.contact_history_ms
+    if (not seen or seen[0].decided_ms > latest) and (not contacts or contacts[0].time_ms > oldest):
+        return state
+    seen = tuple(each for each in seen if each.decided_ms > latest)
+    kept = policy.outcomes_kept_forever | RESTRICTING
+    contacts = tuple(
+        each
+        for each in contacts
+        if max(each.time_ms, each.outcome_ms, each.valid_until_ms) > oldest or each.outcome in kept
+    )
+    if len(seen) == len(state.seen) and len(contacts) == len(state.contacts):
         return state
     return SubjectState(state.profile, state.grants, state.withdrawals, contacts, seen)
 
@@ -133,10 +110,11 @@ def recall_reasons(request: Request, state: SubjectState, world: World, now_ms: 
     if policy is None:
         return (Reason("policy.unavailable", "no policy is in force", None),)
     try:
-        ctx = Context(request, state, world, policy)
-        return failing(rulebook_at(ctx, now_ms).recalls, ctx, now_ms)[0]
+        ctx = context(request, state, world, policy)
+        asked = rulebook_at(ctx, now_ms).recalls
+        return failures(asked.rules, ask(asked.questions, ctx, now_ms), ctx, now_ms)[0]
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
-        return (_error("policy"),)
+        return (error("policy"),)
 
 
 def _again(request: Request, seen: Seen, state: SubjectState, world: World, now_ms: int) -> Decision:
@@ -163,53 +141,10 @@ def approval_of(state: SubjectState, request_id: str) -> Contact | None:
     return None
 
 
-def _holds_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
-    """Until when an approval given now is valid; not after now if some rule does not hold."""
-    end = now_ms + ctx.limits.approval_ttl_ms
-    profile = ctx.profile
-    special = profile.flags or profile.erased_ms or profile.preferred
-    try:
-        for passes_from in book.asks if special else book.asks_most:
-            if passes_from(ctx, now_ms) != now_ms:
-                return now_ms
-        for holds_until in book.bounds if special else book.bounds_most:
-            bound = holds_until(ctx, now_ms)
-            if bound < end:
-                end = bound
-        return min(end, book.until_ms, _stands_until(book, ctx, now_ms))
-    except Exception:  # noqa: BLE001  which rule raised is found out while the reasons are told
-        return now_ms
-
-
-def _stands_until(book: Rulebook, ctx: Context, now_ms: int) -> int:
-    """Until when requester, campaign and pauses allow the request; not after now if they do not. Remembered."""
-    request = ctx.request
-    standings = ctx.world.standings
-    kind = (
-        request.requester,
-        request.controller,
-        request.campaign,
-        request.purpose,
-        request.channel,
-        request.categories,
-    )
-    known = standings.get(kind)
-    if known is not None and known[0] <= now_ms < known[1]:
-        return known[1]
-    end = NEVER
-    for rule in book.standing:
-        if rule.passes_from(ctx, now_ms) != now_ms:
-            return now_ms
-        end = min(end, rule.holds_until(ctx, now_ms))
-    if len(standings) >= _MAX_STANDINGS:
-        standings.clear()
-    standings[kind] = (now_ms, end)
-    return end
-
-
-def _passed(ctx: Context, end: int, now_ms: int) -> tuple[Decision, SubjectState]:
+def _passed(
+    request: Request, state: SubjectState, jurisdictions: tuple[str, ...], end: int, now_ms: int
+) -> tuple[Decision, SubjectState]:
     """A pass, which reserves its place at once. INVARIANT (reserve before emit)."""
-    request, state = ctx.request, ctx.state
     contact = Contact(
         now_ms,
         request.request_id,
@@ -225,7 +160,7 @@ def _passed(ctx: Context, end: int, now_ms: int) -> tuple[Decision, SubjectState
         () if request.matter is None else (request.matter,),
         request.address,
         request.categories,
-        ctx.jurisdictions,
+        jurisdictions,
         "",
         False,
         request.mode,
@@ -262,17 +197,10 @@ def _contact_order(contact: Contact) -> tuple[int, str, str]:
 def _with_seen(seen: tuple[Seen, ...], one: Seen) -> tuple[Seen, ...]:
     if not seen or seen[-1].decided_ms < one.decided_ms:
         return (*seen, one)
+    if seen[-1].decided_ms == one.decided_ms and seen[-1].request_id < one.request_id:  # of one batch
+        return (*seen, one)
     return tuple(sorted((*seen, one), key=lambda each: (each.decided_ms, each.request_id)))
 
 
 def _distinct(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
     return tuple({reason.rule: reason for reason in reversed(reasons)}.values())[::-1]
-
-
-def _later(one: Reason, other: Reason) -> bool:
-    """Whether a reason of the same code lasts longer."""
-    return (NEVER if one.until_ms is None else one.until_ms) > (NEVER if other.until_ms is None else other.until_ms)
-
-
-def _error(name: str) -> Reason:
-    return Reason(f"rule.error:{name}", "the rule could not be evaluated, and so it blocks", until(NEVER))

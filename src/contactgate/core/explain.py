@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from contactgate.core.decide import failing, prune
+from contactgate.core.decide import prune
+from contactgate.core.judge import ask, failures
 from contactgate.core.next_eligible import next_eligible
-from contactgate.core.rule import NEVER, Context, Rule, until
-from contactgate.core.rulebook import rulebook_at
+from contactgate.core.rule import NEVER, Context, Rule, context, until
+from contactgate.core.rulebook import Rulebook, kind_at
 from contactgate.core.words import instant
 from contactgate.core.world import World
 from contactgate.model.facts import Seen, SubjectState
@@ -55,20 +56,22 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
     state = prune(state, policy, now_ms)
     notes = tuple(_earlier(seen) for seen in state.seen if seen.request_id == request.request_id)
     try:
-        ctx = Context(request, state, world, policy)
-        book = rulebook_at(ctx, now_ms)
+        ctx = context(request, state, world, policy)
+        book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails blocks, and that is the explanation
         broken = RuleExplained("rule.error:policy", False, "the rules could not be chosen, and so it blocks", (), None)
         return Explanation(request.request_id, question, now_ms, False, None, policy.hash, (), None, (broken,), notes)
     told = tuple(each for rule in book.rules for each in _rule(rule, ctx, now_ms))
     passes = all(each.holds for each in told)
-    _, open_rules, at_least = failing(book.rules, ctx, now_ms)
+    asked = book.asked(ctx)
+    answers = ask(asked.questions, ctx, now_ms)
+    _, failing = failures(asked.rules, answers, ctx, now_ms)
     return Explanation(
         request.request_id,
         question,
         now_ms,
         passes,
-        None if passes else next_eligible(ctx, book, open_rules, at_least),
+        next_eligible(ctx, book, asked.rules, answers, failing, now_ms) if failing else None,
         policy.hash,
         ctx.jurisdictions,
         None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
@@ -102,7 +105,7 @@ def render(explanation: Explanation) -> str:
 
 
 def _rule(rule: Rule, ctx: Context, now_ms: int) -> list[RuleExplained]:
-    reasons, _, _ = failing((rule,), ctx, now_ms)
+    reasons, _ = failures((rule,), ask((rule.sure_until,), ctx, now_ms), ctx, now_ms)
     try:
         facts = rule.facts(ctx, now_ms)
         if not reasons:

@@ -71,7 +71,10 @@ def is_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> bool:
 
 def next_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> int | None:
     """The first instant >= utc_ms that is open in every zone; None if there is none in the next 400 days."""
-    if is_open(rule, zones, utc_ms):
+    state = rule._states.get(zones)
+    if state is None or not state[0] <= utc_ms < state[1]:
+        state = _state(rule, zones, utc_ms)
+    if state[2]:
         return utc_ms
     found = rule._next.get(zones)
     if found is not None and found[0] <= utc_ms and (found[1] is None or utc_ms <= found[1]):

@@ -62,8 +62,11 @@ class ListedRule(_RegistryCheck):
             return NEVER
         return day_starts_first(since - EPOCH_ORDINAL + self.rule.grace_days, ctx.zones) if since else 0
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return self._binds_from(ctx) >= NEVER
+    def sure_until(self, ctx: Context, t: int) -> int:
+        binds = self._binds_from(ctx)
+        if t < binds:
+            return binds
+        return t if self.exempt_from(ctx, t) != t else t + 1
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         words = f"the number is listed in {self.rule.name}"
@@ -92,15 +95,18 @@ class FreshRule(_RegistryCheck):
     def passes_from(self, ctx: Context, t: int) -> int:
         return t if t < self.holds_until(ctx, t) else self.exempt_from(ctx, t)
 
+    def sure_until(self, ctx: Context, t: int) -> int:
+        end = self.holds_until(ctx, t)
+        if t < end:
+            return end
+        return t if self.exempt_from(ctx, t) != t else t + 1
+
     def holds_until(self, ctx: Context, t: int) -> int:
         """Until when the list in force is fresh; 0 if there is none."""
         version = ctx.world.registries.get(self.rule.name)
         if version is None:
             return 0
         return _fresh_until(version.as_of_ms, ctx.zones, self.rule.max_age_days, self.rule.max_age_months)
-
-    def steady(self, ctx: Context, t: int) -> bool:
-        return self.holds_until(ctx, t) >= NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         version = ctx.world.registries.get(self.rule.name)

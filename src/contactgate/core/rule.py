@@ -1,8 +1,9 @@
 """What every rule is, and the context it is asked in.
 
-A rule is asked one question: from which instant at or after t does it pass (`passes_from`)? It holds at t exactly when
-the answer is t. `decide`, `next_eligible`, `review` and `explain` all ask this one question, so they cannot disagree.
-Instants are integer milliseconds; `NEVER` stands for "not as long as nothing else happens".
+A rule answers from which instant at or after t it passes (`passes_from`): it holds at t exactly when that is t. Most
+rules hold most of the time, so each also tells in one answer whether it holds and how long it surely goes on doing so
+(`sure_until`). `decide`, `next_eligible`, `review` and `explain` ask nothing else, so they cannot disagree. Instants
+are integer milliseconds; `NEVER` stands for "not as long as nothing else happens".
 """
 
 from __future__ import annotations
@@ -10,47 +11,69 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from contactgate.core.world import Policy, World
 from contactgate.core.zones import Zone, zone
-from contactgate.model.facts import Reason, SubjectState
+from contactgate.model.facts import Profile, Reason, SubjectState
 from contactgate.model.request import Request
+from contactgate.policy.plan import Limits
 
 NEVER = 1 << 62
 """Later than every instant: the rule does not pass again as long as nothing else happens."""
 
+CONTACTS, WITHDRAWALS, PERSONAL, UNPLACED = 1, 2, 4, 8
+"""What may be known of a person: contacts, opt-outs, (flags, an erasure or hours of their own), no time zone."""
 
-class Context:
+
+Standing = tuple[int, int, int, int, tuple[Reason, ...]]
+"""What requester, campaign and pauses say of a kind of request: (from, until, sure, first, reasons)."""
+
+
+class Kind:
+    """What is remembered of all requests that have requester, purpose and the like in common."""
+
+    __slots__ = ("book", "standing")
+
+    def __init__(self, book: Any) -> None:
+        self.book = book  # a `core.rulebook.Rulebook`, which is made of rules
+        self.standing: Standing = (0, 0, 0, 0, ())  # for no instant
+
+
+class Context(msgspec.Struct):
     """One request, the person's state and the world, with the jurisdictions and zones that follow from them."""
 
-    __slots__ = (
-        "jurisdictions",
-        "limits",
-        "memo",
-        "policy",
-        "prefixes",
-        "profile",
-        "request",
-        "state",
-        "world",
-        "zones",
-    )
+    request: Request
+    state: SubjectState
+    profile: Profile
+    world: World
+    policy: Policy
+    zones: tuple[Zone, ...] | None  # None: unknown
+    prefixes: frozenset[str]  # every dotted path that covers the purpose of the request
+    memo: dict[int, Any]  # what a rule found out, by the identity of what it asked with
+    kind: Kind | None = None
 
-    def __init__(self, request: Request, state: SubjectState, world: World, policy: Policy) -> None:
-        profile = state.profile
-        self.request = request
-        self.state = state
-        self.profile = profile
-        self.world = world
-        self.policy = policy
-        self.limits = policy.limits
-        self.jurisdictions = union(profile.jurisdictions, request.number_jurisdictions, request.jurisdictions)
-        self.zones = zones_of(profile.timezones or request.number_zones)  # None: unknown
-        self.prefixes = prefixes(request.purpose)
-        self.memo: dict[int, Any] = {}  # what a rule found out, by the identity of what it asked with
+    @property
+    def limits(self) -> Limits:
+        """Times that hold for every request."""
+        return self.policy.limits
+
+    @property
+    def jurisdictions(self) -> tuple[str, ...]:
+        """All that apply to the request, sorted."""
+        request = self.request
+        return union(self.profile.jurisdictions, request.number_jurisdictions, request.jurisdictions)
 
     def covered_by(self, purposes: tuple[str, ...]) -> bool:
         """Whether one of these dotted paths covers the purpose of the request."""
         return not self.prefixes.isdisjoint(purposes)
+
+
+def context(request: Request, state: SubjectState, world: World, policy: Policy) -> Context:
+    """The context of a request."""
+    profile = state.profile
+    zones = zones_of(profile.timezones or request.number_zones)
+    return Context(request, state, profile, world, policy, zones, prefixes(request.purpose), {})
 
 
 @lru_cache(maxsize=65_536)
@@ -75,30 +98,31 @@ def zones_of(names: tuple[str, ...]) -> tuple[Zone, ...] | None:
 
 
 class Rule:
-    """One rule as the core asks it. A subclass answers `passes_from`, the same whatever it was asked before.
+    """One rule as the core asks it. A subclass answers the same whatever it was asked before.
 
     INVARIANT (one answer): for every t, passes_from(ctx, t) >= t; every instant before it fails; it itself passes.
+    sure_until(ctx, t) is t exactly if it fails at t, and then it passes at every instant from t until there.
     """
 
     name = ""  # for `rule.error:<name>`
     words = "holds"  # why it holds, if that is always the same
-    personal = False  # it passes if the person has no flags, was not erased, and chose no hours
+    about = 0  # it surely holds for ever if nothing of this is known of the person; 0: it must always be asked
     recalls = False  # an open approval that fails it is recalled (SEMANTICS rule 26)
     opens = False  # its passing comes and goes with the clock: calling hours
     standing = False  # it looks at the requester, the campaign and the world only, and only time ends its holding
-    bounds = False  # an approval is not valid for longer than it holds
+    bounds = False  # an approval is not valid for longer than it holds; `sure_until` is exact then
 
     def passes_from(self, ctx: Context, t: int) -> int:
         """The first instant at or after t at which this rule alone passes, or NEVER."""
         raise AssertionError("a rule must say when it passes")
 
-    def holds_until(self, ctx: Context, t: int) -> int:
-        """When it stops holding as time alone passes; NEVER if it does not. Asked only if it holds at t."""
-        return NEVER
+    def sure_until(self, ctx: Context, t: int) -> int:
+        """t if it fails at t; else until when it surely goes on holding as time alone passes."""
+        raise AssertionError("a rule must say for how long it surely holds")
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        """Whether it surely holds at every instant after t as time alone passes. Asked only if it holds at t."""
-        return False
+    def holds_until(self, ctx: Context, t: int) -> int:
+        """When it stops holding, for people; NEVER if that is nothing to tell. Asked only if it holds at t."""
+        return self.sure_until(ctx, t) if self.bounds else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         """Why it fails at t, in words without any address, given when it passes first. Asked only if it fails at t."""

@@ -1,12 +1,16 @@
-"""The rules of one kind of request, made once from the plan of the policy and kept as long as that is in force."""
+"""The rules of one kind of request, made once from the plan of the policy and kept as long as that is in force.
+
+What requester, campaign and pauses say of a kind is remembered as well. Must never remember anything about a person.
+"""
 
 from __future__ import annotations
 
 from contactgate.core.calling import PreferredRule, WindowCheck, ZoneRule
 from contactgate.core.caps import CapRule, CoolOffRule
 from contactgate.core.consent import ConsentRule, ErasedRule
+from contactgate.core.judge import Question, ask, failures
 from contactgate.core.registries import FreshRule, ListedRule
-from contactgate.core.rule import NEVER, Context, Rule
+from contactgate.core.rule import CONTACTS, NEVER, PERSONAL, UNPLACED, WITHDRAWALS, Context, Kind, Rule, Standing
 from contactgate.core.standing import (
     CampaignRule,
     FlagsRule,
@@ -16,57 +20,176 @@ from contactgate.core.standing import (
     RequestRule,
     SuppressionRule,
 )
+from contactgate.model.facts import Reason
 from contactgate.policy.plan import Plan
 
-_MAX_KINDS = 8_192
+_MAX_BOOKS = 8_192
+_MAX_KINDS = 65_536
+
+
+class _StandingRules(Rule):
+    """The rules that only requester, campaign, pauses and time decide, asked as one and remembered.
+
+    Many requests are of one kind. The answer for a kind changes only when the world does (`World.kinds` goes then) and
+    at the instants that parties, campaigns and pauses name.
+    """
+
+    name = "standing"
+    bounds = True
+
+    def __init__(self, parts: tuple[Rule, ...]) -> None:
+        self._parts = parts
+        self._questions = tuple(part.sure_until for part in parts)
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        kind = ctx.kind
+        if kind is not None:
+            since, till, sure, _, _ = kind.standing
+            if since <= t < till:
+                return max(sure, t)
+        return max(self._answer(ctx, t)[2], t)
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        while True:
+            _, _, sure, first, _ = self._answer(ctx, t)
+            if sure > t:
+                return t
+            if first >= NEVER:
+                return NEVER
+            t = first
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        return self._answer(ctx, t)[4]
+
+    def _answer(self, ctx: Context, t: int) -> Standing:
+        """(from, until, sure, first, reasons): for from <= t < until, this is what the parts say together."""
+        kind = ctx.kind
+        if kind is not None and kind.standing[0] <= t < kind.standing[1]:
+            return kind.standing
+        answers = ask(self._questions, ctx, t)
+        reasons, failing = failures(self._parts, answers, ctx, t)
+        since, till = -NEVER, NEVER
+        for at in _turns(ctx):
+            if at <= t:
+                since = max(since, at)
+            else:
+                till = min(till, at)
+        first = max((first for _, first in failing), default=t)
+        standing = (since, till, t if failing else min(answers), first, reasons)
+        if kind is not None and not any(reason.rule.startswith("rule.error:") for reason in reasons):
+            kind.standing = standing
+        return standing
+
+
+def _turns(ctx: Context) -> list[int]:
+    """Every instant at which time alone may change what the standing rules say of the request."""
+    world, request = ctx.world, ctx.request
+    named: list[int | None] = [pause.until_ms for pause in world.pauses.values()]
+    party = world.parties.get(request.requester)
+    for agreement in () if party is None else party.agreements:
+        named += (agreement.valid_from_ms, agreement.valid_until_ms)
+    campaign = None if request.campaign is None else world.campaigns.get(request.campaign)
+    if campaign is not None:
+        named += (campaign.valid_from_ms, campaign.valid_until_ms)
+    return [at for at in named if at is not None]
+
+
+class Asked:
+    """The rules to ask about one sort of person, in the order in which reasons are told.
+
+    `questions` are their `sure_until`, ready to be asked one after the other; `bounds` are the places of those that
+    bound an approval.
+    """
+
+    __slots__ = ("bounds", "questions", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        self.questions: tuple[Question, ...] = tuple(rule.sure_until for rule in rules)
+        self.bounds = tuple(at for at, rule in enumerate(rules) if rule.bounds)
 
 
 class Rulebook:
     """Every rule that applies to one kind of request from `from_ms` until `until_ms` (exclusive)."""
 
-    __slots__ = (
-        "asks",
-        "asks_most",
-        "bounds",
-        "bounds_most",
-        "from_ms",
-        "recalls",
-        "rules",
-        "standing",
-        "until_ms",
-    )
+    __slots__ = ("_asked", "_together", "from_ms", "jurisdictions", "recalls", "rules", "until_ms")
 
-    def __init__(self, plan: Plan, from_ms: int) -> None:
+    def __init__(self, plan: Plan, from_ms: int, jurisdictions: tuple[str, ...] = ()) -> None:
+        self.jurisdictions = jurisdictions
         self.rules = _rules(plan)
-        self.recalls = tuple(rule for rule in self.rules if rule.recalls)
-        self.standing = tuple(rule for rule in self.rules if rule.standing)
-        # The same questions, ready to be asked one after the other; fewer of them about a person like most others.
-        asked = [rule for rule in self.rules if not rule.standing]
-        self.asks = tuple(rule.passes_from for rule in asked)
-        self.asks_most = tuple(rule.passes_from for rule in asked if not rule.personal)
-        self.bounds = tuple(rule.holds_until for rule in asked if rule.bounds)
-        self.bounds_most = tuple(rule.holds_until for rule in asked if rule.bounds and not rule.personal)
+        self.recalls = Asked(tuple(rule for rule in self.rules if rule.recalls))
         self.from_ms = from_ms
         self.until_ms = NEVER if plan.until_ms is None else plan.until_ms
+        self._asked: list[Asked | None] = [None] * (CONTACTS + WITHDRAWALS + PERSONAL + UNPLACED + 1)
+        standing = tuple(rule for rule in self.rules if rule.standing)
+        self._together = tuple(
+            _StandingRules(standing) if rule is standing[0] else rule
+            for rule in self.rules
+            if not rule.standing or rule is standing[0]
+        )
+
+    def asked(self, ctx: Context) -> Asked:
+        """What must be asked about the person of the context, of whom little or much is known."""
+        state, profile = ctx.state, ctx.profile
+        facts = CONTACTS if state.contacts else 0
+        if state.withdrawals:
+            facts += WITHDRAWALS
+        if profile.flags or profile.erased_ms or profile.preferred:
+            facts += PERSONAL
+        if ctx.zones is None:
+            facts += UNPLACED
+        asked = self._asked[facts]
+        if asked is None:
+            asked = Asked(tuple(rule for rule in self._together if not rule.about or rule.about & facts))
+            self._asked[facts] = asked
+        return asked
+
+
+def kind_at(ctx: Context, t: int) -> Kind:
+    """The kind of the request of the context, its rules those at an instant. Raises what the policy raises."""
+    request = ctx.request
+    kinds = ctx.world.kinds
+    key = (
+        request.requester,
+        request.controller,
+        request.campaign,
+        request.purpose,
+        request.channel,
+        request.categories,
+        request.mode,
+        ctx.profile.jurisdictions,
+        request.number_jurisdictions,
+        request.jurisdictions,
+    )
+    kind: Kind | None = kinds.get(key)
+    if kind is None:
+        kind = Kind(rulebook_at(ctx, t))
+        if len(kinds) >= _MAX_KINDS:
+            kinds.clear()
+        kinds[key] = kind
+    elif not kind.book.from_ms <= t < kind.book.until_ms:
+        kind.book = rulebook_at(ctx, t)
+    ctx.kind = kind
+    return kind
 
 
 def rulebook_at(ctx: Context, t: int) -> Rulebook:
     """The rules for the request of the context at an instant. Raises what the policy raises."""
-    request = ctx.request
+    request, jurisdictions = ctx.request, ctx.jurisdictions
     memo = ctx.world.memo
-    key = (request.purpose, request.channel, request.mode, ctx.jurisdictions)
+    key = (request.purpose, request.channel, request.mode, jurisdictions)
     book: Rulebook | None = memo.get(key)
     if book is not None and book.from_ms <= t < book.until_ms:
         return book
-    plan = ctx.policy.plan(request.purpose, request.channel, request.mode, ctx.jurisdictions, t)
+    plan = ctx.policy.plan(request.purpose, request.channel, request.mode, jurisdictions, t)
     made: tuple[Plan, Rulebook] | None = memo.get((key, plan.until_ms))
     if made is not None and made[0] is plan:
         book = made[1]
         book.from_ms = min(book.from_ms, t)
     else:
-        if len(memo) > _MAX_KINDS:
+        if len(memo) > _MAX_BOOKS:
             memo.clear()
-        book = Rulebook(plan, t)
+        book = Rulebook(plan, t, jurisdictions)
         memo[key, plan.until_ms] = (plan, book)
     memo[key] = book
     return book

@@ -6,7 +6,7 @@ pass when the policy asks for a known one.
 
 from __future__ import annotations
 
-from contactgate.core.rule import NEVER, Context, Rule, until
+from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
 from contactgate.core.words import instant
 from contactgate.model.facts import Reason
 from contactgate.model.world import Agreement, Campaign, Party, Pause, Suppression
@@ -32,11 +32,13 @@ class RequestRule(Rule):
             return NEVER
         return t
 
-    def holds_until(self, ctx: Context, t: int) -> int:
-        return NEVER if ctx.request.not_after_ms is None else ctx.request.not_after_ms
-
-    def steady(self, ctx: Context, t: int) -> bool:
-        return self.holds_until(ctx, t) >= NEVER
+    def sure_until(self, ctx: Context, t: int) -> int:
+        request = ctx.request
+        if request.address_fault or (request.address is None and request.channel in _NEEDS_ADDRESS):
+            return t
+        if request.not_before_ms is not None and t < request.not_before_ms:
+            return t
+        return NEVER if request.not_after_ms is None else max(t, request.not_after_ms)
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         request = ctx.request
@@ -68,8 +70,8 @@ class PurposeRule(Rule):
     def passes_from(self, ctx: Context, t: int) -> int:
         return t if self._known and not self._uncovered else NEVER
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return True
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return NEVER if self._known and not self._uncovered else t
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
@@ -87,7 +89,7 @@ class FlagsRule(Rule):
 
     name = "subject"
     words = "no flag of the person forbids this"
-    personal = True
+    about = PERSONAL
     recalls = True
 
     def __init__(self, plan: Plan) -> None:
@@ -104,8 +106,8 @@ class FlagsRule(Rule):
                 return NEVER
         return t
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return True
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return t if self.passes_from(ctx, t) != t else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         stops = self._stops
@@ -133,7 +135,9 @@ class PartyRule(Rule):
             return NEVER
         return _agreed_from(party, ctx, t)
 
-    def holds_until(self, ctx: Context, t: int) -> int:
+    def sure_until(self, ctx: Context, t: int) -> int:
+        if self.passes_from(ctx, t) != t:
+            return t
         party = ctx.world.parties.get(ctx.request.requester)
         if party is None:
             return NEVER
@@ -142,9 +146,6 @@ class PartyRule(Rule):
             for agreement in party.agreements
             if _allows(agreement, ctx) and (agreement.valid_from_ms is None or agreement.valid_from_ms <= t)
         )
-
-    def steady(self, ctx: Context, t: int) -> bool:
-        return self.holds_until(ctx, t) >= NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         party = ctx.world.parties.get(ctx.request.requester)
@@ -192,10 +193,6 @@ def _allows(agreement: Agreement, ctx: Context) -> bool:
     )
 
 
-def _all_in(inner: tuple[str, ...], outer: tuple[str, ...]) -> bool:
-    return all(each in outer for each in inner)
-
-
 class CampaignRule(Rule):
     """The campaign exists, is approved, is in its term, and is about this kind of contact."""
 
@@ -215,12 +212,11 @@ class CampaignRule(Rule):
             t = campaign.valid_from_ms
         return NEVER if campaign.valid_until_ms is not None and t >= campaign.valid_until_ms else t
 
-    def holds_until(self, ctx: Context, t: int) -> int:
+    def sure_until(self, ctx: Context, t: int) -> int:
+        if self.passes_from(ctx, t) != t:
+            return t
         campaign = self._campaign(ctx)
         return NEVER if campaign is None or campaign.valid_until_ms is None else campaign.valid_until_ms
-
-    def steady(self, ctx: Context, t: int) -> bool:
-        return self.holds_until(ctx, t) >= NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         campaign = self._campaign(ctx)
@@ -300,8 +296,8 @@ class PauseRule(Rule):
                 t = max(t, pause.until_ms)
         return t
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return True
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return t if self.passes_from(ctx, t) != t else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
@@ -351,8 +347,11 @@ class SuppressionRule(Rule):
                 t = max(t, suppression.expires_ms)
         return t
 
-    def steady(self, ctx: Context, t: int) -> bool:
-        return True
+    def sure_until(self, ctx: Context, t: int) -> int:
+        address = ctx.request.address
+        if address not in ctx.world.suppressions and address not in ctx.profile.wrong_addresses:
+            return NEVER
+        return t if self.passes_from(ctx, t) != t else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         if ctx.request.address in ctx.profile.wrong_addresses:

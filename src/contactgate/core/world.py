@@ -53,19 +53,19 @@ RESTRICTS = Change(restricts=True)
 class World:
     """Mutable tables, single writer.
 
-    `memo` holds what was computed from the policy and goes with it. `standings` says from when until when requester,
-    campaign and pauses allow a kind of request; it goes whenever any of these changes.
+    `memo` holds what was computed from the policy and goes with it. `kinds` holds what was found out about a kind of
+    request: its rules, and whether requester, campaign and pauses allow it; it goes whenever any of these changes.
     """
 
     __slots__ = (
         "campaigns",
+        "kinds",
         "memo",
         "notices",
         "parties",
         "pauses",
         "policy",
         "registries",
-        "standings",
         "suppressions",
     )
 
@@ -78,14 +78,14 @@ class World:
         self.registries: dict[str, RegistryVersion] = {}
         self.suppressions: dict[str, tuple[Suppression, ...]] = {}
         self.memo: dict[Hashable, Any] = {}
-        self.standings: dict[Hashable, tuple[int, int]] = {}
+        self.kinds: dict[Hashable, Any] = {}
 
     def activate(self, policy: Policy) -> Change:
         """Puts a policy in force, at once and whole."""
         before = self.policy
         self.policy = policy
         self.memo.clear()
-        self.standings.clear()
+        self.kinds.clear()
         return UNCHANGED if before is None or before.hash == policy.hash else RESTRICTS
 
     def put_notice(self, notice: Notice) -> Change:
@@ -98,28 +98,28 @@ class World:
 
     def put_party(self, party: Party) -> Change:
         """Replaces what is known of a requester."""
-        self.standings.clear()
+        self.kinds.clear()
         before = self.parties.get(party.party_id)
         self.parties[party.party_id] = party
         return UNCHANGED if before == party else RESTRICTS
 
     def put_campaign(self, campaign: Campaign) -> Change:
         """Replaces what is known of a campaign."""
-        self.standings.clear()
+        self.kinds.clear()
         before = self.campaigns.get(campaign.campaign_id)
         self.campaigns[campaign.campaign_id] = campaign
         return UNCHANGED if before == campaign else RESTRICTS
 
     def put_pause(self, pause: Pause) -> Change:
         """Sets or replaces a pause; it binds from now on, whatever its own time says."""
-        self.standings.clear()
+        self.kinds.clear()
         before = self.pauses.get(pause.pause_id)
         self.pauses[pause.pause_id] = pause
         return UNCHANGED if before == pause else RESTRICTS
 
     def lift_pause(self, pause_id: str) -> Change:
         """Ends a pause; nothing happens if there is none of that name."""
-        self.standings.clear()
+        self.kinds.clear()
         self.pauses.pop(pause_id, None)
         return UNCHANGED
 
@@ -155,7 +155,7 @@ class World:
         if kind == "policy":
             self.policy = None
             self.memo.clear()
-            self.standings.clear()
+            self.kinds.clear()
             return UNCHANGED  # nothing passes without a policy; what was approved under one stays legal
         if kind == "registry":
             name, _, version = key.partition(":")
@@ -163,7 +163,7 @@ class World:
             if current is not None and version in ("", current.version):
                 del self.registries[name]
             return UNCHANGED  # a list that is missing is stale, which does not recall
-        self.standings.clear()
+        self.kinds.clear()
         tables: dict[str, dict[str, Any]] = {
             "notice": self.notices,
             "party": self.parties,
