@@ -72,6 +72,7 @@ class Workload:
         self._outcomes: list[list[Message]] = [[] for _ in range(plan.partitions)]
         self._due: deque[tuple[float, bytes, int]] = deque()
         self._locks: dict[tuple[int, str, int], asyncio.Lock] = {}
+        self._mending = False
         self._over = asyncio.Event()
         recorder.meta(
             seed=plan.seed, prefix=prefix, partitions=plan.partitions, requesters=list(REQUESTERS),
@@ -116,7 +117,7 @@ class Workload:
             if due > plan.rate:  # the broker was away: what was not sent then is not made up for at once
                 began += (due - plan.rate) / plan.rate
                 due = int(plan.rate)
-            due = min(due, plan.requests - probes - self.sent)
+            due = 0 if self._mending else min(due, plan.requests - probes - self.sent)
             while due > 0 and len(self._flying) < _IN_FLIGHT:
                 partition = people.random.randrange(plan.partitions)
                 count = min(due, _BATCH)
@@ -367,6 +368,7 @@ class Workload:
                 future = await producer.send_batch(builder, self._prefix + topic, partition=partition)
         except (KafkaError, TimeoutError, RuntimeError) as error:  # it was never handed over
             self._recorder.fail(name, type(error).__name__)
+            self._mend(producer)
             return False
         try:
             found = await future
@@ -375,9 +377,26 @@ class Workload:
             return False
         except (KafkaError, TimeoutError, RuntimeError) as error:
             self._recorder.unknown(name, type(error).__name__)
+            self._mend(producer)
             return False
         self._recorder.ok(name, found.offset)
         return True
+
+    def _mend(self, producer: AIOKafkaProducer) -> None:
+        """Start over with another producer when this one, our own, has given up for good."""
+        if producer is self._producer and not self._mending and producer._message_accumulator._exception is not None:
+            self._mending = True
+            self._fly(self._replace(producer))
+
+    async def _replace(self, producer: AIOKafkaProducer) -> None:
+        self._recorder.metric("workload", replaced=type(producer._message_accumulator._exception).__name__)
+        while self._producer is producer:
+            try:
+                self._producer = await self._make()
+            except (KafkaError, TimeoutError, OSError):
+                await asyncio.sleep(0.5)
+        self._mending = False
+        await self._drop(producer)
 
     def _fly(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)
