@@ -218,8 +218,10 @@ def differences(
             (verdict, reasons), (its_verdict, its_reasons) = reference[place], other[place]
             name = place[0] + (" (again)" if place[1] else "")
             found.append(f"{name}: {verdict} {', '.join(reasons)} | {its_verdict} {', '.join(its_reasons)}")
-    found += [f"{request_id}: decided {n + 1} times by one of them" for request_id, n in
-              sorted(other.keys() - reference.keys())]  # fmt: skip
+    for request_id, number in sorted(reference.keys() ^ other.keys()):
+        # What only one of them was given is no difference; an answer more or less to what both were given is.
+        if (request_id, 0) in reference and (request_id, 0) in other:
+            found.append(f"{request_id}: decided {number + 1} times by one of them")
     return found
 
 

@@ -117,7 +117,7 @@ def everyone() -> tuple[Contender, ...]:
         ),
         Contender("quix", "python", ("quix_gate.py", "0.1"), "quix", share=0.2, title="quixstreams, 100 ms commits"),
         Contender(
-            "bytewax", "python", ("bytewax_gate.py",), "bytewax", guarantee="at least once", restores=False, share=0.3,
+            "bytewax", "python", ("bytewax_gate.py",), "bytewax", guarantee="at least once", restores=False,
             title="bytewax, snapshots once a second",
         ),
         Contender(

@@ -98,6 +98,7 @@ def main() -> int:
                         print(f"{len(different):,} verdicts of {contender.name} differ from {reference[0]}'s:")
                         print("\n".join(f"  {each}" for each in different[:_SHOWN]))
                         return 1
+                    reference[1].update(turn.verdicts)  # what the first was not given is compared among the others
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     result = {

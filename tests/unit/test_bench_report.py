@@ -65,6 +65,8 @@ def test_every_difference_of_two_contenders_is_told() -> None:
     ours = {("r-1", 0): ("pass", ()), ("r-2", 0): ("block", ("cap.daily",)), ("r-3", 0): ("pass", ())}
     assert differences(ours, ours) == []
     assert differences(ours, {("r-1", 0): ("pass", ())}) == []
+    assert differences(ours, {**ours, ("other-1", 0): ("pass", ())}) == []
+    assert differences({**ours, ("r-3", 1): ("pass", ())}, ours) == ["r-3: decided 2 times by one of them"]
     theirs = {("r-1", 0): ("block", ("cap.daily",)), ("r-1", 1): ("pass", ()), ("r-2", 0): ("block", ("window.hours",))}
     assert differences(ours, theirs) == [
         "r-1: pass  | block cap.daily",
