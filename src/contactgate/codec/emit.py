@@ -30,7 +30,8 @@ _encode: Final = msgspec.json.Encoder().encode
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _CACHE: Final = 8_192
 _instants: dict[int, str] = {}
-_minutes: dict[int, str] = {}
+_days: dict[int, str] = {}
+_MINUTES: Final = tuple(f"{number // 60:02d}:{number % 60:02d}:" for number in range(1_440))
 _SECONDS: Final = tuple(f"{number:02d}." for number in range(60))
 _THOUSANDTHS: Final = tuple(f"{number:03d}Z" for number in range(1000))
 
@@ -40,15 +41,14 @@ def instant(at_ms: int) -> str:
     text = _instants.get(at_ms)  # a batch has one decision time, and few ends of calling hours
     if text is not None:
         return text
-    minute, rest = divmod(at_ms, 60_000)
-    head = _minutes.get(minute)
+    day, rest = divmod(at_ms, 86_400_000)
+    head = _days.get(day)
     if head is None:
-        days, of_day = divmod(minute, 1_440)
-        head = f"{date.fromordinal(_EPOCH_DAY + days).isoformat()}T{of_day // 60:02d}:{of_day % 60:02d}:"
-        if len(_minutes) >= _CACHE:
-            _minutes.clear()
-        _minutes[minute] = head
-    text = head + _SECONDS[rest // 1000] + _THOUSANDTHS[rest % 1000]
+        head = date.fromordinal(_EPOCH_DAY + day).isoformat() + "T"
+        if len(_days) >= _CACHE:
+            _days.clear()
+        _days[day] = head
+    text = head + _MINUTES[rest // 60_000] + _SECONDS[rest % 60_000 // 1000] + _THOUSANDTHS[rest % 1000]
     if len(_instants) >= _CACHE:
         _instants.clear()
     _instants[at_ms] = text
