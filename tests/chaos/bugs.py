@@ -7,6 +7,7 @@ the gate are in `bugs_gate`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ class Bug:
     what: str
     install: Callable[[], None]
     faults: tuple[Fault, ...] = ()
+    rate: float = 1.0  # how many times the usual rate it takes for rare messages to come
 
 
 def install(name: str) -> None:
@@ -59,6 +61,24 @@ class _OutputsApart(simulated._OwnTransact):
     def _send(self, batch: Any, outs: list[Any], changelog: list[Any]) -> Any:
         yield from super()._send(batch, outs, [])
         yield from super()._send(batch, [], changelog)
+
+
+def _stale_standby() -> None:
+    """A standby that follows slowly is promoted, and does not read what came last."""
+    worker.PartitionTask = simulated.PromotesStale  # type: ignore[misc]
+    carry = driver.Driver._fetch_changelog
+
+    async def slow(self: driver.Driver, effect: fx.FetchChangelog) -> fx.Tail:
+        if effect.until is None and getattr(self, "_followed", False):
+            told = [asyncio.create_task(event.wait()) for event in (self.promoted, self.stopping)]
+            await asyncio.wait(told, return_when=asyncio.FIRST_COMPLETED)
+            if self.stopping.is_set():
+                raise fx.StopAsked
+            return fx.Tail([], effect.start, True)
+        self._followed = True  # type: ignore[attr-defined]
+        return await carry(self, effect)
+
+    driver.Driver._fetch_changelog = slow  # type: ignore[method-assign]
 
 
 def _offsets_unanswered() -> None:
@@ -232,7 +252,7 @@ BUGS: tuple[Bug, ...] = (
         (faults.broken, faults.lost_commit)),
     Bug("skips-restore", "a store that has a head is taken as complete", _task(simulated.SkipsRestoreTail),
         (_kill_at("after-commit"), faults.stale, _kill_at("after-commit"))),
-    Bug("stale-standby", "a promoted standby does not read what came last", _task(simulated.PromotesStale), _MOVES),
+    Bug("stale-standby", "a promoted standby does not read what came last", _stale_standby, _MOVES),
     Bug("adopts-early", "the audit chain moves on before the commit", _task(simulated.AdoptsBeforeCommit),
         (faults.broken, faults.lost_commit)),
     Bug("no-index", "open approvals are forgotten by a restart", _task(simulated.NoOpenIndex), (faults.kill,)),
@@ -249,5 +269,8 @@ BUGS: tuple[Bug, ...] = (
     Bug("starts-at-the-end", "consents that came while nobody owned the partition are lost", _starts_at_the_end,
         (faults.kill,)),
     Bug("torn-store", "a store write loses a state and keeps its head", _head_without_data, (faults.kill,)),
-    *(Bug(name, what, put, needed) for name, (what, put, needed) in bugs_gate.BUGS.items()),
+    *(
+        Bug(name, what, put, needed, 6.0 if name in bugs_gate.RARE else 1.0)
+        for name, (what, put, needed) in bugs_gate.BUGS.items()
+    ),
 )  # fmt: skip

@@ -22,6 +22,8 @@ from contactgate.model.facts import EMPTY, Reason
 
 Put = Callable[[], None]
 BUGS: dict[str, tuple[str, Put, tuple[Fault, ...]]] = {}
+RARE = frozenset({"last-key-wins"})
+"""Bugs that a message brings to light that comes once in thousands."""
 
 
 def _bug(name: str, what: str, *needed: Fault) -> Callable[[Put], Put]:
