@@ -59,7 +59,8 @@ def _run(bug: Bug, seed: int, out: Path, cluster: DevCluster) -> tuple[Outcome, 
     streams = tuple(Stream(_EVERY_S * len(bug.faults), (fault,)) for fault in bug.faults)
     phase = Phase(
         f"bug-{bug.name}", 1, SECONDS, _RATE * bug.rate, streams,
-        workers=("w1", "w2") if bug.faults else ("w1",), extras=(), partitions=2, subjects=_SUBJECTS, settle_s=60.0, slow_s=0.15,
+        workers=("w1", "w2") if bug.faults else ("w1",), extras=(), partitions=2,
+        subjects=_SUBJECTS, settle_s=60.0, slow_s=0.15,
         proxied=not _NETWORK.isdisjoint(bug.faults),
     )  # fmt: skip
     began = time.monotonic()
