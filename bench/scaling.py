@@ -95,7 +95,8 @@ class Measurement:
             figures |= self._backlog(reader)
             figures["memory_mb"] = sum(observe.peak_bytes(each.pid) for each in self._running) / 1e6
             self._stop()
-            figures["state_bytes"] = observe.state_bytes(place.state) / case.people
+            if case.workers == 1:  # several keep standby copies of each other's
+                figures["state_bytes"] = observe.state_bytes(place.state) / case.people
         finally:
             reader.end()
             self._stop()
