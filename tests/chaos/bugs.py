@@ -16,7 +16,7 @@ from tests.chaos import bugs_gate, faults
 from tests.chaos.faults import Fault
 from tests.simulation import bugs as simulated
 
-from contactgate.engine import barrier, clients, driver, live, transactor, worker
+from contactgate.engine import clients, driver, live, transactor, worker
 from contactgate.engine import effects as fx
 from contactgate.engine.task import PartitionTask
 
@@ -115,18 +115,6 @@ def _inputs_uncommitted() -> None:
         return make(settings, **{**options, "committed": False})
 
     intake.consumer = uncommitted
-
-
-def _barrier_without_world() -> None:
-    """The barrier does not wait for control events and suppressions."""
-    ends = barrier.Barrier.ends
-
-    async def forgetful(self: barrier.Barrier, tps: Any) -> Any:
-        asked = list(tps)
-        found = await ends(self, asked)
-        return {tp: 0 if tp in self._always and len(asked) > 2 else end for tp, end in found.items()}
-
-    barrier.Barrier.ends = forgetful  # type: ignore[method-assign]
 
 
 def _ticket_before_fetch() -> None:
@@ -233,7 +221,6 @@ def _head_without_data() -> None:
 
 
 _KILLS = (faults.kill, _kill_at("after-offsets", "after-produce", "in-commit"))
-_MOVES = (faults.kill, faults.zombie)
 
 BUGS: tuple[Bug, ...] = (
     Bug("store-before-commit", "RocksDB is written before the commit", _task(simulated.StoreBeforeCommit),
@@ -252,7 +239,7 @@ BUGS: tuple[Bug, ...] = (
         (faults.broken, faults.lost_commit)),
     Bug("skips-restore", "a store that has a head is taken as complete", _task(simulated.SkipsRestoreTail),
         (_kill_at("after-commit"), faults.stale, _kill_at("after-commit"))),
-    Bug("stale-standby", "a promoted standby does not read what came last", _stale_standby, _MOVES),
+    Bug("stale-standby", "a promoted standby does not read what came last", _stale_standby, (faults.takeover,)),
     Bug("adopts-early", "the audit chain moves on before the commit", _task(simulated.AdoptsBeforeCommit),
         (faults.broken, faults.lost_commit)),
     Bug("no-index", "open approvals are forgotten by a restart", _task(simulated.NoOpenIndex), (faults.kill,)),
@@ -260,7 +247,6 @@ BUGS: tuple[Bug, ...] = (
     Bug("restores-aborted", "the changelog is restored with aborted records", _restore_uncommitted,
         (_kill_at("after-offsets", "after-produce"), _kill_at("after-offsets"))),
     Bug("reads-aborted", "inputs of aborted transactions count", _inputs_uncommitted),
-    Bug("barrier-without-world", "the barrier does not wait for pauses and suppressions", _barrier_without_world),
     Bug("ends-before-fetch", "the barrier's ends are asked before the fetch", _ticket_before_fetch),
     Bug("letters-outside", "dead letters outside the transaction", _dead_letters_outside, _KILLS),
     Bug("decisions-outside", "decisions outside the transaction", _decisions_outside, _KILLS),

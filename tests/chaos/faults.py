@@ -101,6 +101,19 @@ def kill(scene: Scene, rng: random.Random) -> Waits:
         scene.end(number, "worker.kill", name)
 
 
+def takeover(scene: Scene, rng: random.Random) -> Waits:
+    """SIGKILL, and back only when the standby has been promoted."""
+    name = yield from _victim(scene, rng)
+    if name is None:
+        return
+    with scene.held(name):
+        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
+        scene.fleet.kill(name)
+        yield SESSION_S + 4
+        scene.fleet.start(name)
+        scene.end(number, "worker.kill", name)
+
+
 def kill_at_point(scene: Scene, rng: random.Random, points: tuple[str, ...] = LIVE_POINTS) -> Waits:
     """SIGKILL exactly between two steps of a transaction."""
     name = yield from _victim(scene, rng)
