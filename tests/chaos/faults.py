@@ -103,6 +103,10 @@ def kill(scene: Scene, rng: random.Random) -> Waits:
 
 def takeover(scene: Scene, rng: random.Random) -> Waits:
     """SIGKILL, and back only when the standby has been promoted."""
+    for _ in range(100):
+        if len([name for name in scene.fleet.deciding() if name not in scene.busy]) > 1:
+            break  # somebody else is there to take over
+        yield 0.3
     name = yield from _victim(scene, rng)
     if name is None:
         return
