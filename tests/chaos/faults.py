@@ -15,60 +15,20 @@ import random
 import shutil
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tests.chaos.cluster import SESSION_S, TRANSACTION_S, Fleet
+from tests.chaos.cluster import SESSION_S, TRANSACTION_S
 from tests.chaos.damage import DAMAGES
-from tests.chaos.history import Recorder
+from tests.chaos.scene import Scene
 from tests.chaos.watch import LIVE_POINTS, START_POINTS
 
-from contactgate.broker.cluster import DevCluster
 from contactgate.broker.probe import broker_ids
 
 END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 Waits = Generator[float, None, None]
 _PATIENCE_S = 4.0
-
-
-class Scene:
-    """What faults act on, who is busy with one, and what was done."""
-
-    def __init__(self, cluster: DevCluster, fleet: Fleet, recorder: Recorder) -> None:
-        self.cluster, self.fleet, self.recorder = cluster, fleet, recorder
-        self.busy: set[str] = set()
-        self.broker_busy = False
-        self.extra = 0
-        self.done: Counter[str] = Counter()
-        self._numbers = itertools.count(1)
-
-    def begin(self, kind: str, target: str, **details: Any) -> int:
-        """Record that a fault begins; its number."""
-        number = next(self._numbers)
-        self.done[kind] += 1
-        self.done["zombie"] += details.get("zombie", False)
-        self.recorder.fault(kind, target, "begin", number, **details)
-        return number
-
-    def end(self, number: int, kind: str, target: str, **details: Any) -> None:
-        """Record that it is healed."""
-        self.recorder.fault(kind, target, "end", number, **details)
-
-    def instant(self, kind: str, target: str, **details: Any) -> None:
-        """Record something without a length."""
-        self.done[kind] += 1
-        self.recorder.fault(kind, target, "instant", next(self._numbers), **details)
-
-    @contextlib.contextmanager
-    def held(self, name: str) -> Any:
-        """Nobody else does anything to this worker meanwhile."""
-        self.busy.add(name)
-        try:
-            yield
-        finally:
-            self.busy.discard(name)
 
 
 Fault = Callable[[Scene, random.Random], Waits]
