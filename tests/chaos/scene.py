@@ -1,4 +1,4 @@
-"""What faults act on: cluster, workers, who is busy with one, and the record of what was done. Must never inject one."""
+"""What faults act on: cluster, workers, who is busy, and the record of what was done. Must never inject one."""
 
 from __future__ import annotations
 
