@@ -16,7 +16,7 @@ from tests.chaos import bugs_gate, faults
 from tests.chaos.faults import Fault
 from tests.simulation import bugs as simulated
 
-from contactgate.engine import clients, driver, live, transactor, worker
+from contactgate.engine import barrier, clients, driver, live, transactor, worker
 from contactgate.engine import effects as fx
 from contactgate.engine.task import PartitionTask
 
@@ -115,6 +115,17 @@ def _inputs_uncommitted() -> None:
         return make(settings, **{**options, "committed": False})
 
     intake.consumer = uncommitted
+
+
+def _barrier_without_world() -> None:
+    """The barrier does not wait for control events and suppressions."""
+    ask = barrier.Barrier._quick_ends
+
+    async def forgetful(self: barrier.Barrier, tps: Any) -> Any:
+        found = await ask(self, tps) or await self.ends(tps)
+        return {tp: 0 if tp in self._always else end for tp, end in found.items()}
+
+    barrier.Barrier._quick_ends = forgetful  # type: ignore[method-assign]
 
 
 def _ticket_before_fetch() -> None:
@@ -247,6 +258,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("restores-aborted", "the changelog is restored with aborted records", _restore_uncommitted,
         (_kill_at("after-offsets", "after-produce"), _kill_at("after-offsets"))),
     Bug("reads-aborted", "inputs of aborted transactions count", _inputs_uncommitted),
+    Bug("barrier-without-world", "the barrier does not wait for pauses and suppressions", _barrier_without_world),
     Bug("ends-before-fetch", "the barrier's ends are asked before the fetch", _ticket_before_fetch),
     Bug("letters-outside", "dead letters outside the transaction", _dead_letters_outside, _KILLS),
     Bug("decisions-outside", "decisions outside the transaction", _decisions_outside, _KILLS),
