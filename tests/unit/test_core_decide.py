@@ -8,10 +8,12 @@ from tests.corekit import (
     MINUTE,
     HandMade,
     T,
+    agreement,
     ask,
     consent,
     contact,
     limits,
+    party,
     person,
     plan,
     request,
@@ -54,6 +56,15 @@ def test_all_reasons_are_told_and_the_last_to_pass_decides() -> None:
     assert decision.next_eligible_ms == free
     assert rules(ask(made, state, free - 1)) == ["cap.c"]
     assert ask(made, state, free).passed
+
+
+def test_what_was_found_to_fail_fails_for_a_clock_that_is_behind_too() -> None:
+    """What parties and pauses say is remembered for all partitions of a worker, whose clocks do not move together."""
+    made = world()
+    made.parties["callcentre"] = party(agreement(), status="suspended")
+    late, early = ask(made, person(), T), ask(made, person(), T - 1)
+    assert "party.suspended" in rules(late)
+    assert rules(early) == rules(late)
 
 
 def test_one_rule_that_never_passes_makes_the_instant_null() -> None:

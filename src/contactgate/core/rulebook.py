@@ -75,7 +75,9 @@ class _StandingRules(Rule):
             else:
                 till = min(till, at)
         first = max((first for _, first in failing), default=t)
-        standing = (since, till, t if failing else min(answers), first, reasons)
+        # Failing is remembered for every instant of the stretch, earlier ones too: the clock of another partition or a
+        # line of a file may lie before this one, and "surely until now" would let it pass.
+        standing = (since, till, -NEVER if failing else min(answers), first, reasons)
         if kind is not None and not any(reason.rule.startswith("rule.error:") for reason in reasons):
             kind.standing = standing
         return standing
