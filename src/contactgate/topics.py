@@ -58,6 +58,7 @@ _AT_MOST = frozenset({"max.compaction.lag.ms", "min.cleanable.dirty.ratio", "seg
 
 _EXISTS = 36
 _UNKNOWN_TOPIC = 3
+_LAG_S = 20.0  # how long a broker may not have heard of a topic that another one created
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,7 @@ class TopicAdmin:
         self, bootstrap: str, *, timeout_s: float = 15.0, client_config: Mapping[str, Any] | None = None
     ) -> None:
         self._bootstrap = bootstrap
+        self._created: set[str] = set()
         servers = _servers(bootstrap)
         with self._translated("connect"):
             # Asked here because the client, when nobody answers, fails in its constructor with its sockets open.
@@ -261,6 +263,7 @@ class TopicAdmin:
                 raise BrokerError("kafka refused to create topics, correct the cause and repeat; " + "; ".join(refused))
             with self._translated("wait for the new topics"):
                 self._client.wait_for_topics(list(missing))
+            self._created.update(missing)
         before = [spec for spec in specs if spec.name in states or spec.name in lost_race]
         return Created(
             created=tuple(name for name in missing if name not in lost_race),
@@ -333,8 +336,15 @@ class TopicAdmin:
         wanted = list(names)
         if not wanted:
             return {}
-        with self._translated("describe topics"):
-            topics = self._client.describe_topics(wanted)
+        until = time.monotonic() + _LAG_S
+        while True:
+            with self._translated("describe topics"):
+                topics = self._client.describe_topics(wanted)
+            unknown = {topic["name"] for topic in topics if topic["error_code"] == _UNKNOWN_TOPIC}
+            # Whoever is asked now may not have heard of what another broker created a moment ago.
+            if unknown.isdisjoint(self._created) or time.monotonic() > until:
+                break
+            time.sleep(0.1)
         found: dict[str, list[dict[str, Any]]] = {}
         ids: dict[str, str] = {}
         for topic in topics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 
@@ -72,15 +73,17 @@ async def test_the_proxy_passes_on_loses_and_cuts() -> None:
     """A frame comes through unchanged; a lost answer never comes; a cut holds everything until it is healed."""
     port, before = free_ports(2)
 
+    answering: set[asyncio.Task[None] | None] = set()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        answering.add(asyncio.current_task())
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
             while True:
                 size = await reader.readexactly(4)
                 frame = await reader.readexactly(int.from_bytes(size, "big"))
                 reply = frame[4:8] + b"answer"
                 writer.write(len(reply).to_bytes(4, "big") + reply)
-        except asyncio.IncompleteReadError:
-            writer.close()
+        await _closed(writer)
 
     server = await asyncio.start_server(answer, "127.0.0.1", port)
     proxy = await asyncio.to_thread(Proxy, {port: before})
@@ -109,7 +112,14 @@ async def test_the_proxy_passes_on_loses_and_cuts() -> None:
             await asyncio.wait_for(reader.readexactly(1), 0.5)
         proxy.order("pass")
         assert await got() == 4
-        writer.close()
+        await _closed(writer)
     finally:
         proxy.close()
         server.close()
+        await asyncio.wait_for(asyncio.gather(*(task for task in answering if task)), 30)
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
