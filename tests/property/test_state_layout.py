@@ -82,6 +82,7 @@ contacts = st.builds(
     st.booleans(),
     names,
     st.booleans(),
+    lists,
 )
 grants = st.builds(
     Grant,
@@ -180,7 +181,7 @@ def test_the_layout_knows_every_field() -> None:
         for kind in (Contact, Grant, Profile, Reason, Relationship, Seen, Span, SubjectState, Withdrawal)
     }
     assert fields == {
-        "Contact": 19,
+        "Contact": 20,
         "Grant": 12,
         "Profile": 11,
         "Reason": 3,

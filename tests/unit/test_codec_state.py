@@ -53,6 +53,7 @@ def typical(uuids: bool, subject: int = 1) -> SubjectState:
             ("basic",),
             ("US", "US-FL"),
             "",
+            number_zones=("America/New_York",),
         )
         for k in (9, 4, 2, 1)
     )
@@ -154,6 +155,16 @@ def test_bytes_written_by_every_released_layout_still_decode() -> None:
         assert layout.decode(raw) == EVERYTHING
         assert layout.open_until_ms(raw) == T + 900_000
     assert layout.encode(EVERYTHING, T + 900_000) == raw, "the layout changed: give it a new version byte"
+
+
+def test_the_zones_of_a_number_are_kept_behind_what_was_there_before() -> None:
+    """Bytes without them still decode (above); of these an older worker of this layout reads the rest."""
+    plain = EVERYTHING.contacts[0]
+    zoned = msgspec.structs.replace(plain, number_zones=("America/Chicago", "Mars/Olympus"))
+    raw = layout.encode(SubjectState(contacts=(zoned,)))
+    assert raw == bytes.fromhex((GOLDEN / "state-v2-zones.hex").read_text())
+    assert layout.decode(raw).contacts == (zoned,)
+    assert layout.decode(layout.encode(SubjectState(contacts=(plain, zoned, zoned)))).contacts == (plain, zoned, zoned)
 
 
 def test_words_keep_their_codes() -> None:

@@ -119,7 +119,7 @@ def _contact_row(contacts: tuple[Contact, ...], at: int) -> bytes:
         # Which ids there are: a request's alone, both, an event's alone.
         ids = (None if not event_id else False) if request_id else True
         f = astuple(c)
-        shape = pack_shared(f[5:11] + f[13:15] + f[16:] + (ids,))
+        shape = pack_shared(f[5:11] + f[13:15] + f[16:19] + ((ids, f[19]) if f[19] else (ids,)))
     if place is None and token is not None:
         place = pack_address(token)
     row = (
@@ -149,6 +149,7 @@ def _alike(one: Contact, other: Contact) -> bool:
         and one.mode == other.mode
         and one.complaint is other.complaint
         and one.matters_told is other.matters_told
+        and one.number_zones == other.number_zones
         and (not one.request_id) is (not other.request_id)
         and (not one.event_id) is (not other.event_id)
     )
@@ -297,6 +298,7 @@ def _contacts(rows: list[list[Any]]) -> tuple[Contact, ...]:
                 part[7],
                 text if part[11] else identifier(more[0]) if more else "",
                 *part[8:11],
+                *part[12:],
             )
         )
     return tuple(found)

@@ -352,6 +352,7 @@ def _told(contact: Contact, event: OutcomeReported) -> Contact:
         contact.complaint,
         contact.mode,
         named,
+        contact.number_zones,
     )
 
 

@@ -100,6 +100,7 @@ def request_of(contact: Contact) -> Request:
         matter=contact.matters[0] if contact.matters else None,
         mode=contact.mode,
         address=contact.address,
+        number_zones=contact.number_zones,
         jurisdictions=contact.jurisdictions,
     )
 
@@ -164,6 +165,8 @@ def _passed(
         "",
         False,
         request.mode,
+        False,
+        request.number_zones,
     )
     after = SubjectState(
         state.profile,

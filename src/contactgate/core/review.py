@@ -90,6 +90,7 @@ def recalled(contact: Contact, rule: str) -> Contact:
         contact.complaint,
         contact.mode,
         contact.matters_told,
+        contact.number_zones,
     )
 
 

@@ -97,6 +97,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
     complaint: bool = False  # feeds cool-offs only, never caps
     mode: str = "live"  # of the request: a review of the open approval asks for the same plan
     matters_told: bool = False  # `matters` are those an outcome named, not the request's
+    number_zones: tuple[str, ...] = ()  # of the request: a review counts local days as the decision did
 
     @property
     def observed(self) -> bool:
