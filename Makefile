@@ -1,7 +1,7 @@
 # Two commands set everything up on a fresh machine: `make demo` and `make test`.
 # Needed beforehand: Python 3.11+, Java 17+, Maven, and access to the package registries the machine is configured for.
 
-PYTHON ?= python3
+PYTHON := $(or $(PYTHON),$(shell tools/python.sh))
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
