@@ -22,6 +22,7 @@ import faust
 import uvloop
 from aiokafka.helpers import create_ssl_context
 
+from contactgate.engine.bootstrap import wait_for_brokers
 from contactgate.engine.clients import EngineSettings, Security
 from contactgate.engine.pages import Pages
 from contactgate.engine.worker import Worker
@@ -46,6 +47,7 @@ def _credentials(security: Security) -> Any:
 
 def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> faust.App:
     """The Faust app of one worker process. `make_worker` is called on the running loop."""
+    wait_for_brokers()
     brokers = ";".join(f"kafka://{address.strip()}" for address in settings.bootstrap.split(",") if address.strip())
     app = faust.App(
         settings.group_id,

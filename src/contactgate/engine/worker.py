@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rocksdict import Cache
 
 from contactgate.engine.barrier import Barrier
+from contactgate.engine.bootstrap import wait_for_brokers
 from contactgate.engine.broadcast import Broadcast, Feed
 from contactgate.engine.clients import (
     INPUT_MAX_BYTES,
@@ -98,6 +99,7 @@ class Worker:
 
     async def start(self) -> None:
         """Connect, read the broadcast topics to the ends found now, and begin to converge."""
+        wait_for_brokers()
         self._ops = plain_producer(self.settings)
         self._offsets = AIOKafkaConsumer(
             bootstrap_servers=self.settings.bootstrap,
