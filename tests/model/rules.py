@@ -70,7 +70,7 @@ def places_of(known: Known, request: Event) -> set[str]:
 def zones_of(known: Known, request: Event) -> list[Any]:
     """The zones the person may be in: their own if known, else those of the number; empty: unknown."""
     names = known["profile"]["zones"]
-    if not names and not request.get("number_forgotten") and request["channel"] in ("voice", "sms"):
+    if not names and request["channel"] in ("voice", "sms"):
         names = NUMBER_ZONES.get(request.get("address", ""), ())
     zones = [zone_named(name) for name in names]
     return [] if None in zones else zones

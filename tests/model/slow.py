@@ -301,8 +301,7 @@ def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event
         new_profile = event["type"] == "subject.updated" and event not in history[:-1]  # even if it says the same
         if "subject_id" in event and not new_profile and not _says_something(before, known):
             continue
-        # What an approval keeps of its number is a token, which tells no zone.
-        request = {**approval["request"], "number_forgotten": True}
+        request = approval["request"]
         rules = failing(RECALLING, known, policy, request, max(now, approval["decided"]))
         rules = {r for r in rules if not r.startswith("registry.stale")}
         if rules:
@@ -312,8 +311,8 @@ def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event
 
 
 def _says_something(before: Known, after: Known) -> bool:
-    """Whether an event told anything about the person that can forbid: the profile, an erasure, a new opt-out."""
-    if any(before[k] != after[k] for k in ("profile", "wrong_addresses", "erased")):
+    """Whether an event told what can forbid: the profile, a relationship that ends, an erasure, a new opt-out."""
+    if any(before[k] != after[k] for k in ("profile", "relationships", "wrong_addresses", "erased")):
         return True
     new = [w for w in after["withdrawals"] if w not in before["withdrawals"]]
     return any(not any(_includes(known, w) for known in before["withdrawals"]) for w in new)
