@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from tests.broker.countgate import check_chain
-from tests.broker.enginelab import Bench, make_topics, running, settings_for
-from tests.broker.fleet import PATIENCE_S
+from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
+from tests.broker.fleet import PATIENCE_S, WorkerProcess
 
 from contactgate.broker import DevKafka
 
@@ -43,3 +43,20 @@ async def test_a_worker_survives_the_death_of_its_broker(tmp_path: Path) -> None
                 check_chain(own)
             requests = await bench.read("contact-requests")
             assert len(requests) == len(records)
+
+
+async def test_a_worker_that_starts_before_its_broker_waits_for_it(tmp_path: Path) -> None:
+    """No broker answers when a worker starts: it says so, tries again, and decides once the broker is there."""
+    prefix = "w-"
+    worker = WorkerProcess(tmp_path / "worker")
+    with DevKafka(tmp_path / "kafka") as kafka:
+        make_topics(kafka.bootstrap, prefix)
+        kafka.kill()
+        worker.start("--bootstrap", kafka.bootstrap, "--prefix", prefix)
+        try:
+            await until(lambda: "trying again" in worker.log.read_text(), "the worker says that it waits")
+            kafka.restart()
+            await until(lambda: worker.get("/readyz")[0] == 200, repr(worker))
+            assert worker.stop() == 0
+        finally:
+            worker.kill()

@@ -241,7 +241,10 @@ class Fleet:
         for name, process in list(self._processes.items()):
             code = process.poll()
             if code is not None and name not in skip:
-                self.ended.append((name, code))
+                # One that finds no broker while it starts ends with 1, and its supervisor starts it again.
+                young = time.monotonic() - self._started[name] < _YOUNG_S
+                alone = young and b"KafkaConnectionError" in self.log(name).read_bytes()[-4_000:]
+                self.ended.append((name, 0 if code == 1 and alone else code))
                 self.start(name)
                 again.append(name)
         return again

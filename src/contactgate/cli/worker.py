@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +17,7 @@ import typer
 from contactgate.cli.connection import bootstrap_of, client_options, fail, tls_context
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
-from contactgate.errors import ContactgateError, TopicsDiffer
+from contactgate.errors import BrokerUnavailable, ContactgateError, TopicsDiffer
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.load import load_policy
 from contactgate.registry import opener
@@ -25,6 +26,8 @@ from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 app = typer.Typer(add_completion=False, help="Run one worker: decide the partitions that are assigned to it.")
 
+_PATIENCE_S = 60.0
+"""A worker often starts together with its brokers, or while they are exchanged."""
 _OLD_NAMES = {"CONTACTGATE_DEAD_LETTER_KEY": "CONTACTGATE_SEAL_KEY"}
 
 
@@ -76,6 +79,20 @@ def _settings(config: Path | None, bootstrap: str, given: dict[str, Any]) -> Set
     if bootstrap or unnamed:
         environment["CONTACTGATE_BOOTSTRAP"] = bootstrap_of(bootstrap)
     return load_settings(config, environment)
+
+
+def _installation(settings: Settings) -> tuple[Layout, str, str]:
+    """The layout, the cluster's id and the changelog's; brokers that do not answer are waited for."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            with TopicAdmin(settings.bootstrap, client_config=client_options(settings)) as admin:
+                return _layout(settings, admin), *admin.identity(f"{settings.prefix}subjects-changelog")
+        except BrokerUnavailable as error:
+            if time.monotonic() > deadline:
+                raise
+            logging.getLogger(__name__).warning("%s; trying again", error)
+            time.sleep(1.0)
 
 
 def _layout(settings: Settings, admin: TopicAdmin) -> Layout:
@@ -138,9 +155,7 @@ def _start(settings: Settings) -> None:
     # Before the first client: at DEBUG kafka-python writes its whole configuration, the password in it.
     for noisy in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with TopicAdmin(settings.bootstrap, client_config=client_options(settings)) as admin:
-        layout = _layout(settings, admin)
-        cluster_id, topic_id = admin.identity(f"{settings.prefix}subjects-changelog")
+    layout, cluster_id, topic_id = _installation(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     password = settings.sasl_password
     engine = EngineSettings(
