@@ -11,8 +11,10 @@ from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatchBuilder
+from kafka.record.util import encode_varint
 
 from contactgate.client.headers import read_any_headers
+from contactgate.codec.headers import read_record
 from contactgate.engine.headers import Records
 
 
@@ -89,6 +91,26 @@ def test_the_command_line_reads_it_too(codec: int, monkeypatch: pytest.MonkeyPat
         (6, 1_001, b"b", b"w", [("x", b"0"), ("\\xff\\xfe", b"1"), ("y", None)]),
         (7, 1_002, None, b"", [("n", b"1"), ("ü", None)]),
     ]
+
+
+def test_numbers_of_any_length_are_read_as_the_clients_read_them() -> None:
+    """Lengths, offsets and times on both sides of every border between one byte and ten, null included."""
+    for edge in (0, 1, 63, 64, 8_191, 8_192, 1 << 31, (1 << 63) - 1):
+        for value in (edge, -edge):
+            size, later, number = bytearray(), bytearray(), bytearray()
+            encode_varint(value, later.append)
+            encode_varint(-value, number.append)
+            raw = b"\x00" + later + number + b"\x01" + b"\x01" + b"\x00"
+            encode_varint(len(raw), size.append)
+            read, end = read_record(b"before" + size + raw + b"after", 6)
+            assert read == (len(raw), value, -value, None, None, [])
+            assert end == 6 + len(size) + len(raw)
+
+
+def test_a_number_that_never_ends_is_refused() -> None:
+    """Eleven bytes are more than 64 bits: no batch that a broker accepted has them."""
+    with pytest.raises(ValueError, match="longer than 64 bits"):
+        read_record(b"\xff" * 11, 0)
 
 
 def test_a_cut_batch_at_the_end_is_left_for_the_next_fetch() -> None:

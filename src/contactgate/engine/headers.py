@@ -1,9 +1,8 @@
 """Record batches whose headers have names that are no text: aiokafka stops at them, for ever; here they are read.
 
-Kafka takes any bytes for a header's name. aiokafka decodes it as UTF-8 and raises in the middle of a partition, so that
-one such record, from anybody who may write to an input, would end every worker that reads it. Headers mean nothing to
-us. A batch that cannot be decoded is read once more, with names in which every byte that is no UTF-8 stands as `\\xNN`.
-Must never change offset, time, key or value, and never touch a batch that aiokafka can read.
+aiokafka raises in the middle of a partition, so that one such record, from anybody who may write to an input, would end
+every worker that reads it. Headers mean nothing to us. A batch that cannot be decoded is read once more by
+`codec.headers`. Must never change offset, time, key or value, and never touch a batch that aiokafka can read.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ from typing import Any
 import aiokafka.consumer.fetcher as kafka_fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
 from aiokafka.record.memory_records import MemoryRecords
-from aiokafka.record.util import decode_varint
+
+from contactgate.codec.headers import read_record
 
 _HEAD = 12  # base offset, length of the rest
 
@@ -69,30 +69,11 @@ def _records(raw: bytes) -> Iterator[Any]:
     batch = _DefaultRecordBatchPy(raw)
     batch._maybe_uncompress()
     buffer, at = bytes(batch._buffer), batch._pos
+    appended = batch.timestamp_type == batch.LOG_APPEND_TIME
     for _ in range(batch._num_records):
-        size, at = decode_varint(buffer, at)
-        record, at = buffer[at : at + size], at + size
-        yield _record(batch, record)
-
-
-def _record(batch: Any, raw: bytes) -> Any:
-    later, at = decode_varint(raw, 1)  # after the attributes, which are not used
-    number, at = decode_varint(raw, at)
-    key, at = _text(raw, at)
-    value, at = _text(raw, at)
-    count, at = decode_varint(raw, at)
-    headers = []
-    for _ in range(count):
-        name, at = _text(raw, at)
-        content, at = _text(raw, at)
-        headers.append(((name or b"").decode("utf-8", "backslashreplace"), content))
-    time_ms = batch.max_timestamp if batch.timestamp_type == batch.LOG_APPEND_TIME else batch.first_timestamp + later
-    return _DefaultRecordPy(batch.base_offset + number, time_ms, batch.timestamp_type, key, value, headers)
-
-
-def _text(raw: bytes, at: int) -> tuple[bytes | None, int]:
-    size, at = decode_varint(raw, at)
-    return (None, at) if size < 0 else (raw[at : at + size], at + size)
+        r, at = read_record(buffer, at)
+        time_ms = batch.max_timestamp if appended else batch.first_timestamp + r.later_ms
+        yield _DefaultRecordPy(batch.base_offset + r.number, time_ms, batch.timestamp_type, r.key, r.value, r.headers)
 
 
 def read_any_headers() -> None:
