@@ -1,4 +1,5 @@
-"""Subject states as bytes: the values of the changelog and of RocksDB. With `state_v1`, all that knows their layout.
+"""Subject states as bytes: the values of the changelog and of RocksDB. All that knows their layout, with
+`state_v1` and `profile`.
 
     byte 0       version of the layout, 2
     bytes 1-6    open_until_ms, big-endian: until when an approval of this subject may be open, 0 = none. A store can
@@ -28,7 +29,6 @@ from msgspec.structs import astuple
 
 from contactgate.codec import state_v1
 from contactgate.codec.packing import (
-    CODE,
     OUTCOME_CODE,
     OUTCOMES,
     WORDS,
@@ -42,6 +42,7 @@ from contactgate.codec.packing import (
     unpack,
     unpack_spans,
 )
+from contactgate.codec.profile import NOBODY, pack_profile, read_profile
 from contactgate.errors import StoreCorrupt
 from contactgate.model.facts import (
     EMPTY,
@@ -50,7 +51,6 @@ from contactgate.model.facts import (
     Grant,
     Profile,
     Reason,
-    Relationship,
     Seen,
     SubjectState,
     Withdrawal,
@@ -61,7 +61,6 @@ __all__ = ["HEADER_BYTES", "OUTCOMES", "VERSION", "WORDS", "decode", "encode", "
 VERSION: Final = 2
 HEADER_BYTES: Final = 7
 LOOK_BACK: Final = 8
-_NOBODY: Final = Profile()
 
 Row = Callable[[tuple[Any, ...], int], bytes]
 """The bytes of the fact at a place of its section."""
@@ -79,7 +78,7 @@ def encode(
     else:
         profile, grants, withdrawals, contacts, seen = unpack(memoryview(known)[HEADER_BYTES:])
     if state.profile is not before.profile:
-        profile = _profile_bytes(state.profile)
+        profile = pack_profile(state.profile)
     if state.grants is not before.grants:
         grants = _section(state.grants, _grant_row, before.grants, grants)
     if state.withdrawals is not before.withdrawals:
@@ -212,33 +211,6 @@ def _says(reason: Reason, told: tuple[str, str]) -> bool:
     return reason.rule == told[0] and reason.detail == told[1]
 
 
-def _profile_bytes(p: Profile) -> bytes:
-    if p == _NOBODY:
-        return b""
-    times = (p.timezones_ms, p.jurisdictions_ms, p.flags_ms, p.preferred_ms, p.erased_ms)
-    base = max(times)
-    return pack(
-        (
-            base,
-            pack_shared((p.timezones, p.jurisdictions, p.flags, pack(p.preferred) if p.preferred else None)),
-            *[ms - base if ms else None for ms in times],
-            [pack_address(token) for token in p.wrong_addresses] or None,
-            [
-                (
-                    r.controller,
-                    CODE.get(r.kind, r.kind),
-                    r.date,
-                    r.until,
-                    pack_identifier(r.event_id),
-                    r.time_ms - base if r.time_ms else None,
-                )
-                for r in p.relationships
-            ]
-            or None,
-        )
-    )
-
-
 def open_until_ms(raw: bytes) -> int:
     """Until when an approval of an encoded subject may be open, without decoding it; 0 = none."""
     return int.from_bytes(raw[1:HEADER_BYTES], "big")
@@ -265,12 +237,17 @@ def _decode(raw: bytes) -> SubjectState:
     if not (profile or grants or withdrawals or contacts or seen):
         return EMPTY
     return SubjectState(
-        _profile(profile) if profile else _NOBODY,
+        _profile(unpack(profile)) if profile else NOBODY,
         _grants(unpack(grants)) if grants else (),
         _withdrawals(unpack(withdrawals)) if withdrawals else (),
         _contacts(unpack(contacts)) if contacts else (),
         _seen(unpack(seen)) if seen else (),
     )
+
+
+def _profile(row: list[Any]) -> Profile:
+    base, facts, *others = row
+    return read_profile(base, facts, others)
 
 
 def _contacts(rows: list[list[Any]]) -> tuple[Contact, ...]:
@@ -365,33 +342,3 @@ def _seen(rows: list[list[Any]]) -> tuple[Seen, ...]:
             )
         )
     return tuple(found)
-
-
-def _profile(raw: bytes) -> Profile:
-    base, facts, zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = unpack(raw)
-    timezones, jurisdictions, flags, preferred = shared(facts)
-    return Profile(
-        timezones,
-        0 if zones_ms is None else zones_ms + base,
-        jurisdictions,
-        0 if jurisdictions_ms is None else jurisdictions_ms + base,
-        flags,
-        0 if flags_ms is None else flags_ms + base,
-        unpack_spans(preferred) if preferred else (),
-        0 if preferred_ms is None else preferred_ms + base,
-        tuple(
-            [
-                Relationship(
-                    controller,
-                    WORDS[kind] if type(kind) is int else kind,
-                    date,
-                    until,
-                    identifier(event_id),
-                    0 if time is None else time + base,
-                )
-                for controller, kind, date, until, event_id, time in relations or ()
-            ]
-        ),
-        tuple([address(token) for token in wrong or ()]),
-        0 if erased_ms is None else erased_ms + base,
-    )

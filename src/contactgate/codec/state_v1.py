@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from contactgate.codec.packing import OUTCOMES, WORDS, address, identifier, shared, unpack, unpack_spans
+from contactgate.codec.packing import OUTCOMES, address, identifier, shared, unpack, unpack_spans
+from contactgate.codec.profile import NOBODY, read_profile
 from contactgate.model.facts import (
     EMPTY,
     FOREVER_MS,
@@ -22,7 +23,6 @@ from contactgate.model.facts import (
     Grant,
     Profile,
     Reason,
-    Relationship,
     Seen,
     SubjectState,
     Withdrawal,
@@ -30,7 +30,6 @@ from contactgate.model.facts import (
 
 VERSION: Final = 1
 _HEADER_BYTES: Final = 7
-_NOBODY: Final = Profile()
 
 
 def decode(raw: bytes) -> SubjectState:
@@ -99,7 +98,7 @@ def decode(raw: bytes) -> SubjectState:
             Withdrawal(taken[at] + base, controller, purposes, channels, recipients, identifier(table[taken[at + 1]]))
         )
     return SubjectState(
-        _NOBODY if person is None else _profile(person, table, base),
+        NOBODY if person is None else _profile(person, table, base),
         tuple(grants),
         tuple(withdrawals),
         tuple(contacts),
@@ -108,33 +107,8 @@ def decode(raw: bytes) -> SubjectState:
 
 
 def _profile(person: list[Any], table: list[Any], base: int) -> Profile:
-    facts, zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = person
-    timezones, jurisdictions, flags, preferred = shared(table[facts])
-    return Profile(
-        timezones,
-        0 if zones_ms is None else zones_ms + base,
-        jurisdictions,
-        0 if jurisdictions_ms is None else jurisdictions_ms + base,
-        flags,
-        0 if flags_ms is None else flags_ms + base,
-        unpack_spans(preferred) if preferred else (),
-        0 if preferred_ms is None else preferred_ms + base,
-        tuple(
-            [
-                Relationship(
-                    controller,
-                    WORDS[kind] if type(kind) is int else kind,
-                    date,
-                    until,
-                    event_id,
-                    0 if time is None else time + base,
-                )
-                for controller, kind, date, until, event_id, time in relations or ()
-            ]
-        ),
-        tuple(wrong or ()),
-        0 if erased_ms is None else erased_ms + base,
-    )
+    facts, *others = person
+    return read_profile(base, table[facts], others)
 
 
 def _seen(decided: list[Any], contacts: list[Contact], table: list[Any], base: int) -> tuple[Seen, ...]:
