@@ -6,7 +6,6 @@ Linux only: everything about processes is read from /proc. Must never touch a pr
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+
+from contactgate.client.watching import Watcher
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -94,25 +95,11 @@ def state_bytes(directory: Path) -> int:
     return total
 
 
-class Reader:
+class Reader(Watcher[Seen]):
     """A read_committed consumer of one topic in a process of its own; counts what has come, tells it all at the end."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._count = context.Value("q", 0)
-        self._ready, self._stop = context.Event(), context.Event()
-        self._ours, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=_read, args=(bootstrap, topic, self._count, self._ready, self._stop, theirs), daemon=True
-        )
-        self._process.start()
-        if not self._ready.wait(60):
-            raise RuntimeError("the reader of decisions did not start within 60 s")
-
-    @property
-    def count(self) -> int:
-        """Decisions seen so far."""
-        return int(self._count.value)
+        super().__init__(_read, bootstrap, topic)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> bool:
         """Until so many have come; False when nothing came for `timeout_s`. Raises what `check` raises."""
@@ -125,20 +112,6 @@ class Reader:
                 return False
             time.sleep(0.01)
         return True
-
-    def stop(self) -> list[Seen]:
-        """Everything it has seen, in order."""
-        self._stop.set()
-        seen: list[Seen] = self._ours.recv() if self._ours.poll(120) else []
-        self._process.join(10)
-        return seen
-
-    def end(self) -> None:
-        """Make sure that nothing of it is left."""
-        self._stop.set()
-        if self._process.is_alive():
-            self._process.kill()
-        self._process.join(10)
 
 
 def _read(bootstrap: str, topic: str, count: Any, ready: Any, stop: Any, pipe: Any) -> None:

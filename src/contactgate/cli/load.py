@@ -8,7 +8,6 @@ the whole path with exactly-once, the audit chain and the demonstration's full p
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import os
 import secrets
 import shutil
@@ -29,6 +28,7 @@ from contactgate.cli.connection import fail
 from contactgate.client.feed import Acknowledged, Feed
 from contactgate.client.reading import Reading
 from contactgate.client.routing import Routed
+from contactgate.client.watching import Watcher
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.tally import quantile
 from contactgate.demo.times import millis, stamp
@@ -52,43 +52,20 @@ class Arrival(NamedTuple):
     seen_ms: int
 
 
-class Arrivals:
-    """Decisions as a foreign consumer sees them, in a process of its own so that sending does not delay seeing."""
+class Arrivals(Watcher[Arrival]):
+    """Decisions as a foreign consumer sees them."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._count = context.Value("q", 0)
-        self._ready, self._stop = context.Event(), context.Event()
-        self._ours, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=_watch, args=(bootstrap, prefix, self._count, self._ready, self._stop, theirs), daemon=True
-        )
-        self._process.start()
-        if not self._ready.wait(60):
-            raise BrokerUnavailable("the consumer of decisions did not start within 60 s")
+        super().__init__(_watch, bootstrap, prefix)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> None:
         """Until so many have come. Raises BrokerUnavailable after the timeout, and whatever `check` raises."""
         deadline = time.monotonic() + timeout_s
-        while (come := self._count.value) < count:
+        while (come := self.count) < count:
             check()
-            if not self._process.is_alive() or time.monotonic() > deadline:
+            if not self.alive or time.monotonic() > deadline:
                 raise BrokerUnavailable(f"{come:,} of {count:,} decisions came within {timeout_s:g} s")
             time.sleep(0.05)
-
-    def stop(self) -> list[Arrival]:
-        """End the consumer; everything it has seen."""
-        self._stop.set()
-        seen: list[Arrival] = self._ours.recv() if self._process.is_alive() and self._ours.poll(30) else []
-        self._process.join(10)
-        return seen
-
-    def end(self) -> None:
-        """Make sure that nothing of it is left."""
-        self._stop.set()
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join(10)
 
 
 def _watch(bootstrap: str, prefix: str, count: Any, ready: Any, stop: Any, pipe: Any) -> None:
