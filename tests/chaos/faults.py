@@ -15,7 +15,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
 from tests.chaos.cluster import SESSION_S, TRANSACTION_S
@@ -45,7 +45,26 @@ def _victim(scene: Scene, rng: random.Random, *, deciding: bool = True) -> Gener
     return None
 
 
+def _while(so: Callable[[], bool], most_s: float, every_s: float) -> Waits:
+    """Wait while something is so, but not for ever."""
+    waited = 0.0
+    while so() and waited < most_s:
+        yield every_s
+        waited += every_s
+
+
 # --- a worker dies ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _killed(scene: Scene, name: str, owned: list[int] | None = None, point: str = "any") -> Iterator[None]:
+    """SIGKILL, what happens meanwhile, and the worker is started again."""
+    partitions = scene.fleet.owned(name) if owned is None else owned
+    number = scene.begin("worker.kill", name, partitions=partitions, point=point)
+    scene.fleet.kill(name)
+    yield
+    scene.fleet.start(name)
+    scene.end(number, "worker.kill", name)
 
 
 def kill(scene: Scene, rng: random.Random) -> Waits:
@@ -53,12 +72,8 @@ def kill(scene: Scene, rng: random.Random) -> Waits:
     name = yield from _victim(scene, rng)
     if name is None:
         return
-    with scene.held(name):
-        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
-        scene.fleet.kill(name)
+    with scene.held(name), _killed(scene, name):
         yield rng.choice((0.0, 0.0, 0.0, SESSION_S + 2))
-        scene.fleet.start(name)
-        scene.end(number, "worker.kill", name)
 
 
 def takeover(scene: Scene, rng: random.Random) -> Waits:
@@ -70,12 +85,8 @@ def takeover(scene: Scene, rng: random.Random) -> Waits:
     name = yield from _victim(scene, rng)
     if name is None:
         return
-    with scene.held(name):
-        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
-        scene.fleet.kill(name)
+    with scene.held(name), _killed(scene, name):
         yield SESSION_S + 4
-        scene.fleet.start(name)
-        scene.end(number, "worker.kill", name)
 
 
 def kill_at_point(scene: Scene, rng: random.Random, points: tuple[str, ...] = LIVE_POINTS) -> Waits:
@@ -86,18 +97,12 @@ def kill_at_point(scene: Scene, rng: random.Random, points: tuple[str, ...] = LI
     with scene.held(name):
         point = rng.choice(points)
         scene.fleet.order(name, point=point, nth=rng.randint(1, 12))
-        waited = 0.0
         owned = scene.fleet.owned(name)
-        while not scene.fleet.obeyed(name) and waited < _PATIENCE_S:
-            yield 0.02
-            waited += 0.02
+        yield from _while(lambda: not scene.fleet.obeyed(name), _PATIENCE_S, 0.02)
         reached = not scene.fleet.alive(name)
-        number = scene.begin("worker.kill", name, partitions=owned, point=point if reached else "any")
-        scene.fleet.kill(name)
-        scene.fleet.order(name)
-        yield rng.choice((0.0, 0.0, SESSION_S + 2))
-        scene.fleet.start(name)
-        scene.end(number, "worker.kill", name)
+        with _killed(scene, name, owned, point if reached else "any"):
+            scene.fleet.order(name)
+            yield rng.choice((0.0, 0.0, SESSION_S + 2))
 
 
 def kill_while_opening(scene: Scene, rng: random.Random) -> Waits:
@@ -106,24 +111,15 @@ def kill_while_opening(scene: Scene, rng: random.Random) -> Waits:
     if name is None:
         return
     with scene.held(name):
-        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
-        scene.fleet.kill(name)
-        point = rng.choice(START_POINTS)
-        if point == "in-restore":
-            shutil.rmtree(scene.fleet.state(name), ignore_errors=True)
-        scene.fleet.order(name, point=point, nth=rng.randint(1, 3))
-        scene.fleet.start(name)
-        scene.end(number, "worker.kill", name)
-        waited = 0.0
-        while not scene.fleet.obeyed(name) and waited < 3 * SESSION_S:
-            yield 0.1
-            waited += 0.1
+        with _killed(scene, name):
+            point = rng.choice(START_POINTS)
+            if point == "in-restore":
+                shutil.rmtree(scene.fleet.state(name), ignore_errors=True)
+            scene.fleet.order(name, point=point, nth=rng.randint(1, 3))
+        yield from _while(lambda: not scene.fleet.obeyed(name), 3 * SESSION_S, 0.1)
         if not scene.fleet.alive(name):
-            number = scene.begin("worker.kill", name, partitions=[], point=point)
-            scene.fleet.kill(name)
-            scene.fleet.order(name)
-            scene.fleet.start(name)
-            scene.end(number, "worker.kill", name)
+            with _killed(scene, name, [], point):
+                scene.fleet.order(name)
         scene.fleet.order(name)
 
 
@@ -133,14 +129,11 @@ def damage(scene: Scene, rng: random.Random) -> Waits:
     if name is None:
         return
     with scene.held(name):
-        number = scene.begin("worker.kill", name, partitions=scene.fleet.owned(name), point="any")
-        scene.fleet.kill(name)
-        for _ in range(rng.randint(1, 3)):
-            what = rng.choice(DAMAGES)(scene.fleet.state(name), rng)
-            if what:
-                scene.instant("state.damage", name, what=what)
-        scene.fleet.start(name)
-        scene.end(number, "worker.kill", name)
+        with _killed(scene, name):
+            for _ in range(rng.randint(1, 3)):
+                what = rng.choice(DAMAGES)(scene.fleet.state(name), rng)
+                if what:
+                    scene.instant("state.damage", name, what=what)
         yield 0.0
 
 
@@ -150,24 +143,18 @@ def stale(scene: Scene, rng: random.Random) -> Waits:
     if name is None:
         return
     with scene.held(name):
-        fleet = scene.fleet
-        number = scene.begin("worker.kill", name, partitions=fleet.owned(name), point="any")
-        fleet.kill(name)
-        copy = fleet.state(name).with_name("copy")
-        shutil.rmtree(copy, ignore_errors=True)
-        with contextlib.suppress(OSError, shutil.Error):
-            shutil.copytree(fleet.state(name), copy)
-        fleet.start(name)
-        scene.end(number, "worker.kill", name)
+        state = scene.fleet.state(name)
+        copy = state.with_name("copy")
+        with _killed(scene, name):
+            shutil.rmtree(copy, ignore_errors=True)
+            with contextlib.suppress(OSError, shutil.Error):
+                shutil.copytree(state, copy)
         yield 3.0 + 3 * rng.random()
-        number = scene.begin("worker.kill", name, partitions=fleet.owned(name), point="any")
-        fleet.kill(name)
-        if copy.exists():
-            shutil.rmtree(fleet.state(name), ignore_errors=True)
-            copy.rename(fleet.state(name))
-            scene.instant("state.damage", name, what="an old copy")
-        fleet.start(name)
-        scene.end(number, "worker.kill", name)
+        with _killed(scene, name):
+            if copy.exists():
+                shutil.rmtree(state, ignore_errors=True)
+                copy.rename(state)
+                scene.instant("state.damage", name, what="an old copy")
 
 
 # --- a worker hangs -----------------------------------------------------------------------------------------------
@@ -184,10 +171,7 @@ def zombie(scene: Scene, rng: random.Random) -> Waits:
         if rng.random() < 0.5:
             point = rng.choice(("after-offsets", "after-produce", "after-commit"))
             fleet.order(name, point=point, nth=rng.randint(1, 5), action="stop")
-            waited = 0.0
-            while not fleet.obeyed(name) and waited < _PATIENCE_S:
-                yield 0.02
-                waited += 0.02
+            yield from _while(lambda: not fleet.obeyed(name), _PATIENCE_S, 0.02)
             fleet.order(name)
         number = scene.begin("worker.stop", name, partitions=owned, point=point, zombie=True)
         fleet.freeze(name)
@@ -248,10 +232,7 @@ def storm(scene: Scene, rng: random.Random) -> Waits:
                     scene.end(again, "worker.kill", name)
                 else:
                     scene.fleet.send(name, signal.SIGTERM)
-                    waited = 0.0
-                    while scene.fleet.alive(name) and waited < 15:
-                        yield 0.1
-                        waited += 0.1
+                    yield from _while(lambda: scene.fleet.alive(name), 15, 0.1)
                     scene.fleet.kill(name)
         finally:
             scene.fleet.kill(name)
