@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from contactgate.client.connecting import unreachable
 from contactgate.client.routing import TOPIC_OF_KIND, Routed
 from contactgate.errors import BrokerError, BrokerUnavailable
 
@@ -51,10 +52,7 @@ class Feed:
                 **(client_config or {}),
             )
         except KafkaError as error:
-            raise BrokerUnavailable(
-                f"no broker answers at {bootstrap} ({type(error).__name__}); start one with `contactgate dev kafka up` "
-                "or name yours with --bootstrap; of a protected one check security_protocol, sasl_* and tls_*"
-            ) from error
+            raise unreachable(bootstrap, error) from error
 
     def topic(self, kind: str) -> str:
         """The full name of the input topic of this kind."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from contactgate.client.headers import read_any_headers
+from contactgate.client.connecting import connect, numbers_of
 from contactgate.errors import BrokerError, BrokerUnavailable
 
 _SILENCE_S = 60.0
@@ -35,7 +35,7 @@ class History:
 
     def __init__(self, bootstrap: str, client_config: dict[str, Any] | None = None) -> None:
         self._bootstrap = bootstrap
-        self._config = client_config or {}
+        self._config = client_config
         self._open: list[KafkaConsumer] = []
         self._idle: list[KafkaConsumer] = []  # of the open ones: connected, and reading nothing now
 
@@ -52,7 +52,7 @@ class History:
         """The partitions of a topic. Raises BrokerError when there is none."""
         consumer = self._take()
         try:
-            return _numbers(consumer, topic)
+            return numbers_of(consumer, topic)
         finally:
             self._idle.append(consumer)
 
@@ -99,39 +99,13 @@ class History:
         return self._idle.pop() if self._idle else self._connect()
 
     def _connect(self) -> Any:
-        read_any_headers()
-        try:
-            consumer = KafkaConsumer(
-                bootstrap_servers=self._bootstrap.split(","),
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=100,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
-                max_poll_records=5_000,
-                allow_auto_create_topics=False,
-                bootstrap_timeout_ms=15_000,
-                **self._config,
-            )
-        except KafkaError as error:
-            raise BrokerUnavailable(
-                f"no broker answers at {self._bootstrap} ({type(error).__name__}); start one with "
-                "`contactgate dev kafka up` or name yours with --bootstrap; of a protected one check "
-                "security_protocol, sasl_* and tls_*"
-            ) from error
+        consumer = connect(self._bootstrap, self._config, fetch_max_wait_ms=100)
         self._open.append(consumer)
         return consumer
 
 
-def _numbers(consumer: Any, topic: str) -> list[int]:
-    found = consumer.partitions_for_topic(topic)
-    if not found:
-        raise BrokerError(f"there is no topic {topic}; `contactgate topics describe` lists what there is")
-    return sorted(found)
-
-
 def _bounds(consumer: Any, topic: str, partition: int) -> tuple[int, int]:
-    if partition not in _numbers(consumer, topic):
+    if partition not in numbers_of(consumer, topic):
         raise BrokerError(f"topic {topic} has no partition {partition}; `contactgate topics describe` lists them")
     place = TopicPartition(topic, partition)
     return int(consumer.beginning_offsets([place])[place]), int(consumer.end_offsets([place])[place])

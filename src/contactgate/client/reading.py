@@ -9,11 +9,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 
-from contactgate.client.headers import read_any_headers
-from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.client.connecting import connect, numbers_of
+from contactgate.errors import BrokerUnavailable
 
 
 class Reading:
@@ -28,32 +27,11 @@ class Reading:
         fetch_max_wait_ms: int = 200,
         client_config: dict[str, Any] | None = None,
     ) -> None:
-        read_any_headers()
-        try:
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=bootstrap.split(","),
-                isolation_level="read_committed",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=fetch_max_wait_ms,
-                max_partition_fetch_bytes=4 * 1024 * 1024,
-                max_poll_records=5_000,
-                allow_auto_create_topics=False,
-                bootstrap_timeout_ms=15_000,
-                **(client_config or {}),
-            )
-        except KafkaError as error:
-            raise BrokerUnavailable(
-                f"no broker answers at {bootstrap} ({type(error).__name__}); start one with `contactgate dev kafka up` "
-                "or name yours with --bootstrap; of a protected one check security_protocol, sasl_* and tls_*"
-            ) from error
+        self._consumer = connect(bootstrap, client_config, fetch_max_wait_ms=fetch_max_wait_ms)
         self.partitions: list[TopicPartition] = []
         try:
             for topic in topics:
-                numbers = self._consumer.partitions_for_topic(topic)
-                if not numbers:
-                    raise BrokerError(f"there is no topic {topic}; `contactgate topics describe` lists what there is")
-                self.partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
+                self.partitions += [TopicPartition(topic, number) for number in numbers_of(self._consumer, topic)]
             self._consumer.assign(self.partitions)
             if from_beginning:
                 self._consumer.seek_to_beginning(*self.partitions)
