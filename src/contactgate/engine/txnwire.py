@@ -125,11 +125,11 @@ class Call:
 class Reader:
     """Reads Kafka's primitive types one after the other; `flexible` lengths are varints and structures end in tags."""
 
-    __slots__ = ("_data", "_flexible", "at")
+    __slots__ = ("_data", "at", "flexible")
 
     def __init__(self, data: memoryview, at: int, flexible: bool) -> None:
         self._data = data
-        self._flexible = flexible
+        self.flexible = flexible
         self.at = at
 
     def _take(self, kind: struct.Struct) -> int:
@@ -162,7 +162,7 @@ class Reader:
 
     def text(self) -> str:
         """A string; "" for null."""
-        size = self.varint() - 1 if self._flexible else self.i16()
+        size = self.varint() - 1 if self.flexible else self.i16()
         if size <= 0:
             return ""
         start, self.at = self.at, self.at + size
@@ -170,12 +170,12 @@ class Reader:
 
     def count(self) -> int:
         """An array's length."""
-        return max(0, self.varint() - 1 if self._flexible else self.i32())
+        return max(0, self.varint() - 1 if self.flexible else self.i32())
 
     def tags(self) -> dict[int, tuple[int, int]]:
         """Tagged fields as tag -> (start, end), stepped over; none in a version without them."""
         found: dict[int, tuple[int, int]] = {}
-        if self._flexible:
+        if self.flexible:
             for _ in range(self.varint()):
                 tag, size = self.varint(), self.varint()
                 found[tag] = (self.at, self.at + size)
@@ -184,7 +184,7 @@ class Reader:
 
     def part(self, start: int) -> Reader:
         """Another reader of the same bytes."""
-        return Reader(self._data, start, self._flexible)
+        return Reader(self._data, start, self.flexible)
 
 
 def _varint(value: int) -> bytes:
@@ -269,31 +269,22 @@ def produce(
         parts.append(tags)
     parts.append(tags)
     body = b"".join(parts)
-    return Call(PRODUCE, 12, body, _read_stored_v2, flexible=True) if v2 else Call(PRODUCE, 7, body, _read_stored_v1)
+    return Call(PRODUCE, 12 if v2 else 7, body, _read_stored, flexible=v2)
 
 
-def _read_stored_v1(reader: Reader) -> list[Stored]:
+def _read_stored(reader: Reader) -> list[Stored]:
     found = []
     for _ in range(reader.count()):
         topic = reader.text()
         for _ in range(reader.count()):
             found.append(Stored(topic, reader.i32(), reader.i16(), reader.i64()))
             reader.at += 16
-    return found
-
-
-def _read_stored_v2(reader: Reader) -> list[Stored]:
-    found = []
-    for _ in range(reader.count()):
-        topic = reader.text()
-        for _ in range(reader.count()):
-            found.append(Stored(topic, reader.i32(), reader.i16(), reader.i64()))
-            reader.at += 16
-            for _ in range(reader.count()):
-                reader.i32()
+            if reader.flexible:  # version 12 tells more of each record that it refused
+                for _ in range(reader.count()):
+                    reader.i32()
+                    reader.text()
+                    reader.tags()
                 reader.text()
-                reader.tags()
-            reader.text()
             reader.tags()
         reader.tags()
     return found
