@@ -96,31 +96,24 @@ class WindowCheck(Rule):
         if end == t and self._lifts:
             for grant in ctx.state.grants:
                 if grant.windows:
-                    return max(t, self._lifted_until(ctx, t))
+                    return max(t, self._lifted_until(ctx, t, t))
         return end
 
-    def _lifted_until(self, ctx: Context, t: int) -> int:
-        """Until when the hours of a consent that counts at t are open."""
+    def _lifted_until(self, ctx: Context, t: int, otherwise: int) -> int:
+        """Until when the hours of a consent that counts at t are open; what else holds if there is none."""
         zones = ctx.zones or ()
         ends = (
             min(end, open_until(_consent_hours(grant), zones, t))
             for start, end, grant in self._lifting(ctx)
             if start <= t
         )
-        return max(ends, default=t)
+        return max(ends, default=otherwise)
 
     def holds_until(self, ctx: Context, t: int) -> int:
         zones = ctx.zones or ()
         if is_open(self._times, zones, t):
             return open_until(self._times, zones, t)
-        return max(
-            (
-                min(end, open_until(_consent_hours(grant), zones, t))
-                for start, end, grant in self._lifting(ctx)
-                if start <= t
-            ),
-            default=NEVER,  # no zone is known: ZoneRule blocks
-        )
+        return self._lifted_until(ctx, t, NEVER)  # when no zone is known, ZoneRule blocks
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         told = self._told.get(first)
