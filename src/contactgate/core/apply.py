@@ -332,28 +332,7 @@ def _told(contact: Contact, event: OutcomeReported) -> Contact:
         old, new = _RANK[contact.outcome], _RANK[event.outcome]
         if old > new or (old == new and contact.outcome_ms <= event.time_ms):
             result, result_ms = contact.outcome, contact.outcome_ms
-    return Contact(
-        contact.time_ms,
-        contact.request_id,
-        contact.valid_until_ms,
-        result,
-        result_ms,
-        contact.recalled,
-        contact.channel,
-        contact.purpose,
-        contact.controller,
-        contact.requester,
-        contact.campaign,
-        matters,
-        contact.address,
-        contact.categories,
-        contact.jurisdictions,
-        contact.event_id,
-        contact.complaint,
-        contact.mode,
-        named,
-        contact.number_zones,
-    )
+    return msgspec.structs.replace(contact, outcome=result, outcome_ms=result_ms, matters=matters, matters_told=named)
 
 
 def observe(state: SubjectState, event: ContactObserved) -> SubjectState:

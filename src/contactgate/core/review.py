@@ -6,6 +6,8 @@ caps do not recall. What cannot be evaluated is recalled: nobody may go on using
 
 from __future__ import annotations
 
+import msgspec
+
 from contactgate.core.decide import recall_reasons, request_of
 from contactgate.core.world import World
 from contactgate.model.facts import Contact, SubjectState
@@ -70,28 +72,7 @@ def recall_word(rule: str) -> str:
 
 def recalled(contact: Contact, rule: str) -> Contact:
     """The approval, marked as recalled."""
-    return Contact(
-        contact.time_ms,
-        contact.request_id,
-        contact.valid_until_ms,
-        contact.outcome,
-        contact.outcome_ms,
-        rule,
-        contact.channel,
-        contact.purpose,
-        contact.controller,
-        contact.requester,
-        contact.campaign,
-        contact.matters,
-        contact.address,
-        contact.categories,
-        contact.jurisdictions,
-        contact.event_id,
-        contact.complaint,
-        contact.mode,
-        contact.matters_told,
-        contact.number_zones,
-    )
+    return msgspec.structs.replace(contact, recalled=rule)
 
 
 def _recalling_rule(contact: Contact, state: SubjectState, world: World, now_ms: int) -> str | None:
