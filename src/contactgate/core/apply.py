@@ -313,12 +313,7 @@ def outcome(state: SubjectState, event: OutcomeReported) -> SubjectState:
     if told != contact:
         contacts = tuple(told if each is contact else each for each in state.contacts)
         after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.seen)
-    if event.outcome in ("unsubscribed", "complained"):
-        after = withdraw(after, _opt_out(event.time_ms, contact, event.event_id))
-    elif event.outcome == "wrong_number" and contact.address is not None:
-        wrong = tuple(sorted({*after.profile.wrong_addresses, contact.address}))
-        after = _with_profile(after, msgspec.structs.replace(after.profile, wrong_addresses=wrong))
-    return after
+    return _heeded(after, contact, event)
 
 
 def _told(contact: Contact, event: OutcomeReported) -> Contact:
@@ -357,13 +352,17 @@ def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
         (),
         event.event_id,
     )
-    after = _with_contact(state, contact)
+    return _heeded(_with_contact(state, contact), contact, event)
+
+
+def _heeded(state: SubjectState, contact: Contact, event: OutcomeReported | ContactObserved) -> SubjectState:
+    """The state with what an outcome says about the person's will, and about the address."""
     if event.outcome in ("unsubscribed", "complained"):
-        after = withdraw(after, _opt_out(event.time_ms, contact, event.event_id))
-    elif event.outcome == "wrong_number" and event.address is not None:
-        wrong = tuple(sorted({*after.profile.wrong_addresses, event.address}))
-        after = _with_profile(after, msgspec.structs.replace(after.profile, wrong_addresses=wrong))
-    return after
+        return withdraw(state, _opt_out(event.time_ms, contact, event.event_id))
+    if event.outcome == "wrong_number" and contact.address is not None:
+        wrong = tuple(sorted({*state.profile.wrong_addresses, contact.address}))
+        return _with_profile(state, msgspec.structs.replace(state.profile, wrong_addresses=wrong))
+    return state
 
 
 def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
