@@ -6,11 +6,13 @@ left running when a turn ends, however it ends.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import subprocess
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +31,10 @@ _HEADROOM = 1.15  # a rate is tried only when the backlog was decided so much fa
 _SETTLE_S = 2.0  # of a steady rate, not counted
 
 
+Verdicts = dict[tuple[str, int], tuple[str, tuple[str, ...]]]
+"""By request and how many times it was decided before: the verdict and the rules that failed."""
+
+
 class Plan(NamedTuple):
     """Sizes of a turn."""
 
@@ -38,11 +44,12 @@ class Plan(NamedTuple):
 
 
 class Turn:
-    """One contender's turn. `figures` and `verdicts` are whole when `run` returns."""
+    """One contender's turn. `figures`, `verdicts` and `took_s` (seconds of each part) are whole when `run` returns."""
 
     def __init__(self, contender: Contender, plan: Plan, place: Place, log: Path) -> None:
         self.figures: dict[str, float] = {}
-        self.verdicts: dict[tuple[str, int], tuple[str, tuple[str, ...]]] = {}
+        self.verdicts: Verdicts = {}
+        self.took_s: dict[str, float] = {}
         self._contender = contender
         self._plan = plan
         self._place = place
@@ -53,28 +60,40 @@ class Turn:
     def run(self) -> None:
         """Everything in order. Raises RuntimeError with the end of the contender's log when it dies or stands still."""
         place, job = self._place, self._plan.job
-        create_topics(place)
-        if self._contender.kind == "contactgate":
-            feeding.preload(place.bootstrap, place.prefix, world(job, place))
-        feeding.preload(place.bootstrap, place.prefix, job.consents())
-        reader = observe.Reader(place.bootstrap, place.prefix + "contact-decisions")
+        with self._timed("prepare"):
+            create_topics(place)
+            if self._contender.kind == "contactgate":
+                feeding.preload(place.bootstrap, place.prefix, world(job, place))
+            feeding.preload(place.bootstrap, place.prefix, job.consents())
+            reader = observe.Reader(place.bootstrap, place.prefix + "contact-decisions")
         try:
-            self._learn()
-            known = self._saturate(reader)
+            with self._timed("learn"):
+                self._learn()
+            with self._timed("backlog"):
+                known = self._saturate(reader)
             for phase, rate in self._plan.rates:
-                known = self._steady(reader, phase, rate, known)
+                with self._timed(phase):
+                    known = self._steady(reader, phase, rate, known)
             assert self._process is not None
             self.figures["memory_mb"] = observe.peak_bytes(self._process.pid) / 1e6
             self._end()
             if self._contender.decides and self._contender.restores:
-                self._weigh()
-                self._cold(reader, known)
-            self._conclude(reader.stop())
+                with self._timed("cold"):
+                    self._weigh()
+                    self._cold(reader, known)
+            with self._timed("conclude"):
+                self._conclude(reader.stop())
         finally:
             reader.end()
             self._end()
             shutil.rmtree(place.state, ignore_errors=True)
             feeding.remove(place.bootstrap, place.prefix)  # so that the next one's broker is as this one's was
+
+    @contextlib.contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.took_s[part] = round(time.monotonic() - began, 1)
 
     # --- processes ------------------------------------------------------------------------------------------------
 
@@ -207,10 +226,7 @@ def world(job: Job, place: Place) -> list[Message]:
     return list(job.world(load_policy(POLICY).hash, document, source))
 
 
-def differences(
-    reference: dict[tuple[str, int], tuple[str, tuple[str, ...]]],
-    other: dict[tuple[str, int], tuple[str, tuple[str, ...]]],
-) -> list[str]:
+def differences(reference: Verdicts, other: Verdicts) -> list[str]:
     """Where two contenders' verdicts differ, over every request that both were given; one line each."""
     found = []
     for place in sorted(reference.keys() & other.keys()):

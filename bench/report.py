@@ -110,10 +110,13 @@ def section(result: dict[str, Any]) -> str:
         f"{result['registry']:,} numbers, a backlog of {phases['backlog']['requests']:,} requests; {repeats} {turns} "
         f"of each, one after the other. Load average before: {result['load_before'][0]:.1f}."
     )
+    differed = len(result["differences"])
     legend = (
         f"Median (least–most) · ratio to contactgate. {result['verdicts_compared']:,} verdicts with their reasons were "
-        "compared; none differed. –: not sustained, or not applicable."
+        f"compared; {f'{differed:,}' if differed else 'none'} differed. –: not sustained, or not applicable."
     )
+    for failure in result["failures"]:
+        legend += f" Turn {1 + failure['repeat']} of {failure['contender']} failed."
     picture = "![the same figures as a plot](bench/latest.png)"
     return "\n\n".join([conditions, legend, table(result), picture])
 

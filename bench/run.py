@@ -1,7 +1,8 @@
 """`make bench`: every contender in turn on one broker, repeated; verdicts compared; results, plot and table written.
 
-`python -m bench.run [--quick] [--repeat N] [--only NAME,NAME]`. Ends with status 1 when two contenders decide
-differently. Must never leave a process behind.
+`python -m bench.run [--quick] [--repeat N] [--only NAME,NAME]`. A turn that fails costs its own figures and no others;
+results are written after every turn. Ends with status 1 when a turn failed or two contenders decided differently. Must
+never leave a process behind.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from contactgate import broker
 
 ROOT = Path(__file__).resolve().parent.parent
 _SHOWN = 10
+_KEPT = 1_000  # differences in the result file
 
 
 def plan(quick: bool, partitions: int, seed: int, scale: float = 1.0) -> bout.Plan:
@@ -62,66 +65,94 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="contactgate-bench-"))
     logs = given.keep_logs or directory
     logs.mkdir(parents=True, exist_ok=True)
-    turns: list[dict[str, Any]] = []
-    compared = 0
-    try:
-        listed = bout.registry(the_plan.job, 100_000 if given.quick else 1_000_000, ROOT / ".cache" / "bench")
-        load_before = os.getloadavg()
-        with broker.DevKafka(directory / "kafka", heap_mb=1024) as kafka:
-            reference: tuple[str, Any] | None = None
-            for number in range(repeat):
-                first = number % len(chosen)  # nobody is always first, when the machine is cool and the broker young
-                for contender in (*chosen[first:], *chosen[:first]):
-                    began = time.monotonic()
-                    place = contenders.Place(
-                        kafka.bootstrap, f"b{number}-{contender.name}.", directory / f"state-{number}-{contender.name}",
-                        listed, given.partitions, given.peers_python,
-                    )  # fmt: skip
-                    turn = bout.Turn(contender, the_plan, place, logs / f"{contender.name}.log")
-                    turn.run()
-                    turns.append(
-                        {
-                            "contender": contender.name,
-                            "repeat": number,
-                            "load": os.getloadavg()[0],
-                            "figures": turn.figures,
-                        }
-                    )
-                    print(report.line(contender, turn.figures, time.monotonic() - began), flush=True)
-                    if not contender.decides:
-                        continue
-                    if reference is None:
-                        reference = (contender.name, turn.verdicts)
-                        continue
-                    compared += len(turn.verdicts)
-                    if different := bout.differences(reference[1], turn.verdicts):
-                        print(f"{len(different):,} verdicts of {contender.name} differ from {reference[0]}'s:")
-                        print("\n".join(f"  {each}" for each in different[:_SHOWN]))
-                        return 1
-                    reference[1].update(turn.verdicts)  # what the first was not given is compared among the others
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-    result = {
-        "quick": given.quick,
-        "machine": _machine(),
-        "load_before": load_before,
-        "commit": _commit(),
-        "partitions": given.partitions,
-        "registry": 100_000 if given.quick else 1_000_000,
-        "phases": [phase._asdict() for phase in the_plan.job.phases],
-        "verdicts_compared": compared,
-        "turns": turns,
-        "summary": report.summary(turns),
-    }
     out = given.out or ROOT / "bench" / "results" / time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime())
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    print(f"\n{compared:,} verdicts compared, no difference\n")
-    print(report.table(result))
-    if given.docs:
+    count = 100_000 if given.quick else 1_000_000
+    result: dict[str, Any] = {
+        "quick": given.quick,
+        "machine": _machine(),
+        "load_before": os.getloadavg(),
+        "commit": _commit(),
+        "partitions": given.partitions,
+        "registry": count,
+        "phases": [phase._asdict() for phase in the_plan.job.phases],
+    }
+    began = time.monotonic()
+    course = Course(the_plan, chosen, logs)
+    try:
+        listed = bout.registry(the_plan.job, count, ROOT / ".cache" / "bench")
+        with broker.DevKafka(directory / "kafka", heap_mb=1024) as kafka:
+            place = contenders.Place(kafka.bootstrap, "", directory, listed, given.partitions, given.peers_python)
+            for _ in course.run(place, repeat):
+                _write(out, result, course)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    if not course.turns:
+        return 1
+    result = _write(out, result, course)
+    print(f"\n{report.section(result)}\n\n{(time.monotonic() - began) / 60:.1f} minutes; written: {out}")
+    if given.docs and not course.differences:
         report.put(out)
-    print(f"written: {out}")
-    return 0
+    return 1 if course.failures or course.differences else 0
+
+
+class Course:
+    """Every contender's turn, repeated: figures, and the verdicts of each beside those that were met before."""
+
+    def __init__(self, plan: bout.Plan, chosen: list[contenders.Contender], logs: Path) -> None:
+        self.turns: list[dict[str, Any]] = []
+        self.failures: list[dict[str, Any]] = []
+        self.differences: list[str] = []
+        self.compared = 0
+        self._plan = plan
+        self._chosen = chosen
+        self._logs = logs
+        self._known: bout.Verdicts = {}
+
+    def run(self, place: contenders.Place, repeat: int) -> Iterator[None]:
+        """Turn after turn; `place` is where: each has a prefix and a directory of its own there."""
+        for number in range(repeat):
+            first = number % len(self._chosen)  # nobody is always first, when the machine is cool and the broker young
+            for contender in (*self._chosen[first:], *self._chosen[:first]):
+                name = f"{number}-{contender.name}"
+                self._turn(contender, number, place._replace(prefix=f"b{name}.", state=place.state / f"state-{name}"))
+                yield
+
+    def _turn(self, contender: contenders.Contender, number: int, place: contenders.Place) -> None:
+        began, load = time.monotonic(), os.getloadavg()[0]
+        turn = bout.Turn(contender, self._plan, place, self._logs / f"{contender.name}.log")
+        told = {"contender": contender.name, "repeat": number, "load": load}
+        try:
+            turn.run()
+        except Exception as error:  # noqa: BLE001 - an hour's figures must not end with one contender's fault
+            print(f"{contender.name}: no result: {error}", file=sys.stderr, flush=True)
+            self.failures.append({**told, "error": str(error)})
+            return
+        self.turns.append({**told, "figures": turn.figures, "took_s": turn.took_s})
+        print(report.line(contender, turn.figures, time.monotonic() - began), flush=True)
+        if not contender.decides:
+            return
+        if self._known:
+            self.compared += len(turn.verdicts)
+        if different := bout.differences(self._known, turn.verdicts):
+            print(f"{len(different):,} verdicts of {contender.name} differ from those before:", file=sys.stderr)
+            print("\n".join(f"  {each}" for each in different[:_SHOWN]), file=sys.stderr, flush=True)
+            self.differences += [f"{contender.name}: {each}" for each in different]
+        self._known = turn.verdicts | self._known  # what one was not given is compared among the others
+
+
+def _write(out: Path, result: dict[str, Any], course: Course) -> dict[str, Any]:
+    """What is known so far."""
+    result = {
+        **result,
+        "verdicts_compared": course.compared,
+        "differences": course.differences[:_KEPT],
+        "failures": course.failures,
+        "turns": course.turns,
+        "summary": report.summary(course.turns),
+    }
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
+    return result
 
 
 def _machine() -> dict[str, Any]:

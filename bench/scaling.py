@@ -41,6 +41,7 @@ COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("decisions_per_s", "decisions/s", "{:,.0f}"),
     ("cold_s", "cold start, s", "{:,.1f}"),
     ("restored_per_s", "people restored/s", "{:,.0f}"),
+    ("restore_cpu_us", "CPU a person restored, µs", "{:,.1f}"),
     ("warm_s", "warm start, s", "{:,.1f}"),
     ("memory_mb", "peak memory, MB", "{:,.0f}"),
     ("state_bytes", "state a subject, bytes", "{:,.0f}"),
@@ -90,6 +91,7 @@ class Measurement:
         reader = observe.Reader(place.bootstrap, place.prefix + "contact-decisions")
         try:
             figures["cold_s"] = self._until_all_decide(reader, "cold")
+            figures["cold_cpu_s"] = self._cpu_s()
             self._stop()
             figures["warm_s"] = self._until_all_decide(reader, "warm")
             figures |= self._backlog(reader)
@@ -215,38 +217,58 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--scale", type=float, default=1.0, help="of the backlog; under 1 only shows that it works")
     parser.add_argument("--huge", action="store_true", help="10 million people as well: 10 GB of disk, ten minutes")
+    parser.add_argument(
+        "--people", help="only these, comma separated, with 8 partitions and a worker; 1000 comes first"
+    )
     parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--out", type=Path, help="result file; default: bench/results/scaling-<time>.json")
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is stopped in order
     directory = Path(tempfile.mkdtemp(prefix="contactgate-scaling-"))
+    out = given.out or ROOT / "bench" / "results" / time.strftime("scaling-%Y%m%dT%H%M%SZ.json", time.gmtime())
+    out.parent.mkdir(parents=True, exist_ok=True)
     found: list[dict[str, float]] = []
+    failures: list[dict[str, Any]] = []
     load_before = os.getloadavg()
     try:
         listed = bout.registry(Job(2, (Phase("grown", 3, 1, 1_000),)), 100_000, ROOT / ".cache" / "bench")
         with broker.DevKafka(directory / "kafka", heap_mb=1024) as kafka:
             states = models(kafka.bootstrap, directory, listed)
-            for case in cases(given.quick, given.huge, given.scale):
-                figures = Measurement(case, kafka.bootstrap, directory, listed, states).run()
-                if found and (case.partitions, case.workers) == (found[0]["partitions"], found[0]["workers"]):
-                    restoring_s = figures["cold_s"] - found[0]["cold_s"]
-                    if restoring_s > _TOLD_S:
-                        figures["restored_per_s"] = case.people / restoring_s
-                found.append(figures)
-                print({name: round(value, 1) for name, value in figures.items()}, flush=True)
+            chosen = cases(given.quick, given.huge, given.scale)
+            if given.people:
+                chosen = [chosen[0], *(chosen[0]._replace(people=int(each)) for each in given.people.split(","))]
+            for case in chosen:
+                began = time.monotonic()
+                try:
+                    figures = Measurement(case, kafka.bootstrap, directory, listed, states).run()
+                except Exception as error:  # noqa: BLE001 - the others' figures must not end with one case's fault
+                    print(f"{case}: no result: {error}", file=sys.stderr, flush=True)
+                    failures.append({**case._asdict(), "error": str(error)})
+                else:
+                    found.append(figures | _restoring(figures, found))
+                    told = {name: round(value, 1) for name, value in found[-1].items()}
+                    print(told, f"({time.monotonic() - began:.0f} s)", flush=True)
+                result = {"quick": given.quick, "load_before": load_before, "measured": found, "failures": failures}
+                out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     text = table(found)
-    print(f"\n{text}\n")
-    out = given.out or ROOT / "bench" / "results" / time.strftime("scaling-%Y%m%dT%H%M%SZ.json", time.gmtime())
-    out.parent.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = {"quick": given.quick, "load_before": load_before, "measured": found}
-    out.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
-    print(f"written: {out}")
-    if given.docs:
+    print(f"\n{text}\n\nwritten: {out}")
+    if given.docs and found:
         page = ROOT / "docs" / "performance.md"
         page.write_text(report.rewrite(page.read_text(encoding="utf-8"), text, "scaling"), encoding="utf-8")
-    return 0
+    return 1 if failures else 0
+
+
+def _restoring(figures: dict[str, float], before: list[dict[str, float]]) -> dict[str, float]:
+    """What restoring took beyond what a start costs by itself: the first case's, of as many partitions and workers."""
+    if not before or any(figures[name] != before[0][name] for name in ("partitions", "workers")):
+        return {}
+    restoring_s = figures["cold_s"] - before[0]["cold_s"]
+    if restoring_s <= _TOLD_S:
+        return {}
+    spent_s = figures["cold_cpu_s"] - before[0]["cold_cpu_s"]
+    return {"restored_per_s": figures["people"] / restoring_s, "restore_cpu_us": spent_s / figures["people"] * 1e6}
 
 
 if __name__ == "__main__":
