@@ -17,6 +17,7 @@ from aiokafka.client import AIOKafkaClient
 
 from contactgate.engine.headers import read_any_headers
 from contactgate.engine.task import Limits
+from contactgate.engine.unwrapped import as_it_is, unwrap_records
 from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError, Fenced, Halted
 
 MIB = 1 << 20
@@ -106,13 +107,18 @@ TOPICS = {
 
 
 def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: Any) -> AIOKafkaConsumer:
-    """A consumer without a group. Where it stands is ours to say: an offset that is gone is an error, never a jump."""
+    """A consumer without a group. Where it stands is ours to say: an offset that is gone is an error, never a jump.
+
+    Its records have an offset, a timestamp, a key, a value and headers, and nothing else (`engine.unwrapped`).
+    """
     read_any_headers()
+    unwrap_records()
     return AIOKafkaConsumer(
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.app_id}-{settings.worker_id}",
         enable_auto_commit=False,
         auto_offset_reset="none",
+        value_deserializer=as_it_is,
         isolation_level="read_committed" if committed else "read_uncommitted",
         max_partition_fetch_bytes=max_bytes,
         fetch_max_wait_ms=options.pop("fetch_max_wait_ms", settings.fetch_max_wait_ms),
