@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from contactgate.registry import build
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 _DONE_S = 90.0  # without a single decision: it will not come any more
+_FROM, _UPTO = 0.3, 0.9  # of a backlog: the stretch that is measured
 _HEADROOM = 1.15  # a rate is tried only when the backlog was decided so much faster
 _SETTLE_S = 2.0  # of a steady rate, not counted
 
@@ -139,20 +140,17 @@ class Turn:
         self._end()
 
     def _saturate(self, reader: observe.Reader) -> int:
-        """A backlog: CPU and time of its second half, when caches and compilers are warm."""
+        """A backlog: CPU and time of its middle, when caches and compilers are warm."""
         place, job = self._place, self._plan.job
         phase = job.phase("backlog")
         limit = max(500, int(phase.requests * self._contender.share))
         count = feeding.preload(place.bootstrap, place.prefix, job.requests("backlog", limit))
         started_ns = self._start()
         assert self._process is not None
-        self._wait(reader, count // 2)
-        first, cpu, began = reader.count, observe.cpu_s(self._process.pid), time.perf_counter()
-        self._wait(reader, count)
-        last, spent, took = reader.count, observe.cpu_s(self._process.pid) - cpu, time.perf_counter() - began
-        decided = max(last - first, 1)  # a tiny backlog may be committed at once
-        self.figures["decisions_per_s"] = decided / took
-        self.figures["cpu_us"] = spent / decided * 1e6
+        pid = self._process.pid
+        self.figures |= stretch(
+            count, lambda so_far: self._wait(reader, so_far), lambda: reader.count, lambda: observe.cpu_s(pid)
+        )
         self.figures["warm_started_ns"] = started_ns
         return count
 
@@ -210,6 +208,23 @@ class Turn:
         self.figures["warm_start_s"] = (first["backlog"] - self.figures.pop("warm_started_ns")) / 1e9
         if "cold" in last:
             self.figures["cold_start_s"] = (last["cold"] - self.figures.pop("cold_started_ns")) / 1e9
+
+
+def stretch(
+    count: int, wait: Callable[[int], None], decided: Callable[[], int], cpu_s: Callable[[], float], known: int = 0
+) -> dict[str, float]:
+    """CPU and speed between two instants in the middle of a backlog of `count`.
+
+    At both of them about as much is decided and not yet committed. Up to the end it would be decided for nothing: what
+    was on its way at the first instant has been paid for before.
+    """
+    wait(known + int(count * _FROM))
+    first, cpu, began = decided(), cpu_s(), time.perf_counter()
+    wait(known + int(count * _UPTO))
+    last, spent, took = decided(), cpu_s() - cpu, time.perf_counter() - began
+    wait(known + count)
+    number = max(last - first, 1)  # a tiny backlog may be committed at once
+    return {"decisions_per_s": number / took, "cpu_us": spent / number * 1e6}
 
 
 def create_topics(place: Place) -> None:

@@ -22,12 +22,13 @@ import msgspec
 
 from bench import bout, contenders, feeding, observe, report
 from bench.contenders import Place
-from bench.job import EPOCH_MS, Job, Phase, subject
+from bench.job import DAY_MS, EPOCH_MS, PHASE_DAYS, Job, Phase, subject
 from contactgate import broker
 from contactgate.engine.fold import META_KEY, Meta, encode_meta
 
 ROOT = Path(__file__).resolve().parent.parent
 _MODELS = 2_000  # people whose states are copied
+_DECIDED_MS = EPOCH_MS + PHASE_DAYS * DAY_MS  # when they were last decided about
 _PROBES = 20  # requests a partition that tell when it decides
 _STANDS_S = 300.0
 _TOLD_S = 0.5  # of restoring: less is lost in what a start takes anyway
@@ -59,8 +60,8 @@ class Case(NamedTuple):
 
 def cases(quick: bool, huge: bool, scale: float = 1.0) -> list[Case]:
     """People first, the least as what a start costs by itself; then partitions, then workers."""
-    backlog = int((8_000 if quick else 40_000) * scale)
-    people = [1_000, 20_000] if quick else [1_000, 100_000, 1_000_000]
+    backlog = int((16_000 if quick else 60_000) * scale)
+    people = [4_000, 40_000] if quick else [10_000, 100_000, 1_000_000]
     if huge:
         people.append(10_000_000)
     middle = people[1]
@@ -114,19 +115,14 @@ class Measurement:
         return time.perf_counter() - began
 
     def _backlog(self, reader: observe.Reader) -> dict[str, float]:
-        """As in a bout: the second half of it. The workers are stopped while it is written."""
+        """As in a bout. The workers are stopped while it is written."""
         self._stop()
         known = reader.count
         count = self._send("grown")
         self._start()
-        self._wait(reader, known + count // 2)
-        first, cpu, began = reader.count, self._cpu_s(), time.perf_counter()
-        self._wait(reader, known + count)
-        decided = max(reader.count - first, 1)
-        return {
-            "cpu_us": (self._cpu_s() - cpu) / decided * 1e6,
-            "decisions_per_s": decided / (time.perf_counter() - began),
-        }
+        return bout.stretch(
+            count, lambda so_far: self._wait(reader, so_far), lambda: reader.count, self._cpu_s, known=known
+        )
 
     def _start(self) -> None:
         for number in range(self._case.workers):
@@ -196,7 +192,7 @@ def models(bootstrap: str, directory: Path, listed: Path) -> list[bytes]:
 
 def fill(place: Place, phase: Phase, states: list[bytes]) -> None:
     """The changelog of `phase.subjects` people, and what a partition stood at: nothing read, nothing decided."""
-    meta = encode_meta(Meta(now_ms=EPOCH_MS))
+    meta = encode_meta(Meta(now_ms=_DECIDED_MS))
     pairs = ((subject(phase, number).encode(), states[number % len(states)]) for number in range(phase.subjects))
     metas = [(partition, META_KEY, meta) for partition in range(place.partitions)]
     feeding.fill(place.bootstrap, place.prefix + "subjects-changelog", pairs, metas, EPOCH_MS)
@@ -218,7 +214,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of the backlog; under 1 only shows that it works")
     parser.add_argument("--huge", action="store_true", help="10 million people as well: 10 GB of disk, ten minutes")
     parser.add_argument(
-        "--people", help="only these, comma separated, with 8 partitions and a worker; 1000 comes first"
+        "--people", help="only these, comma separated, with 8 partitions and a worker; the least comes first"
     )
     parser.add_argument("--docs", action="store_true", help="put the table into docs/performance.md")
     parser.add_argument("--out", type=Path, help="result file; default: bench/results/scaling-<time>.json")
@@ -268,7 +264,8 @@ def _restoring(figures: dict[str, float], before: list[dict[str, float]]) -> dic
     if restoring_s <= _TOLD_S:
         return {}
     spent_s = figures["cold_cpu_s"] - before[0]["cold_cpu_s"]
-    return {"restored_per_s": figures["people"] / restoring_s, "restore_cpu_us": spent_s / figures["people"] * 1e6}
+    people = figures["people"] - before[0]["people"]
+    return {"restored_per_s": people / restoring_s, "restore_cpu_us": spent_s / people * 1e6}
 
 
 if __name__ == "__main__":
