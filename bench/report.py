@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +101,15 @@ def _cell(figure: dict[str, float] | None, form: str, name: str) -> str:
 def section(result: dict[str, Any]) -> str:
     """What stands between the markers: under what conditions, and the table."""
     machine, phases = result["machine"], {phase["name"]: phase for phase in result["phases"]}
-    repeats = 1 + max(turn["repeat"] for turn in result["turns"])
+    repeats = Counter(turn["contender"] for turn in result["turns"])
+    least, most = min(repeats.values()), max(repeats.values())
     subjects = sum(phase["subjects"] for phase in result["phases"])
-    turns = "turn" if repeats == 1 else "turns"
+    turns = f"{most} turn{'s' if most > 1 else ''}" if least == most else f"{least} to {most} turns"
     conditions = (
         f"Measured by `make bench{' QUICK=1' if result['quick'] else ''}` at commit `{result['commit'][:12]}`: "
         f"{machine['cpus']} cores ({machine['model'] or 'unnamed'}) shared by broker, generator, reader and contender, "
         f"Apache Kafka {machine['kafka']}, {result['partitions']} partitions, {subjects:,} people, a registry of "
-        f"{result['registry']:,} numbers, a backlog of {phases['backlog']['requests']:,} requests; {repeats} {turns} "
+        f"{result['registry']:,} numbers, a backlog of {phases['backlog']['requests']:,} requests; {turns} "
         f"of each, one after the other. Load average before: {result['load_before'][0]:.1f}."
     )
     differed = len(result["differences"])

@@ -32,9 +32,9 @@ _KEPT = 1_000  # differences in the result file
 
 
 def plan(quick: bool, partitions: int, seed: int, scale: float = 1.0) -> bout.Plan:
-    """Sizes: a quick run ends in about five minutes, a full one in about thirty for a repeat of three."""
-    seconds = 6 if quick else 15
-    full = {"backlog": 24_000 if quick else 150_000, "rate1": 1_000 * seconds, "rate5": 5_000 * (seconds - 1)}
+    """Sizes: a quick run ends in about five minutes, a full one in less than thirty for a repeat of three."""
+    seconds = 6 if quick else 12
+    full = {"backlog": 24_000 if quick else 90_000, "rate1": 1_000 * seconds, "rate5": 5_000 * (seconds - 2)}
     requests = {name: int(count * scale) for name, count in full.items()}
     phases = [Phase(name, number, count, max(100, count // 6)) for number, (name, count) in enumerate(requests.items())]
     phases.append(Phase("cold", len(phases), 50 * partitions, 50 * partitions))
@@ -46,6 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes, one repeat, a registry of 100,000")
     parser.add_argument("--repeat", type=int, help="turns of each contender (3; quick: 1)")
+    parser.add_argument("--minutes", type=float, default=0.0, help="no turn begins later than this; default: all begin")
     parser.add_argument("--only", default="", help="names of contenders, comma separated; the first is the reference")
     parser.add_argument("--partitions", type=int, default=8)
     parser.add_argument("--scale", type=float, default=1.0, help="of the sizes; under 1 only shows that it works")
@@ -85,6 +86,8 @@ def main() -> int:
             place = contenders.Place(kafka.bootstrap, "", directory, listed, given.partitions, given.peers_python)
             for _ in course.run(place, repeat):
                 _write(out, result, course)
+                if given.minutes and time.monotonic() - began > 60 * given.minutes:
+                    break
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     if not course.turns:

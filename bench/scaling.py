@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _MODELS = 2_000  # people whose states are copied
 _DECIDED_MS = EPOCH_MS + PHASE_DAYS * DAY_MS  # when they were last decided about
 _PROBES = 20  # requests a partition that tell when it decides
+_LEAST = 3_000  # requests a partition of a backlog
 _STANDS_S = 300.0
 _TOLD_S = 0.5  # of restoring: less is lost in what a start takes anyway
 _OURS = contenders.everyone()[0]
@@ -67,7 +68,9 @@ def cases(quick: bool, huge: bool, scale: float = 1.0) -> list[Case]:
     middle = people[1]
     found = [Case(each, 8, 1, backlog) for each in people]
     found += [Case(middle, each, 1, backlog) for each in ((4, 16) if quick else (4, 16, 64))]
-    return [*found, Case(middle, 8, 2, backlog)]
+    found.append(Case(middle, 8, 2, backlog))
+    # A transaction carries up to 1,000 requests of a partition: the stretch that is measured holds several of each.
+    return [case._replace(backlog=max(case.backlog, int(_LEAST * case.partitions * scale))) for case in found]
 
 
 class Measurement:
