@@ -6,6 +6,7 @@ Keys go to partitions as Kafka's Java client and contactgate put them. Timestamp
 from __future__ import annotations
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from bench.job import Job, Message
 
 _LINGER_MS = 1
+_COORDINATED_S = 60.0
 
 
 def preload(bootstrap: str, prefix: str, messages: Iterable[Message]) -> int:
@@ -89,12 +91,29 @@ def lag(bootstrap: str, group: str, topic: str) -> int:
     try:
         partitions = [TopicPartition(topic, each) for each in consumer.list_topics(topic, 30).topics[topic].partitions]
         behind = 0
-        for place in consumer.committed(partitions, 30):
+        for place in _committed(consumer, partitions):
             begin, end = consumer.get_watermark_offsets(place, 30)
             behind += end - max(begin, place.offset)
         return behind
     finally:
         consumer.close()
+
+
+def _committed(consumer: Any, partitions: list[Any]) -> list[Any]:
+    """A group's positions; a broker that has just started may not know yet who coordinates the group."""
+    from confluent_kafka import KafkaError, KafkaException
+
+    passing = {
+        KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }  # fmt: skip
+    deadline = time.monotonic() + _COORDINATED_S
+    while True:
+        try:
+            return list(consumer.committed(partitions, 30))
+        except KafkaException as error:
+            if error.args[0].code() not in passing or time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
 
 
 def fill(
@@ -150,10 +169,14 @@ def newest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
 
 
 def remove(bootstrap: str, prefix: str) -> None:
-    """Delete every topic of a prefix, those included that a contender made for itself."""
+    """Delete every topic of a prefix, those included that a contender made for itself. One that stays is no fault."""
+    from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
     admin = AdminClient({"bootstrap.servers": bootstrap})
     names = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefix)]
-    for done in admin.delete_topics(names, operation_timeout=30).values() if names else ():
-        done.result(60)
+    for name, done in admin.delete_topics(names, operation_timeout=30).items() if names else ():
+        try:
+            done.result(60)
+        except KafkaException as error:
+            print(f"{name} was not deleted: {error}", file=sys.stderr, flush=True)
