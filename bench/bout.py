@@ -27,7 +27,7 @@ from contactgate.registry import build
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 _DONE_S = 90.0  # without a single decision: it will not come any more
-_FROM, _UPTO = 0.3, 0.9  # of a backlog: the stretch that is measured
+_MIDDLE, _ALL = (0.3, 0.9), (0.0, 1.0)  # of a backlog: the stretch that is measured
 _HEADROOM = 1.15  # a rate is tried only when the backlog was decided so much faster
 _SETTLE_S = 2.0  # of a steady rate, not counted
 
@@ -148,8 +148,14 @@ class Turn:
         started_ns = self._start()
         assert self._process is not None
         pid = self._process.pid
+        # A floor runs further and further ahead of the reader: all of it is what can be compared with its CPU.
+        window = _MIDDLE if self._contender.decides else _ALL
         self.figures |= stretch(
-            count, lambda so_far: self._wait(reader, so_far), lambda: reader.count, lambda: observe.cpu_s(pid)
+            count,
+            lambda so_far: self._wait(reader, so_far),
+            lambda: reader.count,
+            lambda: observe.cpu_s(pid),
+            window=window,
         )
         self.figures["warm_started_ns"] = started_ns
         return count
@@ -211,16 +217,22 @@ class Turn:
 
 
 def stretch(
-    count: int, wait: Callable[[int], None], decided: Callable[[], int], cpu_s: Callable[[], float], known: int = 0
+    count: int,
+    wait: Callable[[int], None],
+    decided: Callable[[], int],
+    cpu_s: Callable[[], float],
+    *,
+    known: int = 0,
+    window: tuple[float, float] = _MIDDLE,
 ) -> dict[str, float]:
     """CPU and speed between two instants in the middle of a backlog of `count`.
 
     At both of them about as much is decided and not yet committed. Up to the end it would be decided for nothing: what
     was on its way at the first instant has been paid for before.
     """
-    wait(known + int(count * _FROM))
+    wait(known + max(1, int(count * window[0])))
     first, cpu, began = decided(), cpu_s(), time.perf_counter()
-    wait(known + int(count * _UPTO))
+    wait(known + int(count * window[1]))
     last, spent, took = decided(), cpu_s() - cpu, time.perf_counter() - began
     wait(known + count)
     number = max(last - first, 1)  # a tiny backlog may be committed at once

@@ -159,7 +159,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(columns)), [each.name for each in columns], fontsize=9)
     axes[0].invert_yaxis()
-    figure.tight_layout()
+    figure.tight_layout(w_pad=2.5)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)

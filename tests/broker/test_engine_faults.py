@@ -144,6 +144,28 @@ async def test_a_wiped_store_is_rebuilt_from_the_changelog(
         await bench.exactly_once(ids)
 
 
+async def test_states_larger_than_what_is_asked_for_at_once_are_restored(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """A record batch as large as the changelog takes comes whole, between small ones, and nothing around it is lost."""
+    settings = settings_for(kafka.address, topic_prefix, tmp_path / "state")
+    async with running(settings):
+        ids = await bench.requests(100)
+        await bench.decisions(100)
+    large = {b"large-%d" % number: bytes(7) + bytes([number]) * ((4 << 20) - 1_000) for number in range(3)}
+    async with AIOKafkaProducer(bootstrap_servers=kafka.address, max_request_size=8 << 20) as producer:
+        for key, value in large.items():
+            await producer.send_and_wait(f"{topic_prefix}subjects-changelog", value, key=key, partition=0)
+            await producer.send_and_wait(f"{topic_prefix}subjects-changelog", bytes(8), key=b"small", partition=0)
+    shutil.rmtree(tmp_path / "state")
+    async with running(settings) as worker:
+        store = worker.slots[0].driver._store
+        assert store is not None
+        assert store.get_many([*large, b"small"]) == [*large.values(), bytes(8)]
+        ids += await bench.requests(100)
+        await bench.exactly_once(ids)
+
+
 async def test_a_damaged_store_is_moved_aside_and_rebuilt(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:

@@ -19,7 +19,7 @@ from rocksdict import Cache
 
 from contactgate.engine import effects as fx
 from contactgate.engine.barrier import Barrier, Ticket
-from contactgate.engine.clients import CHANGELOG_MAX_BYTES, EngineSettings, consumer, translate
+from contactgate.engine.clients import CHANGELOG_MAX_BYTES, MIB, EngineSettings, consumer, translate
 from contactgate.engine.intake import Intake, Lane, probe
 from contactgate.engine.ports import Shelf
 from contactgate.engine.task import PartitionTask
@@ -31,6 +31,8 @@ from contactgate.store import Owner, PartitionStore, move_aside
 log = logging.getLogger(__name__)
 
 _TAIL_RECORDS = 2_000
+# Of a response, which may be larger for the sake of its first batch: a large one is copied many times while it arrives.
+_TAIL_BYTES = MIB
 _IDLE_S = 1.0
 _TRANSACTION_MS = 3  # a worker makes at most about 333 transactions a second
 _PAUSE_SHARE = 3  # a partition's transactions begin at least three times as far apart as they take: busy, they grow
@@ -188,7 +190,9 @@ class Driver:
 
     async def _open_reader(self) -> AIOKafkaConsumer:
         if self._reader is None:
-            reader = consumer(self._settings, max_bytes=CHANGELOG_MAX_BYTES, fetch_max_wait_ms=200)
+            reader = consumer(
+                self._settings, max_bytes=CHANGELOG_MAX_BYTES, fetch_max_bytes=_TAIL_BYTES, fetch_max_wait_ms=200
+            )
             try:
                 await reader.start()
             except Exception as error:
