@@ -37,10 +37,10 @@ from tests.chaos.history import (
 from tests.chaos.journal import Journal
 from tests.chaos.letters import Letters
 from tests.chaos.outputs import META
-from tests.chaos.reading import read_world
+from tests.chaos.reading import read_world, read_worlds
 from tests.chaos.rules import Policy
 from tests.chaos.verdict import Findings, Verdict, conclude
-from tests.chaos.walk import Walk, read_worlds
+from tests.chaos.walk import Walk
 
 _MANY = 100_000
 _decode = msgspec.json.Decoder().decode

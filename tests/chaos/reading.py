@@ -12,7 +12,9 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from tests.chaos.history import Record
+from tests.chaos.history import CONTROL, SUPPRESSIONS, History, Record
+from tests.chaos.rules import NEVER, World
+from tests.chaos.verdict import Findings
 
 _LARGEST = 65_536
 _DAY_MS = 86_400_000
@@ -251,3 +253,22 @@ def _widest(record: Record, reason: str) -> tuple[tuple[str, dict[str, Any], int
         for name in _RESTRICTS
         if name in types
     )
+
+
+def read_worlds(history: History, found: Findings) -> World:
+    """Pauses and suppressions at every position."""
+    world = World()
+    for topic, kind in ((CONTROL, "control"), (SUPPRESSIONS, "suppression")):
+        for record in history.records(topic, 0):
+            read = read_world(kind, record)
+            if read.reason is not None:
+                found.seen["unread_world_events"] += 1
+                continue
+            message = read.message
+            if kind == "suppression":
+                expires = message.get("expires_at")
+                message["expires_ms"] = NEVER if expires is None else instant(expires)
+            found.seen["pauses"] += message["type"] == "pause.set"
+            found.seen["suppressions"] += message["type"] == "address.suppressed"
+            world.change(record.offset, message)
+    return world

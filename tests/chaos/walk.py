@@ -23,33 +23,14 @@ from tests.chaos.history import (
 from tests.chaos.journal import Journal
 from tests.chaos.letters import Letters
 from tests.chaos.outputs import META, Meta, Outputs, Recall, family, recall_word
-from tests.chaos.reading import Read, Reader, instant, read_world
-from tests.chaos.rules import NEVER, Contact, Fact, Policy, Subject, World
+from tests.chaos.reading import Read, Reader, instant, read_worlds
+from tests.chaos.rules import NEVER, Contact, Fact, Policy, Subject
 from tests.chaos.verdict import Findings
 
 _DEDUP_MS = 7 * 86_400_000
 _RECALL_MS = 10_000
 _RECALL_TRANSACTIONS = 40
 _GAP_NS = 5_000_000
-
-
-def read_worlds(history: History, found: Findings) -> World:
-    """Pauses and suppressions at every position."""
-    world = World()
-    for topic, kind in ((CONTROL, "control"), (SUPPRESSIONS, "suppression")):
-        for record in history.records(topic, 0):
-            read = read_world(kind, record)
-            if read.reason is not None:
-                found.seen["unread_world_events"] += 1
-                continue
-            message = read.message
-            if kind == "suppression":
-                expires = message.get("expires_at")
-                message["expires_ms"] = NEVER if expires is None else instant(expires)
-            found.seen["pauses"] += message["type"] == "pause.set"
-            found.seen["suppressions"] += message["type"] == "address.suppressed"
-            world.change(record.offset, message)
-    return world
 
 
 class Walk:
@@ -201,34 +182,49 @@ class Walk:
         for key, message, at_ms in self._events(record, read):
             subject = self._subjects[key]
             self.found.seen["erasures"] += message["type"] == "subject.erased"
+            known = self._illegal(subject, record, meta)
             gone = subject.apply(message, at_ms)
             for contact in gone:
                 if contact.open(record.timestamp_ms):
                     self._recall_now(contact, {"subject.erased"}, recalls, must=True)
             if message["type"] != "consent.granted":
-                self._after_event(subject, record, meta, recalls)
+                self._after_event(subject, record, meta, recalls, known)
 
     def _outcome(self, record: Record, meta: Meta, recalls: dict[str, Recall]) -> None:
         read = self._read(OUTCOMES, "outcome", record)
         reason = read.reason
         if reason is None:
             subject = self._subjects[record.key or b""]
+            known = self._illegal(subject, record, meta)
             if not subject.outcome(read.message, read.at_ms):
                 reason = "outcome.unknown_request"
             if read.message["outcome"] in ("unsubscribed", "complained", "wrong_number"):
-                self._after_event(subject, record, meta, recalls)
+                self._after_event(subject, record, meta, recalls, known)
         self._fate("outcome", record, reason)
 
-    def _after_event(self, subject: Subject, record: Record, meta: Meta, recalls: dict[str, Recall]) -> None:
-        """What an event about the person made illegal is recalled in the same transaction."""
+    def _illegal(self, subject: Subject, record: Record, meta: Meta) -> dict[str, set[str]]:
+        """The open approvals that are forbidden, by what; `now` of an event is its record's timestamp (rule 35)."""
+        found = {}
         for contact in subject.contacts:
             if contact.open(record.timestamp_ms):
                 at_ms = max(record.timestamp_ms, contact.at_ms)
-                words = subject.forbids(contact.request, self._world, meta.control, meta.suppression, at_ms)
-                if words:
-                    own = any(not word.startswith(("pause.", "address.")) for word in words)
-                    # An approval that had lapsed by the time of the transaction needs no recall any more.
-                    self._recall_now(contact, words, recalls, must=own and contact.open(meta.now_ms))
+                if words := subject.forbids(contact.request, self._world, meta.control, meta.suppression, at_ms):
+                    found[contact.approval_id] = words
+        return found
+
+    def _after_event(
+        self, subject: Subject, record: Record, meta: Meta, recalls: dict[str, Recall], known: dict[str, set[str]]
+    ) -> None:
+        """What an event about the person made illegal is recalled in the same transaction, however late that comes.
+
+        What the person forbade before is no reason: an opt-out from after an approval's end, of the same transaction,
+        is applied before an outcome from before it, and needed no recall.
+        """
+        illegal = self._illegal(subject, record, meta)
+        for contact in subject.contacts:
+            if words := illegal.get(contact.approval_id):
+                must = _personal(words) and not _personal(known.get(contact.approval_id, set()))
+                self._recall_now(contact, words, recalls, must=must)
 
     def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> bool:
         self.found.looked["recalls"] += 1
@@ -497,3 +493,8 @@ class Walk:
             if known is None or not known.known:
                 self._bad("I14", f"the changelog knows {(key or b'').decode()}, of whom nothing is known")
         self.found.looked["tail"] = max(self.found.looked["tail"], last.seq)
+
+
+def _personal(words: set[str]) -> bool:
+    """Whether the person forbids, and not the world alone, for which a review looks."""
+    return any(not word.startswith(("pause.", "address.")) for word in words)

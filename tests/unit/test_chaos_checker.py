@@ -71,6 +71,36 @@ def test_outcomes_give_places_back() -> None:
     assert check(asked(tale, 1, "again").commit("pass").history()).broken == ()
 
 
+@pytest.mark.parametrize(
+    ("after_ms", "recalled", "state"),
+    [(19_999, True, "held"), (19_999, False, "broken"), (20_000, False, "held"), (20_000, True, "broken")],
+)
+def test_an_opt_out_recalls_what_was_open_when_it_arrived(after_ms: int, recalled: bool, state: str) -> None:
+    """An approval of 20 s is recalled for an opt-out of its last millisecond, and for none after, however late both
+    are read: `now` of an event is its record's timestamp (rule 35), not the time of the transaction."""
+    tale = asked(consented(), 1).commit("pass").wait(after_ms)
+    tale.withdraw()
+    tale.wait(30_000).commit(recalls={"q0": "withdrawn"} if recalled else {})
+    assert check(tale.history()).broken == (() if state == "held" else ("recalls",))
+
+
+def test_an_outcome_read_after_a_later_opt_out_recalls_nothing() -> None:
+    """Of one transaction opt-outs come before outcomes. An approval that had ended when the opt-out arrived stays as it
+    was, though an outcome of another from before its end withdraws once more what is withdrawn already."""
+    tale = asked(consented(), 2).commit("pass", "pass").wait(1_000)
+    tale.tell(OUTCOMES, "contact.outcome", request_id="q0", outcome="unsubscribed")
+    tale.wait(20_000).withdraw()
+    assert check(tale.wait(10).commit().history()).broken == ()
+
+
+def test_an_outcome_that_withdraws_recalls_the_others() -> None:
+    """An unsubscription told about one approval recalls the other, which is of the same kind and open."""
+    for recalls, broken in (({"q1": "withdrawn"}, ()), ({}, ("recalls",))):
+        tale = asked(consented(), 2).commit("pass", "pass").wait(1_000)
+        tale.tell(OUTCOMES, "contact.outcome", request_id="q0", outcome="unsubscribed")
+        assert check(tale.wait(30_000).commit(recalls=recalls).history()).broken == broken
+
+
 @pytest.mark.parametrize(("promise", "lie"), LIES, ids=[f"{promise}-{lie.__name__}" for promise, lie in LIES])
 def test_a_lie_is_found_and_named(promise: str, lie: Callable[[], Tale]) -> None:
     """A history that breaks a promise is red, and that promise is among those named."""
