@@ -146,7 +146,8 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
 
     durable = {"min.insync.replicas": "2" if layout.replication >= 3 else "1"}
     arrival = {"message.timestamp.type": "CreateTime" if layout.event_time else "LogAppendTime"}
-    small = {"max.message.bytes": str(_MIB)}
+    # Kafka unpacks what a producer compressed before it measures it, so a record is never larger than this.
+    small = {"max.message.bytes": str(_MIB), "compression.type": "uncompressed"}
 
     def kept(days: int) -> dict[str, str]:
         # Old event times would make fresh records of a replay older than any limit.
