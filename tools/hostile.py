@@ -42,7 +42,7 @@ seeds, old findings and mutations of them, and 64 KiB and 1 MiB of repeated frag
 - A payload that is compressed or encoded as a whole (gzip, base64) is not looked into: it is a dead letter, no opt-out.
 - Of a message above 64 KiB only the words of its type, and those of its first 64 KiB, are read for an opt-out.
 - An opt-out on a wrong partition binds there alone: watch for `partition.wrong`, and resubmit it.
-- Kafka must unpack a compression bomb to refuse it: who may write can make a broker with a small heap refuse others, too.
+- Kafka must unpack a compression bomb to refuse it: who may write can take a broker its memory for a moment.
 - Stored states have no checksum of their own: RocksDB's and Kafka's protect them.
 """
 

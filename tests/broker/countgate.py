@@ -90,6 +90,8 @@ class CountWorld:
 class CountGate:
     """ports.GatePort."""
 
+    key = ""
+
     def __init__(self, world: CountWorld, partition: int, seq: int, prev: str) -> None:
         self.world = world
         self.partition = partition

@@ -40,6 +40,7 @@ class WorkerProcess:
         directory.mkdir(parents=True, exist_ok=True)
         self.state = directory / "state"
         self.log = directory / "worker.log"
+        self.secrets = SECRETS
         self.process: subprocess.Popen[bytes] | None = None
         (self.port,) = free_ports(1)
 
@@ -55,7 +56,7 @@ class WorkerProcess:
             *options,
         ]  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, env={**os.environ, **SECRETS}, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, env={**os.environ, **self.secrets}, stdout=log, stderr=log)
 
     def signal(self, number: int) -> None:
         """SIGSTOP, SIGCONT, SIGTERM."""

@@ -151,6 +151,7 @@ class SmallGate:
     """engine.ports.GatePort. `cap` is a parameter for one seeded bug."""
 
     cap = CAP
+    key = ""
 
     def __init__(self, world: SmallWorld, partition: int, seq: int, prev: str) -> None:
         self.seq = seq

@@ -17,7 +17,7 @@ import msgspec
 from contactgate.engine.effects import Positions
 from contactgate.engine.overlay import GetMany, Overlay
 from contactgate.engine.ports import GatePort, Pending, Position, Record, State, StateCodec, WorldView, open_until_ms
-from contactgate.errors import StoreCorrupt
+from contactgate.errors import Halted, StoreCorrupt
 
 META_KEY = b"\0meta"
 """Changelog key of a partition's meta record; no subject_id can be it, for identifiers are printable."""
@@ -39,6 +39,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     now_ms: int = 0  # the batch's decision time
     review: str = ""  # a review of open approvals began here: all or tokens
     reviewed: bytes = b""  # the last subject of the running review that this transaction covers
+    key: str = ""  # fingerprint of the token key that everything before was written with; "": not known
 
     @property
     def positions(self) -> Positions:
@@ -100,6 +101,12 @@ class Fold:
         cache: int,
         event_time: bool,
     ) -> None:
+        # INVARIANT (one key): under another key no opt-out that is kept by a token would be found again.
+        if meta.key and gate.key and meta.key != gate.key:
+            raise Halted(
+                f"partition {partition}: its state was written with another token_key ({meta.key}, not {gate.key}); "
+                "deciding now would forget suppressions. Start the worker with the key of the installation"
+            )
         self.partition = partition
         self.meta = meta
         self.pending: Pending = world.watch()
@@ -206,6 +213,7 @@ class Fold:
             now_ms,
             review,
             subjects[-1] if subjects else b"",
+            gate.key or self.meta.key,
         )
         states, opened = overlay.encode(now_ms), []
         for subject, value in states:

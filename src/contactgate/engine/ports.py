@@ -43,6 +43,7 @@ class GatePort(Protocol):
 
     seq: int
     prev: str
+    key: str  # fingerprint of the token key; "" when there is none
     out: list[Any]
 
     def consent(self, rec: Any, states: Any) -> None: ...

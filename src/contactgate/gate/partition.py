@@ -62,6 +62,7 @@ class Gate:
         self.requesters = requesters
         self.seq = seq
         self.prev = prev
+        self.key = tokens.fingerprint
         self.out: list[Out] = []
 
     # --- events ---------------------------------------------------------------------------------------------------

@@ -91,6 +91,7 @@ class _Witness:
     """A ports.GatePort around the gate."""
 
     def __init__(self, gate: Gate, world: World, tokens: Tokens, book: _Book) -> None:
+        self.key = gate.key
         self._gate = gate
         self._world = world
         self._tokens = tokens
