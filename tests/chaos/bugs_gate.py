@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from tests.chaos.faults import Fault
 
-from contactgate.codec import strict
+from contactgate.codec import strict, tokens
 from contactgate.core import caps
 from contactgate.gate import partition as gate
 from contactgate.gate import records
@@ -225,6 +225,16 @@ def _clear_token() -> None:
                 token = out.key
                 clear = message.subject_id.encode()
                 self.out[place] = msgspec.structs.replace(out, key=clear, value=out.value.replace(token, clear))
+
+
+@_bug("spelling-counts", "another spelling of an address is another address")
+def _spelling_counts() -> None:
+    read = tokens.Tokens.contactable
+
+    def taken_at_its_word(self: tokens.Tokens, channel: str, address: str) -> tokens.Contactable:
+        return read(self, channel, address)._replace(token=self.address(channel, address))
+
+    tokens.Tokens.contactable = taken_at_its_word  # type: ignore[method-assign]
 
 
 # --- events -------------------------------------------------------------------------------------------------------

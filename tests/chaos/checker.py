@@ -208,7 +208,7 @@ def _spellings(word: bytes) -> tuple[bytes, ...]:
     return (word, word[::-1], word.hex().encode(), word.upper(), word.replace(b".", b"%2E"), *middles)
 
 
-_NUMBERS = re.compile(rb"\+?1202[2-9]\d{6}(?!\d)")
+_NUMBERS = re.compile(rb"\+?1(?:202[2-9]\d{6}|[ .(-]{1,2}202[ .)-]{1,2}[2-9]\d\d[ .-]\d{4})(?!\d)")
 _DOMAIN = re.compile(b"|".join(map(re.escape, _spellings(_EMAIL))))
 
 

@@ -45,6 +45,20 @@ def stamp(at_ms: int) -> bytes:
     return b"%b.%03dZ" % (moment.strftime("%Y-%m-%dT%H:%M:%S").encode(), at_ms % _SECOND_MS)
 
 
+def spelled(address: bytes, draw: float) -> bytes:
+    """One of the ways in which an address is written, chosen by `draw` in [0, 1): mostly the plain one."""
+    text = address.decode()
+    if "@" in text:
+        name, _, domain = text.partition("@")
+        ways = [text.upper(), f"{name.title()}@{domain}", text + "."]
+    else:
+        area, office, line = text[2:5], text[5:8], text[8:]
+        wide = "".join(chr(ord(char) + 0xFEE0) for char in text)
+        ways = [f"+1 ({area}) {office}-{line}", f"tel:+1-{area}-{office}-{line}", f"001{area}{office}{line}", wide]
+    place = int(draw * 4 * len(ways))
+    return ways[place].encode() if place < len(ways) else address
+
+
 class People:
     """Who there is, and what is said about them."""
 
@@ -83,7 +97,8 @@ class People:
             % (
                 request_id, self.keys[number], stamp(at_ms), requester, controller,
                 b"loans" if draw * 13 % 1 < 0.8 else b"cards",
-                b"voice" if voice else b"email", self.phones[number] if voice else self.emails[number],
+                b"voice" if voice else b"email",
+                spelled(self.phones[number] if voice else self.emails[number], draw * 57 % 1),
             ),
         )  # fmt: skip
         if draw * 31 % 1 < 0.1:
@@ -220,7 +235,7 @@ class People:
         return Message(
             token_of(address),
             b'{"type":"%b","event_id":"%b","time":"%b","address":"%b"%b}'
-            % (kind, self._event(), stamp(at_ms), address, more),
+            % (kind, self._event(), stamp(at_ms), spelled(address, pick.random()), more),
         )
 
     # --- what cannot be read --------------------------------------------------------------------------------------

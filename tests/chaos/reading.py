@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -91,6 +92,15 @@ def instant(text: str) -> int:
     return found
 
 
+def plain(address: str) -> str:
+    """The one form of all spellings of a telephone number with its country code, or of an e-mail address."""
+    text = unicodedata.normalize("NFKC", address).strip()
+    if "@" in text:
+        return text.casefold().rstrip(".")
+    digits = "".join(str(unicodedata.digit(char)) for char in text if char.isdigit())
+    return "+" + (digits if "+" in text else digits.removeprefix("00"))
+
+
 def partition_of(key: bytes, partitions: int) -> int:
     """Kafka's default partitioner."""
     word, bits = 0xFFFFFFFF, 0x5BD1E995
@@ -172,6 +182,8 @@ def _message(kind: str, value: bytes | None) -> dict[str, Any]:
                 raise Fault("time.invalid") from None
         elif field not in ("purposes", "channels") and not (isinstance(given, str) and 0 < len(given) <= 128):
             raise Fault("field.invalid")
+    if isinstance(found.get("address"), str):
+        found["spelled"], found["address"] = found["address"], plain(found["address"])
     return found
 
 

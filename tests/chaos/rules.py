@@ -36,6 +36,10 @@ class Cap:
     channels: tuple[str, ...] | None
     counts: str
 
+    def about(self, request: dict[str, Any]) -> bool:
+        """Whether it counts contacts of this kind."""
+        return self.channels is None or request["channel"] in self.channels
+
 
 @dataclass(frozen=True)
 class Policy:

@@ -46,8 +46,10 @@ def whole() -> Tale:
     tale.tell(CONTROL, "pause.lifted", key="pause:p", pause_id="p")
     tale.tell(SUPPRESSIONS, "address.suppressed", key="a1", address="+12022000001")
     tale.ask("stopped")
+    for number, address in enumerate(("tel:+1-202-200-0001", "\uff0b\uff11 202.200.0001", "0012022000001")):
+        tale.ask(f"spelled{number}", address=address)
     tale.ask("written", channel="email", address="someone@canary.example")
-    return tale.wait(10).commit("address.suppressed", "pass")
+    return tale.wait(10).commit(*4 * ("address.suppressed",), "pass")
 
 
 # --- lies ---------------------------------------------------------------------------------------------------------
@@ -316,6 +318,14 @@ def passed_after_erasure() -> Tale:
     return tale.wait(10).commit("pass")
 
 
+def passed_in_another_spelling() -> Tale:
+    """The number was suppressed, and somebody wrote it in another way."""
+    tale = consented()
+    tale.tell(SUPPRESSIONS, "address.suppressed", key="a1", address="+12022000001")
+    tale.ask("q", address="+1 (202) 200-0001")
+    return tale.wait(10).commit("pass")
+
+
 def undecided() -> Tale:
     """The run ended with a request that nobody decided."""
     tale = consented().commit()
@@ -427,6 +437,7 @@ LIES: list[tuple[str, Callable[[], Tale]]] = [
     ("I16", clear_address),
     ("I16", coded_address),
     ("I17", passed_after_erasure),
+    ("I18", passed_in_another_spelling),
     ("I20", undecided),
     ("approvals", no_approval),
     ("approvals", chatty_approval),

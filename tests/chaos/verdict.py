@@ -25,6 +25,7 @@ PROMISES = {
     "I15": "late events never revive a consent",
     "I16": "no personal data outside its place",
     "I17": "erasure does not open what was closed",
+    "I18": "no spelling of a suppressed address passes",
     "I20": "everything is decided in the end",
     "approvals": "every pass has exactly one approval, with the fields of the design only",
     "recalls": "what became illegal is recalled in time, and nothing else",
@@ -33,7 +34,7 @@ PROMISES = {
 REQUIRED = (
     "requests", "passes", "blocks", "cap_exactly_reached", "cap_blocks", "duplicates_answered", "echo_blocked",
     "recalls_by_event", "recalls_by_review", "dead_letters", "widest_readings", "late_events", "aborted_transactions",
-    "pauses", "suppressions", "erasures", "opt_out_to_request_below_5_ms",
+    "pauses", "suppressions", "erasures", "opt_out_to_request_below_5_ms", "suppressed_in_another_spelling",
 )  # fmt: skip
 """Situations that the topics themselves must show; meta.json may name more (`required`), from counters.json."""
 

@@ -226,21 +226,20 @@ class Walk:
                 must = _personal(words) and not _personal(known.get(contact.approval_id, set()))
                 self._recall_now(contact, words, recalls, must=must)
 
-    def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> bool:
+    def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> None:
         self.found.looked["recalls"] += 1
         told = recalls.pop(contact.approval_id, None)
         if told is None:
             if must:
                 contact.recalled = "missing"
                 self._bad("recalls", f"{contact.approval_id} became illegal ({', '.join(sorted(words))}), not recalled")
-            return False
+            return
         contact.recalled = told.reason
         self.found.seen["recalls_by_event"] += must
         if told.reason not in {recall_word(word) for word in words}:
             self._bad("recalls", f"{contact.approval_id} was recalled as {told.reason}, not {sorted(words)}")
         if told.topic != APPROVALS + contact.request["requester"]:
             self._bad("recalls", f"{contact.approval_id} was recalled on {told.topic}")
-        return True
 
     # --- reviews after the world changed --------------------------------------------------------------------------
 
@@ -399,13 +398,18 @@ class Walk:
         forbidden: set[str], told: set[str], now_ms: int,
     ) -> None:  # fmt: skip
         name = f"request {record.offset}"
-        used = {cap: subject.used(cap, asked, now_ms) for cap in self._policy.caps if self._about(cap.channels, asked)}
+        used = {cap: subject.used(cap, asked, now_ms) for cap in self._policy.caps if cap.about(asked)}
         full = {cap.rule for cap, count in used.items() if count >= cap.limit}
         expected = forbidden | full
         passed = decision["verdict"] == "pass"
         for promise in ("I1b", "I2", "I2b", "I10"):
             self.found.looked[promise] += 1
         self.found.seen["cap_blocks"] += bool(told & full)
+        if "address.suppressed" in forbidden and asked["spelled"] != asked["address"]:
+            self.found.looked["I18"] += 1
+            self.found.seen["suppressed_in_another_spelling"] += not passed
+            if passed:
+                self._bad("I18", f"{name} passed for another spelling of an address that is suppressed")
         if passed and expected:
             self._bad("I10", f"{name} passed and must not: {', '.join(sorted(expected))}")
             if full:
@@ -439,7 +443,7 @@ class Walk:
 
     def _next(self, name: str, subject: Subject, asked: dict[str, Any], decision: dict[str, Any], now_ms: int) -> None:
         """Of a block by caps alone: `next_eligible_at` is the first instant at which enough places have become free."""
-        caps = [cap for cap in self._policy.caps if self._about(cap.channels, asked)]
+        caps = [cap for cap in self._policy.caps if cap.about(asked)]
         first = now_ms
         while full := [cap for cap in caps if subject.used(cap, asked, first) >= cap.limit]:
             first = min(subject.frees(cap, asked, first) for cap in full)
@@ -447,10 +451,6 @@ class Walk:
             told = decision["next_eligible_at"]
             if told is None or instant(told) != first:
                 self._bad("I10", f"{name} is told to come back at {told}, not at {first}")
-
-    @staticmethod
-    def _about(channels: tuple[str, ...] | None, asked: dict[str, Any]) -> bool:
-        return channels is None or asked["channel"] in channels
 
     def _issue(self, key: bytes, subject: Subject, contact: Contact, decision: dict[str, Any]) -> None:
         asked, name = contact.request, contact.approval_id
