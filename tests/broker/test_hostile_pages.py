@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import resource
 import secrets
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.broker.enginelab import Bench, count_worker, make_topics, running, settings_for, until
+from tests.broker.fleet import PATIENCE_S as LONG_S
 from tests.broker.fleet import WorkerProcess, wait_until
 from tests.hostile.pages import ASKS, Ask
 from tests.wire import Wire
 
 from contactgate.broker import Bootstrap
+from contactgate.broker.node import free_ports
+from contactgate.engine import effects as fx
+from contactgate.engine.driver import Driver
+from contactgate.engine.pages import Pages
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 pytestmark = [
@@ -79,15 +89,32 @@ def test_a_hostile_request_is_answered_shortly_or_not_at_all(worker: tuple[Worke
     assert _status(_exchange(process, b"GET /livez HTTP/1.0\r\n\r\n")) == 200
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Room for thousands of connections of our own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 6_000), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
 def test_slow_connections_hold_up_nobody(worker: tuple[WorkerProcess, str]) -> None:
-    """Row 79: 500 connections that send half a header, and the pages are served all the same."""
+    """Row 79: 5,000 connections that send nothing, or half a header, take neither the pages nor the worker's files."""
     process, _ = worker
-    idle = [socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE_S) for _ in range(500)]
+    assert process.process is not None
+    files = Path(f"/proc/{process.process.pid}/fd")
+    before = len(list(files.iterdir()))
+    idle: list[socket.socket] = []
     try:
-        for each in idle:
-            each.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
+        for number in range(5_000):
+            idle.append(socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE_S))
+            if number % 2:
+                with contextlib.suppress(ConnectionError):  # it may have had to go already
+                    idle[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX: ")
         assert _status(_exchange(process, b"GET /livez HTTP/1.0\r\n\r\n")) == 200
         assert _status(_exchange(process, b"GET /readyz HTTP/1.0\r\n\r\n")) == 200
+        wait_until(lambda: len(list(files.iterdir())) < before + 300, lambda: "connections are closed")
     finally:
         for each in idle:
             each.close()
@@ -143,22 +170,102 @@ def test_names_in_messages_do_not_become_labels(worker: tuple[WorkerProcess, str
     assert "controller-7" not in process.get("/metrics")[1]
 
 
-def test_a_worker_that_cannot_decide_is_not_ready(kafka: Bootstrap, topic_prefix: str, tmp_path, wire: Wire) -> None:
-    """Row 92: while another worker of its group holds all partitions, and before it has one, it says 503."""
+def test_a_worker_without_partitions_or_with_a_full_disk_is_not_ready(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, wire: Wire
+) -> None:
+    """Row 92: 503 while it joins its group, and again from the first write that fails until there is room; when it says
+    200 it decides all that is its own."""
     with TopicAdmin(kafka.address) as admin:
         admin.create(topic_specs(Layout(topic_prefix, partitions=1, requesters=("dialer",))))
     worker = WorkerProcess(tmp_path)
-    seen = set()
+    told: dict[int, list[dict[str, Any]]] = {0: [], 200: [], 503: []}
 
-    def asked() -> bool:
-        status = _status(_exchange(worker, b"GET /readyz HTTP/1.0\r\n\r\n"))
-        seen.add(status)
+    def ready() -> bool:
+        status, body = worker.get("/readyz")
+        told[status].append(json.loads(body) if status else {})
         return status == 200
+
+    def ask(count: int) -> None:
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        message = {"type": "contact.requested", "subject_id": "s", "time": moment, "requester": "dialer",
+                   "controller": "bank", "purpose": "service", "channel": "voice"}  # fmt: skip
+        some = [(b"s", json.dumps({**message, "request_id": f"{time.time_ns()}-{n}"}).encode()) for n in range(count)]
+        wire.produce(topic_prefix + "contact-requests", some)
+
+    def room(size: int) -> None:
+        """How far a file of the worker may grow."""
+        assert worker.process is not None
+        resource.prlimit(worker.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
     try:
         worker.start("--bootstrap", kafka.address, "--prefix", topic_prefix)
-        wait_until(asked, "it is ready")
-        assert seen <= {0, 200, 503}
-        assert 503 in seen or 0 in seen
+        wait_until(ready, lambda: f"it is ready: {worker}")
+        assert told[200] == [{"ready": True, "partitions": {"0": "running"}, "lag": 0}]
+        assert not any(body["ready"] for body in told[503])
+        room(0)
+        ask(10)
+        wait_until(lambda: not ready(), lambda: f"it is not ready: {worker}")
+        ask(10)
+        for _ in range(10):
+            time.sleep(0.1)
+            assert not ready()
+            assert worker.get("/livez")[0] == 200
+        room(resource.RLIM_INFINITY)
+        wait_until(ready, lambda: f"it is ready again: {worker}")
+        wire.consume(topic_prefix + "contact-decisions", count=20)
     finally:
         worker.kill()
+
+
+async def test_a_worker_that_restores_or_is_fenced_is_not_ready(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path
+) -> None:
+    """Row 92: 503 before it is told what is its own, while it reads the changelog, and once another has taken over."""
+    make_topics(kafka.address, topic_prefix)
+    settings = settings_for(kafka.address, topic_prefix, tmp_path / "a", worker_id="a")
+    other = settings_for(kafka.address, topic_prefix, tmp_path / "b", worker_id="b")
+    async with Bench(kafka.address, topic_prefix, 2) as bench:
+        async with running(settings):
+            await bench.requests(40)
+            await bench.decisions(40)
+        (port,) = free_ports(1)
+        worker = count_worker(settings_for(kafka.address, topic_prefix, tmp_path / "fresh"))
+        restored, reading = asyncio.Event(), asyncio.Event()
+
+        async def hold(effect: fx.Effect) -> None:
+            if isinstance(effect, fx.FetchChangelog):
+                reading.set()
+                await restored.wait()
+
+        def watch(driver: Driver) -> None:
+            driver.hook = hold
+
+        async def status() -> int:
+            raw = b"GET /readyz HTTP/1.0\r\n\r\n"
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(raw)
+            answer = await reader.read()
+            writer.close()
+            return _status(answer)
+
+        worker.on_driver = watch
+        pages = Pages(worker, "127.0.0.1", port)
+        await worker.start()
+        await pages.start()
+        try:
+            await asyncio.wait_for(worker.shared.world_complete.wait(), LONG_S)
+            assert await status() == 503, "nothing was assigned"
+            worker.converge(frozenset({0, 1}), frozenset())
+            await asyncio.wait_for(reading.wait(), LONG_S)
+            assert await status() == 503, "it restores"
+            restored.set()
+            await until(lambda: worker.ready, "it is ready")
+            assert await status() == 200
+            async with running(other):
+                await bench.requests(40)
+                await until(lambda: worker.meter.alerts["fenced"] == 2, "it is fenced on both partitions")
+                assert await status() == 503, "another decides"
+        finally:
+            restored.set()
+            await pages.stop()
+            await worker.stop()

@@ -88,7 +88,6 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> fa
             if settings.pages_port:
                 self.pages = Pages(self.worker, settings.pages_host, settings.pages_port)
                 await self.pages.start()
-            wake.set()
 
         @faust.Service.task
         async def reconcile(self) -> None:

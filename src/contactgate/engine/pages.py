@@ -1,6 +1,8 @@
 """Three pages of a worker for machines: /livez, /readyz, /metrics. Nothing else is served; Faust's own pages are off.
 
 Bound to loopback unless the settings say otherwise. No page ever shows a subject, a key, a setting or a credential.
+However many connect and say nothing, or little at a time, the worker keeps its file handles and answers who asks: a
+request must come within seconds, and of too many connections the oldest goes.
 """
 
 from __future__ import annotations
@@ -9,15 +11,19 @@ import asyncio
 import json
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestHandler
 
 from contactgate.engine.worker import Worker
 from contactgate.ops.metrics import exposition
 
 _STALLED_S = 30.0
+_IDLE_S = 10.0
+_MOST = 200
 
 
 class _OursAlone(logging.Filter):
@@ -35,10 +41,13 @@ _log.addFilter(_OursAlone())
 class Pages:
     """The web server of one worker."""
 
-    def __init__(self, worker: Worker, host: str, port: int) -> None:
+    def __init__(self, worker: Worker, host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
+        """`idle_s`: how long a connection may take for a whole request."""
         self._worker = worker
-        self._host, self._port = host, port
+        self._host, self._port, self._idle_s = host, port, idle_s
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
+        self._newest: deque[RequestHandler] = deque()
         self._render: Callable[[], bytes] = exposition(worker.meter)
 
     async def start(self) -> None:
@@ -47,12 +56,32 @@ class Pages:
         app.add_routes(
             [web.get("/livez", self._live), web.get("/readyz", self._ready), web.get("/metrics", self._metrics)]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, logger=_log)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            logger=_log,
+            keepalive_timeout=self._idle_s,
+            lingering_time=0.0,
+        )
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._accept, self._host, self._port, reuse_address=True
+        )
+
+    def _accept(self) -> asyncio.Protocol:
+        server = self._runner.server if self._runner is not None else None
+        assert server is not None
+        handler = server()
+        self._newest.append(handler)
+        if len(self._newest) > _MOST:
+            self._newest.popleft().force_close()
+        return handler
 
     async def stop(self) -> None:
         """Close."""
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 

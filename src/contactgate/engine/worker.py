@@ -74,7 +74,7 @@ class Worker:
         self._make_gate = make_gate
         self._codec = codec
         self._on_requesters = on_requesters
-        self._active: frozenset[int] = frozenset()
+        self._active: frozenset[int] | None = None  # None: not told yet
         self._standby: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -209,7 +209,7 @@ class Worker:
             self._changed.clear()
             if self._stopping:
                 continue
-            active, standby = self._active, self._standby
+            active, standby = self._active or frozenset(), self._standby
             for number, slot in list(self.slots.items()):
                 if number in active and slot.standby:
                     slot.standby = False
@@ -314,6 +314,7 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Every partition that is ours decides, and the intakes are alive."""
-        running = {number for number, slot in self.slots.items() if slot.driver.task.ready}
-        return self.fatal is None and self.shared.world_complete.is_set() and self._active <= running
+        """It is known which partitions are ours, every one of them decides, and the intakes are alive."""
+        if self.fatal is not None or self._active is None or not self.shared.world_complete.is_set():
+            return False
+        return self._active <= {number for number, slot in self.slots.items() if slot.driver.task.ready}
