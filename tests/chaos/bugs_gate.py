@@ -22,7 +22,7 @@ from contactgate.model.facts import EMPTY, Reason
 
 Put = Callable[[], None]
 BUGS: dict[str, tuple[str, Put, tuple[Fault, ...]]] = {}
-RARE = frozenset({"last-key-wins"})
+RARE = frozenset({"last-key-wins", "spelling-counts"})
 """Bugs that a message brings to light that comes once in thousands."""
 
 
