@@ -269,3 +269,24 @@ async def test_a_worker_that_restores_or_is_fenced_is_not_ready(
             restored.set()
             await pages.stop()
             await worker.stop()
+
+
+def test_a_spare_worker_is_ready_without_a_partition_of_its_own(
+    worker: tuple[WorkerProcess, str], kafka: Bootstrap, tmp_path: Path
+) -> None:
+    """Row 92: who was told that nothing is its own has nothing to wait for; one decides, the other stands by."""
+    first, prefix = worker
+    spare = WorkerProcess(tmp_path)
+
+    def settled() -> bool:
+        told = [each.get("/readyz") for each in (first, spare)]
+        states = [json.loads(body)["partitions"].get("0") if status == 200 else None for status, body in told]
+        return sorted(map(str, states)) == ["running", "standby"]
+
+    try:
+        spare.start("--bootstrap", kafka.address, "--prefix", prefix, "--worker-id", "spare")
+        wait_until(settled, lambda: f"both are ready: {first} {spare}")
+        assert spare.stop() == 0
+        wait_until(lambda: first.running() == {0}, lambda: f"the first decides: {first}")
+    finally:
+        spare.kill()
