@@ -127,7 +127,12 @@ def _run(environment: dict[str, str], *words: str, stdin: bytes = b"") -> tuple[
     """Exit status and all output of `contactgate …` as a process."""
     command = [sys.executable, "-c", "from contactgate.cli.main import app; app()", *words]
     done = subprocess.run(
-        command, env={**os.environ, **SECRETS, **environment}, input=stdin, capture_output=True, check=False, timeout=300
+        command,
+        env={**os.environ, **SECRETS, **environment},
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=300,
     )
     return done.returncode, (done.stdout + done.stderr).decode()
 
