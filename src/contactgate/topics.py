@@ -195,7 +195,7 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
 
 
 class TopicAdmin:
-    """Administration of one cluster's topics; a context manager. Raises BrokerUnavailable when no broker answers.
+    """Administration of one cluster's topics; a context manager. Raises BrokerUnavailable when no broker is there.
 
     `client_config`: kafka-python's options for a protected cluster (protocol, credentials, TLS context); never shown.
     """
@@ -218,8 +218,9 @@ class TopicAdmin:
                 **(client_config or {}),
             )
         except (KafkaConnectionError, KafkaTimeoutError) as error:
-            # kafka-python does not say which it was, a refused password and a refused certificate included.
-            raise BrokerUnavailable(
+            # kafka-python does not say which it was, a refused password and a refused certificate included. For that
+            # nobody shall wait, and lock an account meanwhile.
+            raise BrokerError(
                 f"could not connect: {bootstrap} accepts connections but answers no client ({type(error).__name__}); "
                 "check security_protocol, user and password (sasl_*) and certificates (tls_*), "
                 "and that the broker does not hang"

@@ -180,7 +180,7 @@ def test_a_worker_decides_on_a_protected_cluster(protected: Protected, kind: str
 def test_a_wrong_password_is_refused_in_clear_words_without_showing_it(protected: Protected) -> None:
     """Every kind of command ends with status 1, names the settings to check, and never prints the password."""
     tries = [(protected.settings(kind, WRONG), words) for kind in ("scram", "tls") for words in WITHOUT_ANSWER]
-    with ThreadPoolExecutor(len(tries)) as threads:  # a worker waits for a minute
+    with ThreadPoolExecutor(len(tries)) as threads:  # each waits for the whole 15 seconds
         ended = list(threads.map(lambda each: _run(each[0], *each[1]), tries))
     for status, said in ended:
         assert status == 1
