@@ -31,6 +31,7 @@ from contactgate.errors import ContactgateError
 log = logging.getLogger(__name__)
 
 _NEVER_S = 1e8
+_METADATA_MS = 3_000
 
 
 def _credentials(security: Security) -> Any:
@@ -66,6 +67,9 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> fa
         broker_heartbeat_interval=settings.heartbeat_s,
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_request_timeout=max(settings.session_timeout_s, settings.rebalance_timeout_s) + 5.0,
+        # The group's leader may ask for metadata while the brokers start. Faust then assigns nothing to anybody, and
+        # only newer metadata make the group assign again; aiokafka would ask after five minutes.
+        consumer_metadata_max_age_ms=_METADATA_MS,
         consumer_group_instance_id=settings.instance_id,
         worker_redirect_stdouts=False,
         autodiscover=False,

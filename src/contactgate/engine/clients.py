@@ -22,6 +22,7 @@ from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError,
 
 MIB = 1 << 20
 INPUT_MAX_BYTES = 2 * MIB  # R6: above max.message.bytes of the input topics
+METADATA_MS = 15_000  # aiokafka asks again no sooner after a question that failed; its default is five minutes
 CHANGELOG_MAX_BYTES = 8 * MIB  # R6: above max.message.bytes of the changelog
 
 
@@ -123,6 +124,7 @@ def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True
         max_partition_fetch_bytes=max_bytes,
         fetch_max_wait_ms=options.pop("fetch_max_wait_ms", settings.fetch_max_wait_ms),
         request_timeout_ms=settings.request_timeout_ms,
+        metadata_max_age_ms=METADATA_MS,
         **settings.security.client_options(),
         **options,
     )
@@ -134,6 +136,7 @@ def transactional_client(settings: EngineSettings, partition: int) -> AIOKafkaCl
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.app_id}-{settings.worker_id}-{partition}",
         request_timeout_ms=settings.request_timeout_ms,
+        metadata_max_age_ms=METADATA_MS,
         **settings.security.client_options(),
     )
 
@@ -144,6 +147,7 @@ def plain_producer(settings: EngineSettings) -> AIOKafkaProducer:
         bootstrap_servers=settings.bootstrap,
         client_id=f"{settings.app_id}-{settings.worker_id}-ops",
         request_timeout_ms=settings.request_timeout_ms,
+        metadata_max_age_ms=METADATA_MS,
         linger_ms=20,
         **settings.security.client_options(),
     )

@@ -20,6 +20,7 @@ from contactgate.engine.bootstrap import wait_for_brokers
 from contactgate.engine.broadcast import Broadcast, Feed
 from contactgate.engine.clients import (
     INPUT_MAX_BYTES,
+    METADATA_MS,
     TOPICS,
     EngineSettings,
     plain_producer,
@@ -106,6 +107,7 @@ class Worker:
             group_id=self.settings.group_id,
             enable_auto_commit=False,
             request_timeout_ms=self.settings.request_timeout_ms,
+            metadata_max_age_ms=METADATA_MS,
             **self.settings.security.client_options(),
         )
         try:
