@@ -5,17 +5,15 @@ Two thousand histories here; `CONTACTGATE_LONG=1` (`make properties`) compares a
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from tests.property.agreement import compare, differences
+from tests.property.effort import LONG, PATIENCE_S
 from tests.property.generators import histories, history
 from tests.property.policies import Event
 
-LONG = os.environ.get("CONTACTGATE_LONG") == "1"
 HISTORIES = 100_000 if LONG else 2_000
-pytestmark = [pytest.mark.timeout(7_200 if LONG else 240)]
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 
 
 @pytest.mark.slow

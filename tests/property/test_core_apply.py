@@ -1,11 +1,12 @@
 """Folding events: in any order, and however often, the state is the same; an opt-out never lets more pass."""
 
-import os
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.corekit import DAY, HOUR, MINUTE, T, ask, consent, contact, person, request, world
+from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.core.apply import apply
 from contactgate.core.decide import decide
@@ -13,7 +14,8 @@ from contactgate.errors import MalformedMessage
 from contactgate.model import events
 from contactgate.model.facts import EMPTY, Span, SubjectState, Withdrawal
 
-EXAMPLES = int(os.environ.get("CONTACTGATE_EXAMPLES", "100"))
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
+
 times = st.sampled_from([T - 2 * DAY, T - DAY, T - HOUR, T - 1, T, T + 1])
 maybe = st.sampled_from
 scopes: dict[str, Any] = {
@@ -98,7 +100,7 @@ def fold(state: SubjectState, some: list[events.SubjectEvent]) -> SubjectState:
     return state
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(shuffled())
 def test_equal_sets_of_events_give_equal_states(
     both: tuple[list[events.SubjectEvent], list[events.SubjectEvent]],
@@ -111,7 +113,7 @@ def test_equal_sets_of_events_give_equal_states(
     assert list(one.contacts) == sorted(one.contacts, key=lambda each: (each.time_ms, each.request_id, each.event_id))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(st.lists(reports, min_size=1, max_size=4).flatmap(lambda some: st.tuples(st.just(some), st.permutations(some))))
 def test_reports_of_one_contact_end_the_same_in_every_order(
     both: tuple[list[events.OutcomeReported], list[events.OutcomeReported]],
@@ -124,7 +126,7 @@ def test_reports_of_one_contact_end_the_same_in_every_order(
     assert fold(state, list(both[0])) == fold(state, list(both[1]))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(shuffled(), st.builds(Withdrawal, times, event_id=st.just("w"), **scopes))
 def test_an_opt_out_never_turns_block_into_pass(
     both: tuple[list[events.SubjectEvent], list[events.SubjectEvent]], opt_out: Withdrawal
@@ -137,7 +139,7 @@ def test_an_opt_out_never_turns_block_into_pass(
         assert ask(made, before, at).passed or not ask(made, after, at).passed
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(shuffled())
 def test_what_was_forgotten_did_not_matter(both: tuple[list[events.SubjectEvent], list[events.SubjectEvent]]) -> None:
     """Consents and withdrawals that were dropped as superfluous never change an answer, compared with keeping all."""
@@ -159,7 +161,7 @@ def test_what_was_forgotten_did_not_matter(both: tuple[list[events.SubjectEvent]
             assert ask(made, whole, at, requester=requester).passed == ask(made, folded, at, requester=requester).passed
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(reports)
 def test_an_outcome_without_its_request_changes_nothing(report: events.OutcomeReported) -> None:
     """It is refused, in words without any address."""

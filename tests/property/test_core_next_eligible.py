@@ -1,7 +1,6 @@
 """The first free instant: a request passes at it and blocks one millisecond before, for random people and policies."""
 
-import os
-
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.corekit import (
@@ -21,6 +20,7 @@ from tests.corekit import (
     plan,
     request,
 )
+from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.core.decide import decide
 from contactgate.core.explain import explain
@@ -42,7 +42,8 @@ from contactgate.policy.plan import (
     WindowRule,
 )
 
-EXAMPLES = int(os.environ.get("CONTACTGATE_EXAMPLES", "100"))
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
+
 ZONES = ["Asia/Shanghai", "America/New_York", "Australia/Lord_Howe", "Europe/London", "Asia/Kathmandu"]
 OUTCOMES = [None, "not_attempted", "busy", "answered", "refused", "voicemail", "complained"]
 near = st.integers(-9 * DAY, 9 * DAY).map(lambda ms: T + ms) | st.sampled_from([T - DAY, T - 1, T, T + 1, T + DAY])
@@ -257,7 +258,7 @@ def worlds(draw: st.DrawFn) -> World:
     return made
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(requests, states, worlds(), near)
 def test_it_passes_at_the_instant_and_blocks_one_millisecond_before(
     asked: Request, state: SubjectState, made: World, now_ms: int
@@ -284,7 +285,7 @@ def test_it_passes_at_the_instant_and_blocks_one_millisecond_before(
         assert not decide(asked, state, made, max(instant, now_ms))[0].passed
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(requests, states, worlds(), near)
 def test_every_reason_tells_when_its_rule_alone_passes(
     asked: Request, state: SubjectState, made: World, now_ms: int
@@ -299,7 +300,7 @@ def test_every_reason_tells_when_its_rule_alone_passes(
             assert reason.until_ms <= decision.next_eligible_ms
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(requests, states, worlds(), near)
 def test_a_rule_says_the_same_whichever_way_it_is_asked(
     asked: Request, state: SubjectState, made: World, now_ms: int

@@ -7,12 +7,16 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import holidays
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.core.hours import OpenHours, is_open, next_open, open_intervals, open_until
 from contactgate.core.zones import DAY_MS, Zone, zone
 from contactgate.model.facts import Span
+
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = 60_000
@@ -135,7 +139,7 @@ def test_open_is_what_the_wall_clock_says(case: tuple[tuple[Span, ...], tuple[st
 
 
 @given(scene())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(100), derandomize=not LONG, deadline=None)
 def test_the_next_opening_is_the_first(case: tuple[tuple[Span, ...], tuple[str, ...], int]) -> None:
     """The next opening is open, and every minute before it is closed, as is the millisecond before it."""
     spans, names, at = case
@@ -155,7 +159,7 @@ def test_the_next_opening_is_the_first(case: tuple[tuple[Span, ...], tuple[str, 
 
 
 @given(scene())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(100), derandomize=not LONG, deadline=None)
 def test_open_until_is_the_end_of_the_piece(case: tuple[tuple[Span, ...], tuple[str, ...], int]) -> None:
     """Until its end a piece is open every minute, and at its end it is closed; a closed instant is its own end."""
     spans, names, at = case
@@ -172,7 +176,7 @@ def test_open_until_is_the_end_of_the_piece(case: tuple[tuple[Span, ...], tuple[
 
 
 @given(scene(), st.integers(1, 4 * DAY_MS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(100), derandomize=not LONG, deadline=None)
 def test_intervals_are_the_open_instants(case: tuple[tuple[Span, ...], tuple[str, ...], int], length: int) -> None:
     """The listed pieces hold exactly the open instants, in order, without touching."""
     spans, names, at = case

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tests.model.calendar import ms
 from tests.property.agreement import PACKS, TOKENS, compiled, decisions, real
+from tests.property.effort import LONG, PATIENCE_S, examples
 from tests.property.generators import Maker, histories, history
 from tests.property.policies import DAY, HOUR, NUMBERS, Event, instant
 
@@ -26,10 +26,9 @@ from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
 from contactgate.policy.packs import shipped
 
-LONG = os.environ.get("CONTACTGATE_LONG") == "1"
-pytestmark = [pytest.mark.timeout(7_200 if LONG else 240)]
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 laws = settings(
-    max_examples=10_000 if LONG else 500,
+    max_examples=examples(),
     deadline=None,
     derandomize=not LONG,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -318,7 +317,9 @@ def test_each_reason_says_until_when(drawn: tuple[Event, list[Event]], seed: int
 
 
 def _family(rule: str) -> str:
-    """The rule itself, but consent is one rule, whatever it lacks, and so are the requester and the campaign."""
+    """The rule; but consent, whatever it lacks, is one rule, and so are requester, campaign and the times asked for."""
+    if rule in ("request.not_before", "request.expired"):
+        return "request.times"
     family = rule.partition(".")[0]
     return {"notice": "consent", "consent": "consent", "party": "party", "campaign": "campaign"}.get(family, rule)
 
@@ -335,7 +336,8 @@ def test_erasure_forgets_and_recalls(drawn: tuple[Event, list[Event]], seed: int
     open_requests: dict[str, int] = {}
     for event in events:
         for answer in decisions([json.loads(x) for x in fold.line(json.dumps(event).encode())]):
-            if answer.get("verdict") == "pass" and event.get("subject_id") == "s-1":
+            fresh = answer.get("verdict") == "pass" and not answer["duplicate"]
+            if fresh and event.get("subject_id") == "s-1":
                 open_requests[answer["request_id"]] = answer["valid_until"]
             open_requests.pop(answer.get("recalled", ""), None)
         if event["type"] == "contact.outcome":

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.property.agreement import TOKENS, compiled
+from tests.property.effort import PATIENCE_S, examples
 from tests.property.generators import history
 
 from contactgate.core.decide import decide
@@ -22,8 +22,7 @@ from contactgate.model.facts import SubjectState
 from contactgate.model.request import Decision, Request
 from contactgate.offline import Fold
 
-LONG = os.environ.get("CONTACTGATE_LONG") == "1"
-pytestmark = [pytest.mark.timeout(7_200 if LONG else 240)]
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 
 JUMPS = (0, 1, 2, 1_000, 60_000, 3_600_000, 25_200_000, 86_400_000, 432_000_000, 3_456_000_000)
 """How far the clocks of two askers may lie apart, in milliseconds: up to forty days."""
@@ -37,7 +36,7 @@ def without_memory(world: World) -> World:
     return fresh
 
 
-@settings(max_examples=10_000 if LONG else 500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_what_was_asked_before_changes_no_answer(seed: int) -> None:
     """A world that has decided much says the same as one that has decided nothing, at any instant."""

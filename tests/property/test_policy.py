@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.errors import PolicyError
 from contactgate.policy import durations
@@ -17,7 +18,8 @@ from contactgate.policy.packs import shipped
 from contactgate.policy.plan import Plan
 from contactgate.policy.reading import read
 
-EXAMPLES = int(os.environ.get("CONTACTGATE_EXAMPLES", "100"))
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
+
 NAMES = shipped().names()
 CODES = sorted({shipped().get(name).document.jurisdiction for name in NAMES} | {"NZ"})
 LAW = st.lists(st.sampled_from(CODES), max_size=3, unique=True).map(
@@ -75,7 +77,7 @@ def parts(plan: Plan) -> set[Any]:
     return {*plan.bases, *plan.caps, *plan.cooloffs, *plan.windows, *plan.registries}
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(
     policies(), st.sampled_from(NAMES), st.sampled_from(PURPOSES), channels, LAW,
     st.sampled_from(["live", "autodialled", "prerecorded"]), st.integers(1_500_000_000_000, 1_900_000_000_000),
@@ -90,7 +92,7 @@ def test_adding_a_pack_only_adds_rules(
     assert parts(before) <= parts(after)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(policies(), st.sampled_from(PURPOSES), channels, LAW, st.integers(1_500_000_000_000, 1_900_000_000_000))
 def test_a_plan_holds_until_it_says(
     document: dict[str, Any], purpose: str, channel: list[str], law: tuple[str, ...], now: int
@@ -115,7 +117,7 @@ def shuffled(value: Any, rng: random.Random) -> Any:
     return [shuffled(each, rng) for each in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(policies(), st.randoms(use_true_random=False))
 def test_the_order_of_keys_and_the_format_do_not_change_the_hash(document: dict[str, Any], rng: random.Random) -> None:
     """The canonical form is one per meaning."""
@@ -135,7 +137,7 @@ KEYS = (
 )  # fmt: skip
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(policies(), st.sampled_from(KEYS), json_values)
 def test_a_wrong_document_ends_in_faults_and_nothing_else(document: dict[str, Any], key: str, value: Any) -> None:
     """Whatever stands under a key, the answer is a policy or a PolicyError with places."""
@@ -145,7 +147,7 @@ def test_a_wrong_document_ends_in_faults_and_nothing_else(document: dict[str, An
         assert error.faults
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(policies(), st.integers(0, 5), st.integers(0, 500), json_values)
 def test_a_wrong_value_inside_a_rule_ends_in_faults_and_nothing_else(
     document: dict[str, Any], which: int, where: int, value: Any
@@ -163,7 +165,7 @@ def test_a_wrong_value_inside_a_rule_ends_in_faults_and_nothing_else(
         assert all(section in fault.place for fault in error.faults)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(st.text(max_size=200) | st.binary(max_size=200))
 def test_any_text_is_read_or_refused(text: str | bytes) -> None:
     """Arbitrary bytes never raise anything but PolicyError."""
@@ -173,7 +175,7 @@ def test_any_text_is_read_or_refused(text: str | bytes) -> None:
         assert error.faults
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(st.text(max_size=12) | st.from_regex(r"[0-9]{1,5}(s|m|h|d|w|mo|y)", fullmatch=True))
 def test_a_duration_is_positive_and_bounded_or_refused(text: str) -> None:
     """No spelling gives nothing, a negative or more than ten years."""

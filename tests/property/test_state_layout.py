@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.codec import state as layout
 from contactgate.errors import StoreCorrupt
@@ -22,6 +23,8 @@ from contactgate.model.facts import (
     SubjectState,
     Withdrawal,
 )
+
+pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 
 names = st.one_of(
     st.sampled_from(
@@ -135,7 +138,7 @@ def several(one: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
 states = st.builds(SubjectState, profiles, several(grants), several(withdrawals), several(contacts), several(seens))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(states, st.integers(0, 2**47))
 def test_a_state_comes_back_as_it_was(state: SubjectState, open_until: int) -> None:
     """Encoding loses nothing, and the open-approval header can be read alone."""
@@ -151,7 +154,7 @@ def shorter(state: SubjectState, keep: list[int]) -> SubjectState:
     return SubjectState(profile, *(section[:number] for section, number in zip(sections, keep, strict=True)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(states, states, st.lists(st.integers(0, 4), min_size=4, max_size=4))
 def test_the_bytes_do_not_depend_on_what_was_there_before(
     state: SubjectState, other: SubjectState, keep: list[int]
@@ -162,7 +165,7 @@ def test_the_bytes_do_not_depend_on_what_was_there_before(
         assert layout.encode(state, 7, before, layout.encode(before)) == whole
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(st.binary(max_size=80), states)
 def test_damaged_bytes_are_said_to_be_damaged(raw: bytes, state: SubjectState) -> None:
     """Bytes of nobody, of another version, or cut short raise StoreCorrupt and nothing else."""

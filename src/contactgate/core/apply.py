@@ -282,7 +282,7 @@ def erase(state: SubjectState, erased_ms: int) -> SubjectState:
         "wrong_addresses": tuple(
             address
             for address in profile.wrong_addresses
-            if any(each.address == address and each.outcome in RESTRICTING for each in contacts)
+            if any(each.address == address and _may_be_wrong(each) for each in contacts)
         ),
     }
     for name in ("timezones", "jurisdictions", "flags", "preferred"):
@@ -296,6 +296,11 @@ def erase(state: SubjectState, erased_ms: int) -> SubjectState:
         contacts,
         tuple(each for each in state.seen if each.decided_ms > erased_ms),
     )
+
+
+def _may_be_wrong(contact: Contact) -> bool:
+    """Whether a contact may have told of a wrong number; of an approval, a report that restricts more hides that."""
+    return contact.outcome == "wrong_number" or (not contact.observed and contact.outcome in RESTRICTING)
 
 
 # --- contacts -----------------------------------------------------------------------------------------------------
