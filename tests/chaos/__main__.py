@@ -31,7 +31,7 @@ _WORKER = (
     faults.kill_while_opening,
     faults.damage,
 )
-_NETWORK = (faults.network, faults.network, faults.lost_commit, faults.late_commit)
+_NETWORK = (faults.network, faults.cut, faults.lost_commit, faults.late_commit)
 ONE_NODE = (
     Stream(6.0, _WORKER),
     Stream(8.0, _WORKER),

@@ -258,7 +258,7 @@ def disk_full(scene: Scene, rng: random.Random) -> Waits:
 
 
 def network(scene: Scene, rng: random.Random) -> Waits:
-    """The worker is cut off both ways or one way, slow, or broken off; for less and for more than its session."""
+    """The worker is cut off for a moment or one way, slow, or broken off; for less and for more than its session."""
     name = yield from _victim(scene, rng)
     if name is None or name not in scene.fleet.proxies:
         return
