@@ -95,7 +95,7 @@ def kill_at_point(scene: Scene, rng: random.Random, points: tuple[str, ...] = LI
     if name is None:
         return
     with scene.held(name):
-        point = rng.choice(points)
+        point = scene.rarest(points, rng)
         scene.fleet.order(name, point=point, nth=rng.randint(1, 12))
         owned = scene.fleet.owned(name)
         yield from _while(lambda: not scene.fleet.obeyed(name), _PATIENCE_S, 0.02)
@@ -112,7 +112,7 @@ def kill_while_opening(scene: Scene, rng: random.Random) -> Waits:
         return
     with scene.held(name):
         with _killed(scene, name):
-            point = rng.choice(START_POINTS)
+            point = scene.rarest(START_POINTS, rng)
             if point == "in-restore":
                 shutil.rmtree(scene.fleet.state(name), ignore_errors=True)
             scene.fleet.order(name, point=point, nth=rng.randint(1, 3))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from tests.chaos.cluster import Fleet
@@ -22,7 +24,14 @@ class Scene:
         self.broker_busy = False
         self.extra = 0
         self.done: Counter[str] = Counter()
+        self._tried: Counter[str] = Counter()
         self._numbers = itertools.count(1)
+
+    def rarest(self, points: Sequence[str], rng: random.Random) -> str:
+        """One of those that were tried least: a run reaches all of them, not those that luck chooses."""
+        point = min(rng.sample(points, len(points)), key=self._tried.__getitem__)
+        self._tried[point] += 1
+        return point
 
     def begin(self, kind: str, target: str, **details: Any) -> int:
         """Record that a fault begins; its number."""

@@ -228,7 +228,10 @@ class Walk:
 
     def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> None:
         self.found.looked["recalls"] += 1
-        told = recalls.pop(contact.approval_id, None)
+        told = recalls.get(contact.approval_id)
+        if told is not None and not must and told.reason not in {recall_word(word) for word in words}:
+            return  # not by this event, which perhaps said nothing new: another one of the transaction must explain it
+        recalls.pop(contact.approval_id, None)
         if told is None:
             if must:
                 contact.recalled = "missing"

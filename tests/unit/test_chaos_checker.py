@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.chaos.checker import check
 from tests.chaos.handmade import Tale
-from tests.chaos.history import CONSENT, DEAD, DECISIONS, OUTCOMES, Record
+from tests.chaos.history import CONSENT, CONTROL, DEAD, DECISIONS, OUTCOMES, Record
 from tests.chaos.stories import LIES, asked, consented, hanging_output, whole
 
 CHAOS = Path(__file__).parents[1] / "chaos"
@@ -91,6 +91,16 @@ def test_an_outcome_read_after_a_later_opt_out_recalls_nothing() -> None:
     tale.tell(OUTCOMES, "contact.outcome", request_id="q0", outcome="unsubscribed")
     tale.wait(20_000).withdraw()
     assert check(tale.wait(10).commit().history()).broken == ()
+
+
+def test_a_recall_is_held_against_the_event_that_explains_it() -> None:
+    """In a pause, something that says nothing new comes before the opt-out: that recalls, and the word is its own."""
+    for word, broken in (("withdrawn", ()), ("paused", ()), ("listed", ("recalls",))):
+        tale = asked(consented(), 1).commit("pass").wait(1_000)
+        tale.tell(CONTROL, "pause.set", key="pause:p", pause_id="p", scope={})
+        tale.withdraw(channels=["mail"])
+        tale.withdraw()
+        assert check(tale.wait(10).commit(recalls={"q0": word}).history()).broken == broken
 
 
 def test_an_outcome_that_withdraws_recalls_the_others() -> None:
