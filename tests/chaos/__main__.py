@@ -1,6 +1,6 @@
 """`python -m tests.chaos`: faults against a real cluster, judged by the checker; `--bugs`: the tests' test.
 
-    python -m tests.chaos --seed 7 --minutes 12       one node two thirds of the time, three nodes for the rest
+    python -m tests.chaos --seed 7 --minutes 12       one node, three nodes, takeovers
     python -m tests.chaos --hours 8                   again and again with new seeds until a run is not green
     python -m tests.chaos --bugs                      every seeded bug must turn a short run red
     python -m tests.chaos --judge DIRECTORY           judge a kept history (of one phase) once more
@@ -49,6 +49,10 @@ THREE_NODES = (
 )
 
 
+TAKEOVERS = (Stream(20.0, (faults.takeover,)),)
+TAKEOVER_RATE = 300.0
+"""One kill at a time and time to recover in between: how long a standby takes (report, "Recovery")."""
+
 # What a run must have done, by the minute, to count: 60 kills, 10 zombies, 6 broker kills in twelve of them.
 LEAST_A_MINUTE = {"worker.kill": 5.0, "zombie": 0.84, "broker.kill": 0.5}
 MOST_RATE = 2_500.0
@@ -69,10 +73,11 @@ REQUIRED = (
 
 
 def phases(minutes: float, rate: float) -> list[Phase]:
-    """One node two thirds of the time, three nodes at a lower rate for the rest."""
+    """One node two thirds of the time, three nodes at a lower rate for the rest; then one takeover after the other."""
     return [
         Phase("one-node", 1, minutes * 40, rate, ONE_NODE, required=REQUIRED if minutes >= 10 else ()),
         Phase("three-nodes", 3, minutes * 20, rate / 3, THREE_NODES),
+        Phase("takeovers", 1, minutes * 10, min(rate / 3, TAKEOVER_RATE), TAKEOVERS),
     ]
 
 
