@@ -215,11 +215,8 @@ class Walk:
     def _after_event(
         self, subject: Subject, record: Record, meta: Meta, recalls: dict[str, Recall], known: dict[str, set[str]]
     ) -> None:
-        """What an event about the person made illegal is recalled in the same transaction, however late that comes.
-
-        What the person forbade before is no reason: an opt-out from after an approval's end, of the same transaction,
-        is applied before an outcome from before it, and needed no recall.
-        """
+        """What an event about the person made illegal is recalled in the same transaction, however late that comes."""
+        # What was forbidden before is no reason: opt-outs of a transaction are applied before older outcomes.
         illegal = self._illegal(subject, record, meta)
         for contact in subject.contacts:
             if words := illegal.get(contact.approval_id):
@@ -229,17 +226,17 @@ class Walk:
     def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> None:
         self.found.looked["recalls"] += 1
         told = recalls.get(contact.approval_id)
-        if told is not None and not must and told.reason not in {recall_word(word) for word in words}:
-            return  # not by this event, which perhaps said nothing new: another one of the transaction must explain it
-        recalls.pop(contact.approval_id, None)
+        explained = told is not None and told.reason in {recall_word(word) for word in words}
+        if not explained and not must:
+            return  # this event perhaps said nothing new: another one of the transaction must explain the recall
         if told is None:
-            if must:
-                contact.recalled = "missing"
-                self._bad("recalls", f"{contact.approval_id} became illegal ({', '.join(sorted(words))}), not recalled")
+            contact.recalled = "missing"
+            self._bad("recalls", f"{contact.approval_id} became illegal ({', '.join(sorted(words))}), not recalled")
             return
+        del recalls[contact.approval_id]
         contact.recalled = told.reason
         self.found.seen["recalls_by_event"] += must
-        if told.reason not in {recall_word(word) for word in words}:
+        if not explained:
             self._bad("recalls", f"{contact.approval_id} was recalled as {told.reason}, not {sorted(words)}")
         if told.topic != APPROVALS + contact.request["requester"]:
             self._bad("recalls", f"{contact.approval_id} was recalled on {told.topic}")
