@@ -28,7 +28,7 @@ from tests.chaos.rules import NEVER, Contact, Fact, Policy, Subject
 from tests.chaos.verdict import Findings
 
 _DEDUP_MS = 7 * 86_400_000
-_RECALL_MS = 10_000
+_RECALL_MS = 5_000
 _RECALL_TRANSACTIONS = 40
 _GAP_NS = 5_000_000
 
