@@ -253,7 +253,6 @@ BUGS: tuple[Bug, ...] = (
     Bug("stale-standby", "a promoted standby does not read what came last", _stale_standby, (faults.takeover,)),
     Bug("adopts-early", "the audit chain moves on before the commit", _task(simulated.AdoptsBeforeCommit),
         (faults.broken, faults.lost_commit)),
-    Bug("no-index", "open approvals are forgotten by a restart", _task(simulated.NoOpenIndex), (faults.kill,)),
     Bug("id-per-worker", "nobody is fenced", _id_per_worker, (faults.zombie, faults.cut)),
     Bug("restores-aborted", "the changelog is restored with aborted records", _restore_uncommitted,
         (_kill_at("after-offsets", "after-produce"), _kill_at("after-offsets"))),

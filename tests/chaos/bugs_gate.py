@@ -22,8 +22,8 @@ from contactgate.model.facts import EMPTY, Reason
 
 Put = Callable[[], None]
 BUGS: dict[str, tuple[str, Put, tuple[Fault, ...]]] = {}
-RARE = frozenset({"last-key-wins", "spelling-counts"})
-"""Bugs that a message brings to light that comes once in thousands."""
+RARE = frozenset({"last-key-wins", "no-review", "spelling-counts"})
+"""Bugs that something brings to light that comes once in thousands of messages."""
 
 
 def _bug(name: str, what: str, *needed: Fault) -> Callable[[Put], Put]:

@@ -29,7 +29,7 @@ from tests.chaos.verdict import Findings
 
 _DEDUP_MS = 7 * 86_400_000
 _RECALL_MS = 5_000
-_RECALL_TRANSACTIONS = 40
+_RECALL_TRANSACTIONS = 12
 _GAP_NS = 5_000_000
 
 

@@ -240,16 +240,16 @@ class Workload:
     # --- the world ------------------------------------------------------------------------------------------------
 
     async def _pauses(self) -> None:
-        """Everything stops for a moment, now and then; between, one requester."""
+        """One requester is stopped for long, now and then; between, everything for a moment."""
         number = 0
-        while not await self._sleep(self.plan.pause_every_s if number else min(6.0, self.plan.pause_every_s)):
+        while not await self._sleep(self.plan.pause_every_s if number else min(2.0, self.plan.pause_every_s)):
             number += 1
             name = b"p-%d" % number
-            scope = b"{}" if number % 2 else b'{"requesters":["mailhouse"]}'
+            scope = b'{"requesters":["mailhouse"]}' if number % 2 else b"{}"
             head = b'"event_id":"w%d","time":"%b","pause_id":"%b"'
             value = b'{"type":"pause.set",' + head % (2 * number, stamp(_now_ms()), name) + b',"scope":%b}' % scope
             await self._send(CONTROL, 0, [Message(b"pause:" + name, value)])
-            await self._sleep(1.5)
+            await self._sleep(9.0 if number % 2 else 1.5)
             value = b'{"type":"pause.lifted",' + head % (2 * number + 1, stamp(_now_ms()), name) + b"}"
             lifted = Message(b"pause:" + name, value)
             while not await self._send(CONTROL, 0, [lifted]):
