@@ -3,7 +3,7 @@
     python -m tests.chaos --seed 7 --minutes 12       one node, three nodes, takeovers
     python -m tests.chaos --hours 8                   again and again with new seeds until a run is not green
     python -m tests.chaos --bugs                      every seeded bug must turn a short run red
-    python -m tests.chaos --judge DIRECTORY           judge a kept history (of one phase) once more
+    python -m tests.chaos.checker DIRECTORY           judge the kept history of a phase once more
 
 A run leaves a directory with everything needed to look at it, and prints its name and the seed. Exit code 0: green; 1:
 a promise was broken (or a bug was not caught); 2: invalid, for something that must be put to the test never happened.
@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos import checker, faults, history
+from tests.chaos import faults
 from tests.chaos.bugtable import bug_table
 from tests.chaos.faults import Stream
 from tests.chaos.phase import Outcome, Phase, run_phase
@@ -121,18 +121,6 @@ def total(seed: int, minutes: float, outcomes: list[Outcome]) -> int:
     return code
 
 
-def judge_again(directory: Path) -> int:
-    """The verdict of today's checker on a kept history, without the replay by the product. The exit code."""
-    verdict = checker.check(history.load(directory))
-    for each in verdict.findings:
-        if not each.held:
-            print(f"  violated: {each.name}: {each.detail}")
-    for name in verdict.unreached:
-        print(f"  never reached: {name}")
-    print(verdict.state)
-    return {"green": 0, "red": 1}.get(verdict.state, 2)
-
-
 def main() -> int:
     """Read the command line, run, return the exit code."""
     reader = argparse.ArgumentParser(prog="python -m tests.chaos")
@@ -145,11 +133,8 @@ def main() -> int:
     reader.add_argument("--rate", type=float, default=0.0, help="requests a second on one node, instead")
     reader.add_argument("--only", default="", help="this phase alone")
     reader.add_argument("--bugs", nargs="*", help="the table of seeded bugs; names: these alone")
-    reader.add_argument("--judge", type=Path, help="the directory of a phase")
     reader.add_argument("--out", type=Path, default=Path("build/chaos"))
     given = reader.parse_args()
-    if given.judge is not None:
-        return judge_again(given.judge)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left running or mounted
     out = given.out / time.strftime("%Y%m%d-%H%M%S")
     out.mkdir(parents=True, exist_ok=True)
