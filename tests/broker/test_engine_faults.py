@@ -76,6 +76,23 @@ async def test_a_request_after_an_acknowledged_opt_out_never_passes(
         assert passed  # the test can tell the difference
 
 
+async def test_more_facts_than_memory_takes_are_applied_before_the_request_that_waits_for_them(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
+) -> None:
+    """A backlog of facts far above the buffer, an opt-out at its end, and a request that is there from the start."""
+    padding = "x" * 100_000  # so that one fetch does not bring them all
+    for number in range(60):
+        await bench.send("consent-events", f"s{number % 7}", {"allow": True, "note": padding}, partition=0)
+    await bench.send("consent-events", "late", {"allow": False}, partition=0)
+    await bench.send("contact-requests", "late", {"id": "waiting"}, partition=0)
+    settings = settings_for(kafka.address, topic_prefix, tmp_path, buffer=10)
+    async with running(settings) as worker:
+        (decision,) = await bench.decisions(1, timeout_s=30)
+        assert worker.meter.alerts["barrier.timeout"] == 0
+    assert decision["verdict"] == "block"
+    assert decision["position"]["consent"] == 61
+
+
 async def test_a_fenced_worker_stops_deciding_and_the_new_owner_goes_on(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:

@@ -61,6 +61,14 @@ class DecidesAfterTimeout(PartitionTask):
         return passed
 
 
+class TakesPartForWhole(PartitionTask):
+    """What was read before memory was full is taken for all that lies below the barrier."""
+
+    def _pass(self, hold: bool) -> Any:
+        passed = yield from super()._pass(hold)
+        return passed._replace(whole=True)
+
+
 class _OwnTransact(StoreBeforeCommit):
     """The right order, with a place to differ."""
 
@@ -436,6 +444,7 @@ BUGS: dict[str, Callable[[], Make]] = {
     "store written before the commit": lambda: Make(task=StoreBeforeCommit),
     "no barrier": lambda: Make(task=NoBarrier),
     "decides after a barrier timeout": lambda: Make(task=DecidesAfterTimeout),
+    "barrier passed in part": lambda: Make(task=TakesPartForWhole),
     "barrier passed at its deadline": lambda: Make(host=SkipsOpenTransactions),
     "barrier asks the last stable offset": lambda: Make(host=AsksStable),
     "barrier asked before the fetch": lambda: Make(host=AsksBeforeFetch),

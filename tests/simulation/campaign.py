@@ -32,6 +32,7 @@ MUST_REACH = (
     "crash during restore",
     "standby promoted with a tail to read",
     "barrier timeout",
+    "barrier passed in parts",
     "producer rotated",
     "store damaged",
     "gap at the end of the changelog",

@@ -59,6 +59,8 @@ class Simulation:
         self.jump_rate = rng.choice((0.0, 0.0, 0.02))
         self.slow_facts = rng.random() < 0.5
         self.world_rate = rng.choice((0.05, 0.3, 1.0))  # how eagerly workers read the broadcast topics
+        # Facts held in memory. Drawn apart, so that it changes nothing else about a seed.
+        self.room = Random(~seed).choice((1, 3, 10_000, 10_000))
         self.healing = False
         skew_ms = rng.choice((0, 0, 1_000, 20_000))
         self.length = rng.randrange(80, 220)

@@ -323,20 +323,24 @@ class Driver:
                 raise intake.failure
 
     async def _barrier(self, effect: fx.Barrier) -> fx.Passed:
+        whole = True
         if effect.hold and self._settings.read_barrier:
             began = time.monotonic()
             # INVARIANT (ask after fetch): a ticket counts only for requests fetched before it was drawn.
             if effect.attempt or self._ticket is None or self._covered < self._lanes["request"].taken:
                 self.cover(self._shared.barrier.ticket((self.partition,)), self._lanes["request"].next)
             assert self._ticket is not None
-            await self._pass(self._ticket)
+            whole = await self._pass(self._ticket)
             self.meter.barrier(time.monotonic() - began)
         consents, outcomes = self._lanes["consent"], self._lanes["outcome"]
-        return fx.Passed(consents.take(), consents.next, outcomes.take(), outcomes.next, self._clock_ms())
+        return fx.Passed(consents.take(), consents.next, outcomes.take(), outcomes.next, self._clock_ms(), whole)
 
-    async def _pass(self, ticket: Ticket) -> None:
-        """Until everything below the ticket's ends has been read; BarrierTimeout past the deadline."""
-        lanes = (self._lanes["consent"], self._lanes["outcome"], *self._shared.world)
+    async def _pass(self, ticket: Ticket) -> bool:
+        """Until everything below the ticket's ends has been read (True), or a lane has no room left for it (False).
+
+        Raises BarrierTimeout past the deadline. The world comes first: facts must not be applied beside an older one.
+        """
+        lanes = (*self._shared.world, self._lanes["consent"], self._lanes["outcome"])
         deadline = time.monotonic() + self._settings.barrier_timeout_s
         while not ticket.done():
             await self._hold(ticket, deadline, "the end offsets")
@@ -349,10 +353,14 @@ class Driver:
         for lane in lanes:
             end = ends[lane.tp]
             while (reached := lane.reach(end)) is not None:
+                if lane.full:
+                    reached.cancel()
+                    return False
                 try:
                     await self._hold(reached, deadline, f"{lane.tp.topic} to reach {end}")
                 finally:
                     reached.cancel()
+        return True
 
     async def _hold(self, what: asyncio.Future[Any] | None, deadline: float, name: str) -> None:
         """Wait for a future, a stop, or the deadline."""

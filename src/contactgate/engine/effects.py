@@ -53,13 +53,18 @@ class Input(NamedTuple):
 
 
 class Passed(NamedTuple):
-    """The barrier is passed: all consents and outcomes read so far, the next offset of each, and the wall clock."""
+    """All consents and outcomes read so far, the next offset of each, and the wall clock.
+
+    The barrier is passed only when `whole`. Otherwise there is no room to read more of what lies below its ends: these
+    have to be applied first, and then the barrier asked again.
+    """
 
     consents: list[Record]
     consent_next: int
     outcomes: list[Record]
     outcome_next: int
     now_ms: int
+    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -133,7 +138,8 @@ class NextInput(Effect):
 class Barrier(Effect):
     """Everything acknowledged before the requests were fetched is read -> Passed.
 
-    `hold` False asks for no such proof (there are no requests) and returns what was read so far.
+    `hold` False asks for no such proof (there are no requests) and returns what was read so far. An answer that is not
+    `whole` is given only once the broadcast topics are read up to the ends.
     Raises BarrierTimeout at its deadline.
     """
 

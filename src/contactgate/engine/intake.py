@@ -58,8 +58,9 @@ class Lane:
             self.behind_since = 0.0
             if self._waiters:
                 waiting = []
+                full = self.full
                 for end, future in self._waiters:
-                    if end <= position:
+                    if full or end <= position:
                         if not future.done():
                             future.set_result(None)
                     else:
@@ -77,12 +78,17 @@ class Lane:
         return records
 
     def reach(self, end: int) -> asyncio.Future[None] | None:
-        """None when everything below `end` has been read; else a future of that."""
+        """None when everything below `end` has been read; else a future of that, or of there being no room for it."""
         if self.next >= end:
             return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((end, future))
         return future
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is read until records are taken."""
+        return len(self.records) >= self.limit
 
     @property
     def goal(self) -> int:
@@ -199,7 +205,7 @@ class Intake:
                     continue
                 if self.slow_s:
                     await asyncio.sleep(self.slow_s)
-                full = {tp for tp, lane in assigned.items() if len(lane.records) >= lane.limit}
+                full = {tp for tp, lane in assigned.items() if lane.full}
                 if full != paused:
                     if full - paused:
                         client.pause(*(full - paused))

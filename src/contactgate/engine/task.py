@@ -3,7 +3,8 @@
 The order of a transaction, which every promise rests on:
 
     1. NextInput      requests are fetched
-    2. Barrier        everything acknowledged before that fetch is read; past the deadline the batch is held
+    2. Barrier        everything acknowledged before that fetch is read; past the deadline the batch is held; what is
+                      too much to be held in memory is applied before, in transactions of its own
     3. (decide)       Fold.apply: no effect in between, so nothing can change under it
     4. Begin, Produce, SendOffsets   outputs, changed states and input positions in one Kafka transaction
     5. Commit         INVARIANT (one transaction): all of it or none of it exists
@@ -299,6 +300,10 @@ class PartitionTask:
         while True:
             taken: Input = yield NextInput(fold.pending)
             passed = yield from self._pass(bool(taken.requests) or fold.behind)
+            while not passed.whole:
+                # More facts below the barrier than memory takes (a long absence): they go first, the requests wait.
+                yield from self._decide(fold, Input([], fold.meta.request, taken.now_ms), passed)
+                passed = yield from self._pass(True)
             yield from self._decide(fold, taken, passed)
             now_ms = passed.now_ms
             if now_ms - self._last_purge_ms > _MINUTE_MS:
