@@ -35,7 +35,7 @@ _TAIL_RECORDS = 2_000
 _TAIL_BYTES = MIB
 _IDLE_S = 1.0
 _TRANSACTION_MS = 3  # a worker makes at most about 333 transactions a second
-_PAUSE_SHARE = 3  # a partition's transactions begin at least three times as far apart as they take: busy, they grow
+_AT_ONCE = 2.5  # transactions of a worker that run at the same time, on average: more of them only wait for each other
 _MOST_LINGER_MS = 60
 _RECENT = 32  # transactions that the average looks back on
 
@@ -291,7 +291,7 @@ class Driver:
         deadline = time.monotonic() + _IDLE_S
         # Transactions cost worker and broker CPU whatever they carry: many partitions, or a broker that takes its time,
         # make fewer, larger ones.
-        wanted_ms = max(_TRANSACTION_MS * self._shared.running, _PAUSE_SHARE * self._shared.transaction_ms)
+        wanted_ms = self._shared.running * max(_TRANSACTION_MS, self._shared.transaction_ms / _AT_ONCE)
         linger_ms = max(settings.linger_ms, min(_MOST_LINGER_MS, wanted_ms))
         while True:
             if self.stopping.is_set():
