@@ -268,6 +268,11 @@ def differences(reference: Verdicts, other: Verdicts) -> list[str]:
     return found
 
 
+def decided_again(reference: Verdicts, other: Verdicts) -> set[tuple[str, int]]:
+    """Decisions of `other` beyond the reference's number of them: what a contender that is at least once may make."""
+    return {place for place in other.keys() - reference.keys() if (place[0], 0) in reference}
+
+
 def registry(job: Job, count: int, directory: Path) -> Path:
     """The registry's files, made once for a seed and a size: a list of numbers, and contactgate's snapshot of it."""
     key = msgspec.json.encode([job.seed, count, [tuple(phase) for phase in job.phases]])

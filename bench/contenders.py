@@ -50,6 +50,11 @@ class Contender(NamedTuple):
     share: float = 1.0  # of the backlog that it is given: a slow one would take all day
     title: str = ""
 
+    @property
+    def exact(self) -> bool:
+        """Whether a second decision of a request is a fault; at least once, it is what was promised."""
+        return self.guarantee == "exactly once"
+
     def command(self, place: Place) -> list[str]:
         """The command line."""
         if self.kind == "contactgate":

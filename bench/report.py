@@ -33,6 +33,7 @@ FIGURES: tuple[tuple[str, str, str], ...] = (
     ("state_bytes", "state a subject, bytes", "{:,.0f}"),
     ("warm_start_s", "warm start, s", "{:,.1f}"),
     ("cold_start_s", "cold start, s", "{:,.1f}"),
+    ("decided_again", "decided a second time", "{:,.0f}"),
 )
 """Name in the result file, words, format; in the order of the table."""
 

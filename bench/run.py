@@ -131,6 +131,11 @@ class Course:
             print(f"{contender.name}: no result: {error}", file=sys.stderr, flush=True)
             self.failures.append({**told, "error": str(error)})
             return
+        if self._known and not contender.exact:
+            again = bout.decided_again(self._known, turn.verdicts)
+            turn.figures["decided_again"] = len(again)
+            for place in again:
+                del turn.verdicts[place]
         self.turns.append({**told, "figures": turn.figures, "took_s": turn.took_s})
         print(report.line(contender, turn.figures, time.monotonic() - began), flush=True)
         if not contender.decides:

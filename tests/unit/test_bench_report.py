@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bench import observe, report
-from bench.bout import differences
+from bench.bout import decided_again, differences
 from bench.contenders import everyone
 
 
@@ -73,6 +73,16 @@ def test_every_difference_of_two_contenders_is_told() -> None:
         "r-2: block cap.daily | block window.hours",
         "r-1: decided 2 times by one of them",
     ]
+
+
+def test_a_second_decision_is_told_apart_from_another_one() -> None:
+    """Decisions beyond the reference's of a request; a repetition that was sent and an unknown request are none."""
+    ours = {("r-1", 0): ("pass", ()), ("r-1", 1): ("pass", ()), ("r-2", 0): ("pass", ())}
+    theirs = {**ours, ("r-1", 2): ("pass", ()), ("r-2", 1): ("block", ()), ("other-1", 0): ("pass", ())}
+    again = decided_again(ours, theirs)
+    assert again == {("r-1", 2), ("r-2", 1)}
+    assert differences(ours, {place: theirs[place] for place in theirs.keys() - again}) == []
+    assert {each.name for each in everyone() if each.decides and not each.exact} == {"bytewax", "faust"}
 
 
 def test_names_of_contenders_are_their_own() -> None:
