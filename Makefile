@@ -93,9 +93,9 @@ $(STREAMS)/target/bench-kafka-streams.jar: $(STREAMS)/pom.xml $(wildcard $(STREA
 
 bench-peers: $(BENCH)/harness/.installed $(BENCH)/peers/.installed $(STREAMS)/target/bench-kafka-streams.jar
 
-bench: system bench-peers ## the same job by contactgate and its peers on one broker: make bench [QUICK=1] [REPEAT=n] [MINUTES=n] [ONLY=a,b] [DOCS=1]
+bench: system bench-peers ## the same job by contactgate and its peers on one broker: make bench [QUICK=1] [REPEAT=n] [MINUTES=n] [PARTITIONS=n] [ONLY=a,b] [DOCS=1]
 	$(BENCH)/harness/bin/python -m bench.run $(if $(QUICK),--quick) $(if $(REPEAT),--repeat $(REPEAT)) $(if $(MINUTES),--minutes $(MINUTES)) \
-	  $(if $(ONLY),--only $(ONLY)) $(if $(DOCS),--docs)
+	  $(if $(PARTITIONS),--partitions $(PARTITIONS)) $(if $(ONLY),--only $(ONLY)) $(if $(DOCS),--docs)
 
 bench-scaling: system $(BENCH)/harness/.installed ## cost of a decision by workers, people and partitions; restarts: make bench-scaling [QUICK=1] [HUGE=1]
 	$(BENCH)/harness/bin/python -m bench.scaling $(if $(QUICK),--quick) $(if $(HUGE),--huge) $(if $(DOCS),--docs)
