@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Self, cast
@@ -39,6 +40,7 @@ from contactgate.errors import StoreCorrupt, StoreError, StoreForeign
 
 _MIB = 1 << 20
 _FAMILIES = ("default", "open", "meta")
+_COPIES = 2  # of unusable directories kept a partition: a disk must not fill up with them
 _OWNER = b"owner"
 _HEAD = b"head"
 
@@ -75,7 +77,8 @@ def _options(cache: Cache | None) -> Options:
     options.set_max_background_jobs(2)
     options.set_max_open_files(512)
     options.set_keep_log_file_num(5)
-    options.set_max_total_wal_size(128 * _MIB)
+    # The small families' memtables would hold logs back for long: they are space, and time to replay after a kill.
+    options.set_max_total_wal_size(48 * _MIB)
     options.set_compression_type(DBCompressionType.lz4())
     table = BlockBasedOptions()
     table.set_bloom_filter(10, False)
@@ -262,11 +265,13 @@ class PartitionStore:
 
 
 def move_aside(path: Path, reason: str) -> Path | None:
-    """Rename a directory that cannot be used, keeping it to look at."""
+    """Rename a directory that cannot be used, keeping it to look at. The oldest such copies make room for it."""
     if not path.exists():
         return None
-    number = 1
-    while (target := path.with_name(f"{path.name}.{reason}-{number}")).exists():
-        number += 1
+    numbered = ((copy.name.rpartition("-")[2], copy) for copy in path.parent.glob(f"{path.name}.*-*"))
+    copies = sorted((int(number), copy) for number, copy in numbered if number.isdecimal())
+    target = path.with_name(f"{path.name}.{reason}-{1 + copies[-1][0] if copies else 1}")
     path.rename(target)
+    for _, copy in copies[: 1 - _COPIES]:
+        shutil.rmtree(copy, ignore_errors=True)
     return target

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 HEAP_MB = 384
 SESSION_S = 6.0
 TRANSACTION_S = 8.0
-_DISK = "512m"
+_DISK = "1g"
 _YOUNG_S = 60.0
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)

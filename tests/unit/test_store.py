@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,29 @@ def test_a_truncated_manifest_is_reported_as_a_store_error_and_can_be_moved_asid
     assert store.head() is None
     store.close()
     assert move_aside(tmp_path / "nothing", "corrupt") is None
+
+
+def test_only_the_newest_unusable_directories_are_kept(tmp_path: Path) -> None:
+    """A disk does not fill up with them, whatever the reason; those of other partitions stay."""
+    (tmp_path / "p2.corrupt-1").mkdir()
+    for number, reason in enumerate(("corrupt", "outdated", "corrupt", "corrupt", "outdated")):
+        (tmp_path / "p").mkdir()
+        (tmp_path / "p" / "content").write_text(str(number))
+        move_aside(tmp_path / "p", reason)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.corrupt-4", "p.outdated-5", "p2.corrupt-1"]
+    assert (tmp_path / "p.corrupt-4" / "content").read_text() == "3"
+
+
+def test_logs_are_let_go_while_the_small_families_change_little(tmp_path: Path) -> None:
+    """What a restart has to replay, and the disk to hold, stays bounded however much is written."""
+    store = PartitionStore.open(tmp_path / "p", OWNER)
+    largest = 0
+    for number in range(150):
+        states = [(b"s%d-%d" % (number, each), os.urandom(10_000)) for each in range(100)]
+        store.commit(states, [(number, b"s")], Head(number, b"m"))
+        largest = max(largest, sum(path.stat().st_size for path in (tmp_path / "p").glob("*.log")))
+    store.close()
+    assert 16 << 20 < largest < 80 << 20
 
 
 def test_a_backup_is_a_store_of_its_own(tmp_path: Path) -> None:
