@@ -402,8 +402,8 @@ class Walk:
         full = {cap.rule for cap, count in used.items() if count >= cap.limit}
         expected = forbidden | full
         passed = decision["verdict"] == "pass"
-        for promise in ("I1b", "I2", "I2b", "I10"):
-            self.found.looked[promise] += 1
+        old = "consent" in forbidden and any(g.at_ms <= w.at_ms for g in subject.grants for w in subject.withdrawals)
+        self.found.looked.update(("I1b", "I2", "I2b", "I10") + ("I15",) * old + ("I17",) * ("subject.erased" in told))
         self.found.seen["cap_blocks"] += bool(told & full)
         if "address.suppressed" in forbidden and asked["spelled"] != asked["address"]:
             self.found.looked["I18"] += 1
@@ -416,7 +416,7 @@ class Walk:
                 self._bad("I2", f"{name} passed at {', '.join(f'{c.rule} {n} of {c.limit}' for c, n in used.items())}")
             if "subject.erased" in forbidden:
                 self._bad("I17", f"{name} passed after an erasure without a newer consent")
-            if "consent" in forbidden and any(g.at_ms <= w.at_ms for g in subject.grants for w in subject.withdrawals):
+            if old:
                 self._bad("I15", f"{name} passed on a consent that is older than its withdrawal")
             if forbidden:
                 self._bad("I1", f"{name} passed against {', '.join(sorted(forbidden))}")
