@@ -169,11 +169,14 @@ async def test_r5_a_transaction_costs_as_few_requests_as_the_protocol_allows(
     await transactor.init()
     names = ["contact-decisions", "dead-letters", "subjects-changelog", "approvals.dialer"]
     await transactor.learn(topic_prefix + name for name in names)
-    await _transaction(transactor, [(b"first", b"v")])  # a new topic's leader may have to be asked twice
+    outs = [*_outs(5), Out("dead", None, None, b"{}", []), Out("approval", "dialer", b"t", b"{}", [])]
+    await transactor.begin()  # a first time not counted: a new topic's leader may have to be asked twice
+    await transactor.produce(outs, [(b"first", b"v")], 1)
+    await transactor.settle(Positions(0, 0, 0))
+    await transactor.commit()
     client = transactor._need().client
     sent = _count_requests(client)
     await transactor.begin()
-    outs = [*_outs(5), Out("dead", None, None, b"{}", []), Out("approval", "dialer", b"t", b"{}", [])]
     await transactor.produce(outs, [(b"k", b"v"), (b"\0meta", b"{}")], 1)
     following = await transactor.settle(Positions(1, 2, 3))
     await transactor.commit()

@@ -63,6 +63,7 @@ class Shared:
         self.world_complete = asyncio.Event()
         self.running = 0  # partitions that read inputs
         self.transaction_ms = 0.0  # how long transactions take of late, all partitions' together
+        self.beat = 0.0  # when partitions last began transactions together
         self.committed: Callable[[list[TopicPartition]], Awaitable[list[int | None]]] | None = None
 
 
@@ -301,7 +302,7 @@ class Driver:
             facts = len(consents.records) + len(outcomes.records)
             wait_s = deadline - time.monotonic()
             if lane.records:
-                wait_s = (linger_ms - since) / 1000 if len(lane.records) < limits.batch else 0.0
+                wait_s = self._until_beat(linger_ms / 1000) if len(lane.records) < limits.batch else 0.0
             elif effect.pending.full or effect.pending.tokens or effect.pending.rest:
                 wait_s = 0.0
             elif facts:
@@ -312,10 +313,21 @@ class Driver:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self.wake.wait()
-        self._began = time.monotonic()
+        self._began = now = time.monotonic()
+        if now - self._shared.beat >= linger_ms / 1000:
+            self._shared.beat = now
         requests = lane.take(limits.batch)
         self._oldest_ms = requests[0].timestamp_ms if requests else 0
         return fx.Input(requests, lane.taken, self._clock_ms())
+
+    def _until_beat(self, apart_s: float) -> float:
+        """How long until this partition may begin its next transaction: together with the others of the worker.
+
+        A broker does much of what transactions cost once for those that come at the same time: it asks for their
+        partitions, sends their markers, and writes the group's positions.
+        """
+        beat = self._shared.beat
+        return 0.0 if self._began < beat else beat + apart_s - time.monotonic()
 
     def _watch_intakes(self) -> None:
         for intake in (self._shared.facts, self._shared.requests):
