@@ -309,9 +309,9 @@ class Simulation:
         return False
 
     def _settled(self, host: Host) -> bool:
-        """Everything read, decided, reviewed; two idle ticks with nothing to do."""
+        """Everything read, decided, reviewed; two idle ticks with nothing to do; no heartbeat half written."""
         fold, part = host.task.fold, self.cluster.part
-        if fold is None or host.idle < 2 or fold.reviewing:
+        if fold is None or host.idle < 2 or fold.reviewing or self.cluster.is_open(host.transactional_id):
             return False
         ends = tuple(part(topic, host.partition).hw for topic in ("consent", "outcome", "request"))
         return (
