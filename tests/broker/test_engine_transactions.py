@@ -40,10 +40,12 @@ def _outs(count: int, value: bytes = b"{}") -> list[Out]:
     return [Out("decision", None, b"k", value, []) for _ in range(count)]
 
 
-async def _transaction(transactor: Transactor, changelog: list[tuple[bytes, bytes | None]]) -> int:
-    """A whole one with a decision; the next changelog offset."""
+async def _transaction(
+    transactor: Transactor, changelog: list[tuple[bytes, bytes | None]], outs: list[Out] | None = None
+) -> int:
+    """A whole one, with a decision unless told otherwise; the next changelog offset."""
     await transactor.begin()
-    await transactor.produce(_outs(1), changelog, 1)
+    await transactor.produce(_outs(1) if outs is None else outs, changelog, 1)
     following = await transactor.settle(Positions(1, 1, 1))
     await transactor.commit()
     return following
@@ -170,16 +172,11 @@ async def test_r5_a_transaction_costs_as_few_requests_as_the_protocol_allows(
     names = ["contact-decisions", "dead-letters", "subjects-changelog", "approvals.dialer"]
     await transactor.learn(topic_prefix + name for name in names)
     outs = [*_outs(5), Out("dead", None, None, b"{}", []), Out("approval", "dialer", b"t", b"{}", [])]
-    await transactor.begin()  # a first time not counted: a new topic's leader may have to be asked twice
-    await transactor.produce(outs, [(b"first", b"v")], 1)
-    await transactor.settle(Positions(0, 0, 0))
-    await transactor.commit()
+    # A first time not counted: a new topic's leader may have to be asked twice.
+    await _transaction(transactor, [(b"first", b"v")], outs)
     client = transactor._need().client
     sent = _count_requests(client)
-    await transactor.begin()
-    await transactor.produce(outs, [(b"k", b"v"), (b"\0meta", b"{}")], 1)
-    following = await transactor.settle(Positions(1, 2, 3))
-    await transactor.commit()
+    following = await _transaction(transactor, [(b"k", b"v"), (b"\0meta", b"{}")], outs)
     await transactor.close()
     assert following == 4  # a record and its marker, two records
     asked = {txnwire.PRODUCE: 1, txnwire.OFFSET_COMMIT: 1, txnwire.END: 1}
