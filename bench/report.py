@@ -155,7 +155,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
             axis.barh(at, value["median"], xerr=spread, color=colour, capsize=2)
             axis.annotate(f" {value['median']:,.4g}", (value["max"], at), va="center", fontsize=8)
         axis.set_title(words[name], fontsize=9)
-        axis.set_xscale("log" if name == "cpu_us" else "linear")
+        axis.set_xscale("log" if name in {"cpu_us", "rate1_p99_ms"} else "linear")
         axis.margins(x=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(columns)), [each.name for each in columns], fontsize=9)
