@@ -229,6 +229,11 @@ class Intake:
         # getmany does not return for markers alone, but positions move under it: look often while somebody waits.
         waited_for = [lane for lane in assigned.values() if lane.goal]
         got = await client.getmany(*ready, timeout_ms=5 if waited_for else 50)
+        rest = bool(got) and not waited_for
+        if rest:
+            # Before the client asks again by itself: the broker would answer at once with the one record that came
+            # since, and it would lie here for the whole rest while newer ones cannot be asked for.
+            client.pause(*ready)
         fed: list[Lane] = []
         for tp, raw in got.items():
             lane = assigned[tp]
@@ -243,9 +248,10 @@ class Intake:
             self._on_fetch(fed)
         for lane in waited_for:
             await self._step_over_gap(client, lane)
-        if fed and not waited_for:
+        if rest:
             # A fetch costs the same whatever it brings: under a steady stream fewer, larger ones.
             await asyncio.sleep(_BETWEEN_FETCHES_S)
+            client.resume(*ready)
 
     async def _step_over_gap(self, client: AIOKafkaConsumer, lane: Lane) -> None:
         goal = lane.goal
