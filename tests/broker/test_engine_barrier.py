@@ -8,18 +8,10 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from tests.broker.enginelab import Bench, make_topics, settings_for
+from tests.broker.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap
 from contactgate.engine.barrier import Barrier
-
-
-@pytest.fixture
-async def bench(kafka: Bootstrap, topic_prefix: str) -> AsyncIterator[Bench]:
-    """Topics of two partitions and a client."""
-    make_topics(kafka.address, topic_prefix)
-    async with Bench(kafka.address, topic_prefix, 2) as client:
-        yield client
 
 
 @pytest.fixture

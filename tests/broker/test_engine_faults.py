@@ -28,14 +28,6 @@ from contactgate.errors import Halted, StoreForeign
 from contactgate.store import Owner, PartitionStore
 
 
-@pytest.fixture
-async def bench(kafka: Bootstrap, topic_prefix: str) -> AsyncIterator[Bench]:
-    """Topics of two partitions and a client."""
-    make_topics(kafka.address, topic_prefix)
-    async with Bench(kafka.address, topic_prefix, 2) as client:
-        yield client
-
-
 @contextlib.asynccontextmanager
 async def _crm(bench: Bench) -> AsyncIterator[AIOKafkaProducer]:
     """A client that writes consents in transactions."""

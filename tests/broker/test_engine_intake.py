@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from aiokafka import TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
-from tests.broker.enginelab import Bench, make_topics, settings_for
+from tests.broker.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap
 from contactgate.engine import intake as intakes
 from contactgate.engine.clients import INPUT_MAX_BYTES
 from contactgate.engine.intake import Intake, Lane
-
-
-@pytest.fixture
-async def bench(kafka: Bootstrap, topic_prefix: str) -> AsyncIterator[Bench]:
-    """Topics of two partitions and a client."""
-    make_topics(kafka.address, topic_prefix)
-    async with Bench(kafka.address, topic_prefix, 2) as client:
-        yield client
 
 
 async def test_between_two_fetches_of_a_steady_stream_nothing_is_asked_for(

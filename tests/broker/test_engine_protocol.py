@@ -6,13 +6,12 @@ Every test speaks both versions of the protocol where the broker allows it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.broker.countgate import REQUESTER
-from tests.broker.enginelab import Bench, make_topics, settings_for
+from tests.broker.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap, DevCluster
 from contactgate.engine import txnwire as wire
@@ -23,14 +22,6 @@ from contactgate.errors import BrokerError
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 BOTH = pytest.mark.parametrize("newest", [1, 2])
-
-
-@pytest.fixture
-async def bench(kafka: Bootstrap, topic_prefix: str) -> AsyncIterator[Bench]:
-    """Topics of two partitions and a client."""
-    make_topics(kafka.address, topic_prefix)
-    async with Bench(kafka.address, topic_prefix, 2) as client:
-        yield client
 
 
 async def _started(address: str, prefix: str, state: Path, newest: int = 2, **changes: Any) -> Transactor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import dataclasses
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ from contactgate.errors import BrokerError, Fenced, Halted
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 pytestmark = pytest.mark.usefixtures("kafka")
-
-
-@pytest.fixture
-async def bench(kafka: Bootstrap, topic_prefix: str) -> AsyncIterator[Bench]:
-    """Topics of two partitions and a client."""
-    make_topics(kafka.address, topic_prefix)
-    async with Bench(kafka.address, topic_prefix, 2) as client:
-        yield client
 
 
 def _outs(count: int, value: bytes = b"{}") -> list[Out]:
