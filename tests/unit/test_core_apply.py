@@ -86,15 +86,25 @@ def test_a_wider_newer_withdrawal_replaces_narrower_ones() -> None:
     assert after(opt_out(event_id="a"), opt_out(event_id="b")) == after(opt_out(event_id="b"), opt_out(event_id="a"))
 
 
-def test_of_a_repeated_consent_the_newest_two_are_kept() -> None:
+def test_of_a_repeated_consent_the_newest_eight_are_kept() -> None:
     """The newest may come from a clock that is ahead; under a notice all are kept, for its versions may differ."""
-    repeated = [events.GrantGiven(consent(time_ms=T + at, event_id=str(at))) for at in (-9, -5, 7)]
-    for order in (repeated, repeated[::-1], [repeated[1], repeated[0], repeated[2]]):
+    times = [-9, -5, *range(1, 8)]
+    repeated = [events.GrantGiven(consent(time_ms=T + at, event_id=str(at))) for at in times]
+    for order in (repeated, repeated[::-1], [repeated[1], repeated[0], *repeated[2:]]):
         state = after(*order)
-        assert [each.time_ms for each in state.grants] == [T - 5, T + 7]
+        assert [each.time_ms - T for each in state.grants] == times[1:]
         assert ask(world(), state).passed
     named = [events.GrantGiven(consent(notice_id="n", time_ms=at, event_id=str(at))) for at in (T - 3, T - 2, T - 1)]
     assert len(after(*named).grants) == 3
+
+
+def test_consents_read_ahead_of_a_late_outcome_do_not_hide_what_an_approval_rests_on() -> None:
+    """A partition that stood still reads its consents first: an outcome among them is still judged at its own time."""
+    state = approved()
+    told = [events.GrantGiven(consent(time_ms=T + at * MINUTE, event_id=f"g{at}")) for at in (4, 5, 6)]
+    after_all, recalls = apply(opt_out(T + MINUTE, channels=("email",)), after(*told, state=state), world(), T + MINUTE)
+    assert recalls == ()
+    assert open_until(after_all, T + MINUTE) == open_until(state, T + MINUTE)
 
 
 # --- the person ---------------------------------------------------------------------------------------------------

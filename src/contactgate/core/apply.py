@@ -41,8 +41,12 @@ from contactgate.policy.plan import covers
 
 _RANK: dict[Outcome, int] = {outcome: rank for rank, outcome in enumerate(get_args(Outcome))}
 
-_REPEATS = 2
-"""How many of the newest consents that say the same are kept: the newest may have come from a clock that is ahead."""
+_REPEATS = 8
+"""How many of the newest consents that say the same are kept.
+
+The newest may have come from a clock that is ahead. And a partition that stood still reads its consents before outcomes
+that are older: those are judged at their own time, when only what came before the newest was given.
+"""
 
 Applied = tuple[SubjectState, tuple[Recall, ...]]
 
