@@ -34,9 +34,11 @@ _PATIENCE_S = 4.0
 Fault = Callable[[Scene, random.Random], Waits]
 
 
-def _victim(scene: Scene, rng: random.Random, *, deciding: bool = True) -> Generator[float, None, str | None]:
+def _victim(
+    scene: Scene, rng: random.Random, *, deciding: bool = True, patience_s: float = 9.0
+) -> Generator[float, None, str | None]:
     """A worker to hit, one that decides something if there is one; None if nobody is free for long."""
-    for _ in range(30):
+    for _ in range(round(patience_s / 0.3)):
         fleet = scene.fleet
         names = [name for name in (fleet.deciding() if deciding else fleet.free()) if name not in scene.busy]
         if names:
@@ -199,7 +201,7 @@ def pause(scene: Scene, rng: random.Random) -> Waits:
 
 def clock_jump(scene: Scene, rng: random.Random) -> Waits:
     """The worker's wall clock is wrong by up to half a minute, in either direction, for a while."""
-    name = yield from _victim(scene, rng)
+    name = yield from _victim(scene, rng, patience_s=60.0)
     if name is None:
         return
     with scene.held(name):
@@ -243,8 +245,8 @@ def storm(scene: Scene, rng: random.Random) -> Waits:
 
 
 def disk_full(scene: Scene, rng: random.Random) -> Waits:
-    """No room for RocksDB."""
-    name = yield from _victim(scene, rng)
+    """No room for RocksDB. Rare, and required of a run: it waits longer for a worker than the frequent faults."""
+    name = yield from _victim(scene, rng, patience_s=60.0)
     if name is None or not scene.fleet.disks[name].mounted:
         return
     with scene.held(name):
