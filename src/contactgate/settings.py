@@ -61,11 +61,12 @@ class Settings(BaseModel):
     batch: Count = Field(1_000, description="records in one transaction")
     linger_ms: Annotated[int, Field(ge=0)] = Field(15, description="between two transactions of a busy partition")
     cache: Count = Field(100_000, description="decoded subject states in memory, a partition")
-    barrier_timeout_s: Seconds = 10.0
-    session_timeout_s: Seconds = 6.0
-    pages_host: str = "127.0.0.1"
+    barrier_timeout_s: Seconds = Field(10.0, description="requests held longer for unread consents raise an alert")
+    session_timeout_s: Seconds = Field(6.0, description="until a worker that is silent is replaced")
+    accept_gap: bool = Field(False, description="go on although unread input was deleted; for one start")
+    pages_host: str = Field("127.0.0.1", description="where the pages listen")
     pages_port: Port = Field(6066, description="health, metrics and the operators' pages; 0: none")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the log on standard error")
 
     @model_validator(mode="after")
     def _fit(self) -> Settings:

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.broker.fleet import Fleet, WorkerProcess, wait_until
+from kafka import KafkaAdminClient
+from kafka import TopicPartition as AdminPartition
+from tests.broker.fleet import SECRETS, Fleet, WorkerProcess, wait_until
 from tests.broker.retold import same_as_replay
 from tests.wire import Wire
 
@@ -139,6 +141,62 @@ def _outcome(request_id: str, key: bytes) -> bytes:
             "subject_id": key.decode(), "time": stamp(time.time_ns() // 1_000_000), "outcome": "answered",
         }
     )  # fmt: skip
+
+
+def test_input_that_was_deleted_unread_ends_a_worker_until_an_operator_accepts_it(
+    kafka: Bootstrap, topic_prefix: str, wire: Wire, worker: WorkerProcess
+) -> None:
+    """The first start names the setting; with it the worker decides, and an alert says which offsets are gone."""
+    _topics(kafka.address, topic_prefix, 1)
+    options = ("--bootstrap", kafka.address, "--prefix", topic_prefix)
+    population = Population(3, 20, time.time_ns() // 1_000_000)
+    _world(wire, topic_prefix, population)
+    worker.start(*options)
+    request = next(step.routed for step in population.stream(20, 100.0) if step.request_id is not None)
+    wire.produce(topic_prefix + "contact-requests", [(request.key, request.value)])
+    wire.consume(topic_prefix + "contact-decisions", count=1)
+    assert worker.stop() == 0
+    wire.produce(topic_prefix + "consent-events", [(b"s-1", b"{}"), (b"s-2", b"{}")])
+    admin = KafkaAdminClient(bootstrap_servers=kafka.address)
+    admin.delete_records({AdminPartition(topic_prefix + "consent-events", 0): -1})
+    admin.close()
+    worker.start(*options)
+    assert worker.end() == 1
+    assert "unread input was deleted" in worker.log.read_text()
+    assert "with the setting accept_gap" in worker.log.read_text()
+    worker.secrets = {**SECRETS, "CONTACTGATE_ACCEPT_GAP": "true"}
+    worker.start(*options)
+    wait_until(lambda: worker.get("/readyz")[0] == 200, lambda: f"it is ready: {worker}")
+    wire.produce(topic_prefix + "contact-requests", [(request.key, request.value)])
+    wire.consume(topic_prefix + "contact-decisions", count=2)
+    assert worker.stop() == 0
+    alerts = [msgspec.json.decode(r.value or b"") for r in wire.consume(topic_prefix + "ops-alerts")]
+    (gap,) = [alert for alert in alerts if alert["kind"] == "input.gap"]
+    assert "consent" in gap["detail"]
+
+
+def test_a_named_worker_that_dies_comes_back_to_its_partitions(
+    kafka: Bootstrap, topic_prefix: str, tmp_path: Path
+) -> None:
+    """With `instance_id` a restart within the session needs no rebalance: nobody else's partitions move."""
+    _topics(kafka.address, topic_prefix, 4)
+    options = ("--bootstrap", kafka.address, "--prefix", topic_prefix, "--session-timeout", "30")
+    with Fleet(tmp_path, ("a", "b"), *options) as fleet:
+        for name, each in fleet.items():
+            each.secrets = {**SECRETS, "CONTACTGATE_INSTANCE_ID": name}
+        fleet.start()
+        wait_until(
+            lambda: all(len(each.running()) == 2 and each.get("/readyz")[0] == 200 for each in fleet.values()),
+            lambda: f"two partitions each: {fleet}",
+        )
+        mine, others = fleet["a"].running(), fleet["b"].running()
+        assigned = fleet["b"].log.read_text().count("assigned: active")
+        fleet["a"].kill()
+        fleet.start("a")
+        wait_until(lambda: fleet["a"].get("/readyz")[0] == 200, lambda: f"it is back: {fleet}")
+        assert (fleet["a"].running(), fleet["b"].running()) == (mine, others)
+        assert fleet["b"].log.read_text().count("assigned: active") == assigned
+        fleet.stop()
 
 
 def test_a_worker_listens_on_loopback_only(kafka: Bootstrap, topic_prefix: str, worker: WorkerProcess) -> None:

@@ -174,7 +174,12 @@ def _start(settings: Settings) -> None:
             password.get_secret_value() if password is not None else None,
             tls_context(settings),
         ),
-        limits=Limits(batch=settings.batch, cache=settings.cache, event_time=settings.clock == "event"),
+        limits=Limits(
+            batch=settings.batch,
+            cache=settings.cache,
+            event_time=settings.clock == "event",
+            accept_gap=settings.accept_gap,
+        ),
         linger_ms=settings.linger_ms,
         barrier_timeout_s=settings.barrier_timeout_s,
         session_timeout_s=settings.session_timeout_s,

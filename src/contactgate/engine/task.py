@@ -285,11 +285,19 @@ class PartitionTask:
             if position < bounds.begin and self.limits.accept_gap:
                 yield Alert("input.gap", f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted")
                 position = bounds.begin
-            if not bounds.begin <= position <= bounds.end:
+            found = (
+                f"partition {self.partition}: the {topic} topic holds offsets {bounds.begin} to {bounds.end} but "
+                f"the next one to read is {position}: "
+            )
+            if position < bounds.begin:
                 raise Halted(
-                    f"partition {self.partition}: the {topic} topic holds offsets {bounds.begin} to {bounds.end} but "
-                    f"the next one to read is {position}: unread input was deleted or the topic was made anew. Restore "
-                    "it, or accept the gap in the settings if you know what was lost"
+                    f"{found}unread input was deleted. Restore it; or, if you know what was lost, start the workers "
+                    "once with the setting accept_gap"
+                )
+            if position > bounds.end:
+                raise Halted(
+                    f"{found}the topic was made anew or lost its end. Restore it: what was decided before names "
+                    "offsets that it does not hold"
                 )
             positions.append(position)
         return Positions(*positions)
