@@ -162,6 +162,25 @@ def test_what_was_forgotten_did_not_matter(both: tuple[list[events.SubjectEvent]
 
 
 @settings(max_examples=examples(), derandomize=not LONG, deadline=None)
+@given(
+    st.lists(st.integers(-8, 8), min_size=1, max_size=8, unique=True),
+    st.builds(Withdrawal, st.integers(T - 8, T + 8), event_id=st.just("w"), **scopes),
+    st.integers(-8, 8),
+)
+def test_of_a_repeated_consent_none_is_missed_that_was_in_force(
+    given_at: list[int], opt_out: Withdrawal, at: int
+) -> None:
+    """A late outcome is judged at its own time, after consents that are newer: what held then must still be known."""
+    made = world()
+    consents = [events.GrantGiven(consent(time_ms=T + ms, event_id=f"g{ms}")) for ms in given_at]
+    known = fold(person(grants=()), [*consents, events.ConsentWithdrawn(opt_out)])
+    since = [ms for ms in given_at if ms <= at]
+    past = fold(person(grants=()), [each for each, ms in zip(consents, given_at, strict=True) if ms in since])
+    past, _ = apply(events.ConsentWithdrawn(opt_out), past, made, T)
+    assert ask(made, known, T + at).passed == ask(made, past, T + at).passed
+
+
+@settings(max_examples=examples(), derandomize=not LONG, deadline=None)
 @given(reports)
 def test_an_outcome_without_its_request_changes_nothing(report: events.OutcomeReported) -> None:
     """It is refused, in words without any address."""
