@@ -29,6 +29,7 @@ END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 Waits = Generator[float, None, None]
 _PATIENCE_S = 4.0
+_RARE_PATIENCE_S = 60.0  # of faults that come seldom and that a run must have seen
 
 
 Fault = Callable[[Scene, random.Random], Waits]
@@ -201,7 +202,7 @@ def pause(scene: Scene, rng: random.Random) -> Waits:
 
 def clock_jump(scene: Scene, rng: random.Random) -> Waits:
     """The worker's wall clock is wrong by up to half a minute, in either direction, for a while."""
-    name = yield from _victim(scene, rng, patience_s=60.0)
+    name = yield from _victim(scene, rng, patience_s=_RARE_PATIENCE_S)
     if name is None:
         return
     with scene.held(name):
@@ -245,8 +246,8 @@ def storm(scene: Scene, rng: random.Random) -> Waits:
 
 
 def disk_full(scene: Scene, rng: random.Random) -> Waits:
-    """No room for RocksDB. Rare, and required of a run: it waits longer for a worker than the frequent faults."""
-    name = yield from _victim(scene, rng, patience_s=60.0)
+    """No room for RocksDB."""
+    name = yield from _victim(scene, rng, patience_s=_RARE_PATIENCE_S)
     if name is None or not scene.fleet.disks[name].mounted:
         return
     with scene.held(name):

@@ -282,19 +282,19 @@ class PartitionTask:
         for index, topic in enumerate(("consent", "outcome", "request")):
             bounds: Bounds = yield ReadEnd(topic, committed=False)
             position = bounds.begin if known is None else known.positions[index]
-            if position < bounds.begin and self.limits.accept_gap:
-                yield Alert("input.gap", f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted")
-                position = bounds.begin
             found = (
                 f"partition {self.partition}: the {topic} topic holds offsets {bounds.begin} to {bounds.end} but "
                 f"the next one to read is {position}: "
             )
             if position < bounds.begin:
-                raise Halted(
-                    f"{found}unread input was deleted. Restore it; or, if you know what was lost, start the workers "
-                    "once with the setting accept_gap"
-                )
-            if position > bounds.end:
+                if not self.limits.accept_gap:
+                    raise Halted(
+                        f"{found}unread input was deleted. Restore it; or, if you know what was lost, start the "
+                        "workers once with the setting accept_gap"
+                    )
+                yield Alert("input.gap", f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted")
+                position = bounds.begin
+            elif position > bounds.end:
                 raise Halted(
                     f"{found}the topic was made anew or lost its end. Restore it: what was decided before names "
                     "offsets that it does not hold"
