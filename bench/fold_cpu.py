@@ -20,14 +20,14 @@ from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.times import stamp
-from contactgate.engine.clients import EngineSettings
-from contactgate.engine.effects import Positions
-from contactgate.engine.fold import Fold, Meta, Work
-from contactgate.engine.live import Secrets, SubjectCodec, build_worker
-from contactgate.gate import Record
+from contactgate.engine.compose import Secrets, build_worker
+from contactgate.engine.settings import EngineSettings
+from contactgate.model.log import Head, Positions, Record
+from contactgate.partition.fold import Fold, Meta, Work
+from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
-from contactgate.store import Head, Owner, PartitionStore
+from contactgate.store import Owner, PartitionStore
 
 BATCH = 1_000
 

@@ -20,16 +20,16 @@ from bench.job import POLICY, REQUESTERS, Job, Message, Phase
 from bench.peers import rules
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
-from contactgate.engine.clients import EngineSettings
-from contactgate.engine.effects import Positions
-from contactgate.engine.fold import Fold, Meta, Work
-from contactgate.engine.live import Secrets, SubjectCodec, build_worker
-from contactgate.gate import Record
+from contactgate.engine.compose import Secrets, build_worker
+from contactgate.engine.settings import EngineSettings
+from contactgate.model.log import Head, Positions, Record
 from contactgate.offline import Fold as Offline
+from contactgate.partition.fold import Fold, Meta, Work
+from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
 from contactgate.registry import opener
-from contactgate.store import Head, Owner, PartitionStore
+from contactgate.store import Owner, PartitionStore
 
 BOUNDS = {"live": 1.7, "offline": 1.35}
 """Most CPU of a decision, in yardsticks: with the state's bytes and RocksDB; in memory."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contactgate.client.watching import Watcher
+from contactgate.load.watching import Watcher
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -24,7 +24,7 @@ from bench import bout, contenders, feeding, observe, report
 from bench.contenders import Place
 from bench.job import DAY_MS, EPOCH_MS, PHASE_DAYS, Job, Phase, subject
 from contactgate import broker
-from contactgate.engine.fold import META_KEY, Meta, encode_meta
+from contactgate.partition.fold import META_KEY, Meta, encode_meta
 
 ROOT = Path(__file__).resolve().parent.parent
 _MODELS = 2_000  # people whose states are copied

@@ -9,7 +9,8 @@ from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import GENESIS
 from contactgate.core.world import World
-from contactgate.gate import Gate, Record
+from contactgate.gate import Gate
+from contactgate.model.log import Record
 from contactgate.offline import Fold, MemoryStates
 from contactgate.policy.load import load_policy
 

@@ -17,20 +17,25 @@ from contactgate.core.chain import GENESIS
 from contactgate.core.review import open_until
 from contactgate.core.world import Change, World
 from contactgate.errors import MalformedMessage
-from contactgate.gate import Gate, Position, Record, WorldFeed
-from contactgate.gate.records import EARLIEST_MS, LATEST_MS
+from contactgate.gate import Gate, WorldFeed
+from contactgate.gate.letters import EARLIEST_MS, LATEST_MS
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import EMPTY, SubjectState
+from contactgate.model.log import Position, Record
 from contactgate.model.messages import ConsentMessage, OutcomeMessage, RequestMessage, SuppressionMessage
 from contactgate.model.world import Listing
+from contactgate.names import INPUTS, Kind
 from contactgate.policy.compiled import CompiledPolicy
 
 _KINDS: Final = {
-    **dict.fromkeys(get_args(ConsentMessage), "consent"),
-    **dict.fromkeys(get_args(OutcomeMessage), "outcome"),
-    **dict.fromkeys(get_args(SuppressionMessage), "suppression"),
-    RequestMessage: "request",
+    **dict.fromkeys(get_args(ConsentMessage), Kind.CONSENT),
+    **dict.fromkeys(get_args(OutcomeMessage), Kind.OUTCOME),
+    **dict.fromkeys(get_args(SuppressionMessage), Kind.SUPPRESSION),
+    RequestMessage: Kind.REQUEST,
 }
+
+
+_WIDEST_FIRST = (Kind.CONSENT, Kind.OUTCOME, Kind.SUPPRESSION, Kind.CONTROL, Kind.REQUEST)
 
 
 class MemoryStates:
@@ -66,7 +71,7 @@ class Fold:
         self.states = MemoryStates()
         self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=None, sealer=None)
         self._feed = WorldFeed(tokens, self.world, source=None, sealer=None, open_list=open_list, keyed=False)
-        self._next = {"consent": 0, "request": 0, "outcome": 0, "control": 0, "suppression": 0, "unknown": 0}
+        self._next: dict[str, int] = dict.fromkeys((*INPUTS, Kind.UNKNOWN), 0)
         self._latest_ms = 0
         self._open: set[bytes] = set()
 
@@ -87,7 +92,7 @@ class Fold:
                 at_ms = self._latest_ms
         elif told_ms < EARLIEST_MS:
             at_ms = self._latest_ms
-        if kind == "suppression":
+        if kind == Kind.SUPPRESSION:
             return self._bytes(kind, b"", at_ms, line)
         key = message.subject_id.encode()
         offsets = self._next
@@ -95,7 +100,7 @@ class Fold:
         offsets[kind] = offset + 1
         gate = self._gate
         rec = Record(kind, 0, offset, at_ms, key, line)
-        if kind == "request":
+        if kind == Kind.REQUEST:
             gate.take_request(message, told_ms, rec, self.states, at_ms, self._position(offset))
             if len(gate.out) > 1:
                 self._open.add(key)
@@ -107,7 +112,7 @@ class Fold:
 
     def _position(self, offset: int) -> Position:
         at = self._next
-        return Position(0, offset, at["consent"], at["outcome"], at["control"], at["suppression"])
+        return Position(0, offset, at[Kind.CONSENT], at[Kind.OUTCOME], at[Kind.CONTROL], at[Kind.SUPPRESSION])
 
     def _other(self, line: bytes) -> list[bytes]:
         """A control event, or a line that cannot be read whole."""
@@ -116,7 +121,7 @@ class Fold:
         loose = widest.loosely(line)
         kinds = {strict.TYPES[name] for name in widest.types(loose) if name in strict.TYPES}
         # Of an ambiguous line, the topic whose widest reading can bind a subject.
-        kind = next((k for k in ("consent", "outcome", "suppression", "control", "request") if k in kinds), "unknown")
+        kind = next((k for k in _WIDEST_FIRST if k in kinds), Kind.UNKNOWN)
         named = widest.subjects(loose, None)
         at_ms = None if loose.ambiguous else widest.wide_time(loose.one("time"))
         if at_ms is None or not EARLIEST_MS <= at_ms < LATEST_MS:
@@ -124,18 +129,18 @@ class Fold:
         self._latest_ms = max(self._latest_ms, at_ms)
         return self._bytes(kind, named[0].encode() if named else b"", at_ms, line)
 
-    def _bytes(self, kind: str, key: bytes, at_ms: int, line: bytes) -> list[bytes]:
+    def _bytes(self, kind: Kind, key: bytes, at_ms: int, line: bytes) -> list[bytes]:
         offset = self._next[kind]
         self._next[kind] = offset + 1
         rec = Record(kind, 0, offset, at_ms, key, line)
         gate = self._gate
-        if kind == "control":
+        if kind == Kind.CONTROL:
             return self._world_changed(self._feed.control(rec), at_ms)
-        if kind == "suppression":
+        if kind == Kind.SUPPRESSION:
             return self._world_changed(self._feed.suppression(rec), at_ms)
-        if kind == "request":
+        if kind == Kind.REQUEST:
             gate.request(rec, self.states, at_ms, self._position(offset))
-        elif kind == "unknown":
+        elif kind == Kind.UNKNOWN:
             gate.refuse(rec, self.states)
         else:
             gate.consent(rec, self.states)

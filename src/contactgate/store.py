@@ -21,7 +21,7 @@ import gc
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Self, cast
+from typing import Any, NoReturn, Self, cast
 
 import msgspec
 from rocksdict import (
@@ -37,6 +37,7 @@ from rocksdict import (
 )
 
 from contactgate.errors import StoreCorrupt, StoreError, StoreForeign
+from contactgate.model.log import Head
 
 _MIB = 1 << 20
 _FAMILIES = ("default", "open", "meta")
@@ -53,13 +54,6 @@ class Owner(msgspec.Struct, frozen=True):
     topic: str
     partition: int
     topic_id: str = ""
-
-
-class Head(NamedTuple):
-    """What the data stands for: the next changelog offset to apply and the newest meta record (b"" if none yet)."""
-
-    changelog: int
-    meta: bytes
 
 
 def shared_cache(capacity: int = 256 * _MIB) -> Cache:

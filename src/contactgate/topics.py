@@ -24,6 +24,21 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, for_code
 
 from contactgate.errors import BrokerError, BrokerUnavailable, TopicsDiffer
+from contactgate.names import (
+    ADDRESS_SUPPRESSIONS,
+    APPROVALS,
+    CONSENT_EVENTS,
+    CONTACT_DECISIONS,
+    CONTACT_OUTCOMES,
+    CONTACT_REQUESTS,
+    CONTROL_EVENTS,
+    DEAD_LETTERS,
+    OPS_ALERTS,
+    OPS_METRICS,
+    SUBJECTS_CHANGELOG,
+    TASKS,
+    approvals_topic,
+)
 
 __all__ = [
     "DEFAULT_PARTITIONS",
@@ -33,14 +48,11 @@ __all__ = [
     "TopicAdmin",
     "TopicSpec",
     "TopicState",
-    "approvals_topic",
     "check_requester",
     "topic_specs",
 ]
 
 DEFAULT_PARTITIONS = 8
-APPROVALS = "approvals."
-TASKS = "tasks"
 
 _DAY_MS = 86_400_000
 _TEN_YEARS_MS = 3653 * _DAY_MS
@@ -122,11 +134,6 @@ class Layout:
     """Record timestamps are those of the producer (replays of old data) instead of the broker's arrival time."""
 
 
-def approvals_topic(prefix: str, requester: str) -> str:
-    """The topic on which `requester` reads its approvals and recalls."""
-    return f"{prefix}{APPROVALS}{requester}"
-
-
 def check_requester(requester: str, prefix: str = "") -> None:
     """Raise BrokerError when `requester` cannot be part of a Kafka topic name."""
     _check_name(approvals_topic(prefix, requester), f"requester {requester!r}")
@@ -165,15 +172,15 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
     compact = {"cleanup.policy": "compact"}
     history = {"min.compaction.lag.ms": str(_TEN_YEARS_MS), "max.compaction.lag.ms": str(2**63 - 1)}
     return (
-        spec("consent-events", many, kept(ten_years), arrival, small),
-        spec("contact-requests", many, kept(30), arrival, small),
-        spec("contact-outcomes", many, kept(30), arrival, small),
-        spec("control-events", 1, compact, history, arrival, small),
-        spec("address-suppressions", 1, compact, history, arrival, small),
-        spec("contact-decisions", many, kept(ten_years)),
+        spec(CONSENT_EVENTS, many, kept(ten_years), arrival, small),
+        spec(CONTACT_REQUESTS, many, kept(30), arrival, small),
+        spec(CONTACT_OUTCOMES, many, kept(30), arrival, small),
+        spec(CONTROL_EVENTS, 1, compact, history, arrival, small),
+        spec(ADDRESS_SUPPRESSIONS, 1, compact, history, arrival, small),
+        spec(CONTACT_DECISIONS, many, kept(ten_years)),
         *(spec(APPROVALS + requester, many, kept(30)) for requester in layout.requesters),
         spec(
-            "subjects-changelog",
+            SUBJECTS_CHANGELOG,
             many,
             compact,
             {
@@ -186,9 +193,9 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
                 "delete.retention.ms": str(30 * _DAY_MS),
             },
         ),
-        spec("dead-letters", many, kept(90), {"max.message.bytes": str(8 * _MIB)}),
-        spec("ops-metrics", 1, {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}),
-        spec("ops-alerts", 1, {"cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}),
+        spec(DEAD_LETTERS, many, kept(90), {"max.message.bytes": str(8 * _MIB)}),
+        spec(OPS_METRICS, 1, {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}),
+        spec(OPS_ALERTS, 1, {"cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}),
         # Carries Faust's partition assignment and never a record.
         spec(TASKS, many, {"cleanup.policy": "delete"}),
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from contactgate.engine.ports import Out, Position, Record
+from contactgate.model.log import Out, Position, Record
 
 CAP = 20
 GENESIS = ""

@@ -15,10 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.broker.countgate import REQUESTER, CountCodec, CountGate, CountWorld, check_chain
 from tests.broker.fleet import PATIENCE_S
 
-from contactgate.engine.clients import EngineSettings
 from contactgate.engine.driver import Driver
-from contactgate.engine.task import Limits
+from contactgate.engine.settings import EngineSettings
 from contactgate.engine.worker import Worker
+from contactgate.partition.task import Limits
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 

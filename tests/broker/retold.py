@@ -12,11 +12,12 @@ from tests.wire import Record
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import verify
-from contactgate.engine.clients import EngineSettings
-from contactgate.engine.fold import META_KEY, decode_meta
-from contactgate.engine.live import Secrets, SubjectCodec, build_worker
-from contactgate.engine.replay import replay
-from contactgate.gate import Record as GateRecord
+from contactgate.engine.compose import Secrets, build_worker
+from contactgate.engine.settings import EngineSettings
+from contactgate.model.log import Record as GateRecord
+from contactgate.partition.fold import META_KEY, decode_meta
+from contactgate.partition.replay import replay
+from contactgate.partition.subjects import SubjectCodec
 
 OWN = {"consent": "consent-events", "outcome": "contact-outcomes", "request": "contact-requests"}
 SHARED = {"control": "control-events", "suppression": "address-suppressions"}

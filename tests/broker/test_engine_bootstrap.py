@@ -15,8 +15,8 @@ from tests.broker.enginelab import Bench, make_topics, running, settings_for, un
 from tests.broker.fleet import WorkerProcess
 
 from contactgate.broker import Bootstrap
-from contactgate.engine.bootstrap import wait_for_brokers
-from contactgate.engine.clients import transactional_client
+from contactgate.engine.kafka.clients import transactional_client
+from contactgate.engine.kafka.patches import wait_for_brokers
 
 METADATA, SYNC_GROUP = 3, 14
 VERSIONS = range(3, 8)  # of the request, with answers of this shape:

@@ -19,12 +19,12 @@ from tests.broker.enginelab import Bench, make_topics, running, settings_for, un
 from tests.broker.fleet import PATIENCE_S
 
 from contactgate.broker import Bootstrap
-from contactgate.engine import effects as fx
-from contactgate.engine.clients import consumer
 from contactgate.engine.driver import Driver
 from contactgate.engine.intake import probe
-from contactgate.engine.task import Limits
+from contactgate.engine.kafka.clients import consumer
 from contactgate.errors import Halted, StoreForeign
+from contactgate.partition import effects as fx
+from contactgate.partition.task import Limits
 from contactgate.store import Owner, PartitionStore
 
 

@@ -13,8 +13,8 @@ from tests.broker.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap
 from contactgate.engine import intake as intakes
-from contactgate.engine.clients import INPUT_MAX_BYTES
 from contactgate.engine.intake import Intake, Lane
+from contactgate.engine.kafka.clients import INPUT_MAX_BYTES
 
 
 async def test_between_two_fetches_of_a_steady_stream_nothing_is_asked_for(

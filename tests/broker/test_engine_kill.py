@@ -25,8 +25,9 @@ from tests.wire import Record, Wire
 from contactgate.broker import Bootstrap
 from contactgate.client.feed import Feed
 from contactgate.client.reading import Reading
-from contactgate.client.routing import CONSENT, OUTCOME, REQUEST, Routed, route
+from contactgate.client.routing import Routed, route
 from contactgate.demo.times import stamp
+from contactgate.names import CONSENT, OUTCOME, REQUEST
 from contactgate.policy.load import load_policy
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 

@@ -14,11 +14,10 @@ from tests.broker.countgate import REQUESTER
 from tests.broker.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap, DevCluster
-from contactgate.engine import txnwire as wire
-from contactgate.engine.effects import Positions
-from contactgate.engine.ports import Out
-from contactgate.engine.transactor import Transactor
+from contactgate.engine.kafka import protocol as wire
+from contactgate.engine.kafka.transactor import Transactor
 from contactgate.errors import BrokerError
+from contactgate.model.log import Out, Positions
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 BOTH = pytest.mark.parametrize("newest", [1, 2])

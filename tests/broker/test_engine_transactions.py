@@ -14,14 +14,14 @@ from tests.broker.countgate import REQUESTER
 from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
 
 from contactgate.broker import Bootstrap
-from contactgate.engine import clients, txnwire
-from contactgate.engine import effects as fx
 from contactgate.engine.driver import Driver
-from contactgate.engine.effects import Positions
-from contactgate.engine.ports import Out
-from contactgate.engine.task import Limits
-from contactgate.engine.transactor import Transactor
+from contactgate.engine.kafka import clients
+from contactgate.engine.kafka import protocol as txnwire
+from contactgate.engine.kafka.transactor import Transactor
 from contactgate.errors import BrokerError, Fenced, Halted
+from contactgate.model.log import Out, Positions
+from contactgate.partition import effects as fx
+from contactgate.partition.task import Limits
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 pytestmark = pytest.mark.usefixtures("kafka")

@@ -22,9 +22,9 @@ from tests.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.broker.node import free_ports
-from contactgate.engine import effects as fx
 from contactgate.engine.driver import Driver
 from contactgate.engine.pages import Pages
+from contactgate.partition import effects as fx
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 pytestmark = [

@@ -28,7 +28,7 @@ from tests.wire import Record, Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.codec.seal import Sealer
-from contactgate.gate import murmur2
+from contactgate.model.log import murmur2
 from contactgate.settings import Settings
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 

@@ -16,9 +16,11 @@ from tests.chaos import bugs_gate, faults
 from tests.chaos.faults import Fault
 from tests.simulation import bugs as simulated
 
-from contactgate.engine import barrier, clients, driver, live, transactor, worker
-from contactgate.engine import effects as fx
-from contactgate.engine.task import PartitionTask
+from contactgate.engine import barrier, driver, worker
+from contactgate.engine import compose as live
+from contactgate.engine.kafka import clients, transactor
+from contactgate.partition import effects as fx
+from contactgate.partition.task import PartitionTask
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ import msgspec
 from tests.chaos.faults import Fault
 
 from contactgate.codec import strict, tokens
-from contactgate.core import caps
-from contactgate.gate import partition as gate
-from contactgate.gate import records
+from contactgate.core.rules import caps
+from contactgate.gate import gate
+from contactgate.gate import letters as records
 from contactgate.model import events
 from contactgate.model.facts import EMPTY, Reason
 

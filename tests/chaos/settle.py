@@ -30,11 +30,12 @@ from tests.chaos.history import (
 
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
-from contactgate.engine.clients import EngineSettings
-from contactgate.engine.fold import META_KEY, decode_meta
-from contactgate.engine.live import Secrets, SubjectCodec, build_worker
-from contactgate.engine.replay import replay
-from contactgate.gate import Record
+from contactgate.engine.compose import Secrets, build_worker
+from contactgate.engine.settings import EngineSettings
+from contactgate.model.log import Record
+from contactgate.partition.fold import META_KEY, decode_meta
+from contactgate.partition.replay import replay
+from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.load import load_policy
 
 _MANY = 100_000

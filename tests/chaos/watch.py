@@ -5,7 +5,7 @@ Orders come in a file that the injectors replace (`Orders`); what was seen goes 
     <name>.owned    JSON list of the partitions this worker decides, replaced whenever it changes
     <name>.seen     one JSON line for everything worth counting: an order carried out, a fenced producer, …
 
-Points of the commit sequence lie between two effects of the task (`engine.task` names their order). Runs inside the
+Points of the commit sequence lie between two effects of the task (`partition.task` names their order). Runs inside the
 worker process of tests.chaos.worker; the product knows nothing of it.
 """
 
@@ -21,9 +21,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from contactgate.engine import effects as fx
 from contactgate.engine.driver import Driver
 from contactgate.errors import BarrierTimeout, BrokerError, Fenced
+from contactgate.partition import effects as fx
 
 POINTS = (
     "before-begin",

@@ -18,8 +18,8 @@ from aiokafka.conn import AIOKafkaConnection
 from tests.chaos.watch import Watch
 
 from contactgate.cli.main import app
-from contactgate.engine import live
-from contactgate.engine.clients import EngineSettings
+from contactgate.engine import compose as live
+from contactgate.engine.settings import EngineSettings
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ from contactgate.codec import state
 from contactgate.codec.seal import Sealed
 from contactgate.codec.strict import TYPES
 from contactgate.core.review import open_until
-from contactgate.engine.fold import Meta, encode_meta
 from contactgate.errors import MalformedMessage
-from contactgate.gate import Position, Record
-from contactgate.gate.records import DeadLetters
+from contactgate.gate.letters import DeadLetters
+from contactgate.model.log import Position, Record
 from contactgate.offline import Fold
+from contactgate.partition.fold import Meta, encode_meta
 from contactgate.registry import build
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,9 @@ from typing import Any, Final, NamedTuple
 from tests.gatekit import COMPILED, NOW_MS, POLICY, TOKENS, live
 
 from contactgate.backtest.cases import read_cases, run_cases
+from contactgate.calls import list as calls
 from contactgate.cli.tail import as_line, in_words
-from contactgate.client import calls, letters
+from contactgate.client import letters
 from contactgate.client.history import Found
 from contactgate.client.routing import Misrouted, loose_key, loose_kind, route
 from contactgate.codec import control, messages, state, strict
@@ -26,7 +27,6 @@ from contactgate.core import chain
 from contactgate.core.chain import GENESIS
 from contactgate.core.review import open_until
 from contactgate.core.world import World
-from contactgate.engine.fold import Meta, decode_meta, encode_meta
 from contactgate.errors import (
     ChainBroken,
     DocumentError,
@@ -36,10 +36,12 @@ from contactgate.errors import (
     StoreCorrupt,
     StoreForeign,
 )
-from contactgate.gate import Gate, Position, Record, WorldFeed
+from contactgate.gate import Gate, WorldFeed
 from contactgate.model.address import AddressError, normalise
 from contactgate.model.control import RegistryPublished
+from contactgate.model.log import Position, Record
 from contactgate.offline import Fold, MemoryStates
+from contactgate.partition.fold import Meta, decode_meta, encode_meta
 from contactgate.policy.load import load_policy
 from contactgate.proof import decided
 from contactgate.proof.walk import Walk, read_heads, write_heads
@@ -202,7 +204,7 @@ def _calls(raw: bytes) -> None:
     except DocumentError as error:
         _faults(error)
         return
-    if sum(client.calls for client in found) < 1_000:
+    if sum(calls.list for client in found) < 1_000:
         for call in calls.calls_in_order(found):
             strict.decode("request", calls.request(call))
 

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contactgate.core.calendars import add_months, day_start, leaves_at, local_day, months_over
-from contactgate.core.zones import Zone, zone
+from contactgate.core.time.calendars import add_months, day_start, leaves_at, local_day, months_over
+from contactgate.core.time.zones import Zone, zone
 from contactgate.policy.plan import CapWindow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

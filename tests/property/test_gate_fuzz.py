@@ -11,7 +11,8 @@ from tests.gatekit import CANARY, COMPILED, NOW_MS, POLICY, TOKENS, at, dead, gr
 
 from contactgate.codec.strict import REASONS, TYPES
 from contactgate.core.world import World
-from contactgate.gate import Position, Record, WorldFeed
+from contactgate.gate import WorldFeed
+from contactgate.model.log import Position, Record
 from contactgate.offline import Fold
 
 BASES: list[dict[str, Any]] = [

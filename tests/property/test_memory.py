@@ -17,7 +17,7 @@ from tests.property.generators import history
 
 from contactgate.core.decide import decide
 from contactgate.core.world import World
-from contactgate.gate import partition
+from contactgate.gate import gate as partition
 from contactgate.model.facts import SubjectState
 from contactgate.model.request import Decision, Request
 from contactgate.offline import Fold

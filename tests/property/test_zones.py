@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contactgate.core.zones import DAY_MS, zone
+from contactgate.core.time.zones import DAY_MS, zone
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES = st.sampled_from(

@@ -16,11 +16,11 @@ from tests.simulation.run import Make
 from tests.simulation.shelf import Disk
 from tests.simulation.small import SmallGate
 
-from contactgate.engine import effects as fx
-from contactgate.engine.fold import Batch, Fold
-from contactgate.engine.task import PartitionTask
 from contactgate.errors import BrokerError
-from contactgate.store import Head
+from contactgate.model.log import Bounds, Head
+from contactgate.partition import effects as fx
+from contactgate.partition.fold import Batch, Fold
+from contactgate.partition.task import PartitionTask
 
 # --- the task -----------------------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class ReadsBeforeFencing(PartitionTask):
 class SkipsRestoreTail(PartitionTask):
     """A store that has a head is taken as complete."""
 
-    def _start(self, shelf: Any, bounds: fx.Bounds, now_ms: int) -> Any:
+    def _start(self, shelf: Any, bounds: Bounds, now_ms: int) -> Any:
         shelf, position, meta = yield from super()._start(shelf, bounds, now_ms)
         return shelf, bounds.end if shelf.head() is not None else position, meta
 
@@ -232,7 +232,7 @@ class PromotesStale(PartitionTask):
         self._was_standby = standby
         return super()._open(standby)
 
-    def _start(self, shelf: Any, bounds: fx.Bounds, now_ms: int) -> Any:
+    def _start(self, shelf: Any, bounds: Bounds, now_ms: int) -> Any:
         shelf, position, meta = yield from super()._start(shelf, bounds, now_ms)
         if self._was_standby and self.standby_next and shelf.head() is not None:
             position = bounds.end

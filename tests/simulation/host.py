@@ -13,10 +13,6 @@ from tests.simulation.lane import Lane
 from tests.simulation.log import Part
 from tests.simulation.shelf import Disk
 
-from contactgate.engine import effects as fx
-from contactgate.engine.broadcast import Broadcast
-from contactgate.engine.ports import Record
-from contactgate.engine.task import PartitionTask
 from contactgate.errors import (
     BarrierTimeout,
     BrokerError,
@@ -25,6 +21,10 @@ from contactgate.errors import (
     Fenced,
     StoreError,
 )
+from contactgate.model.log import Bounds, Record
+from contactgate.partition import effects as fx
+from contactgate.partition.broadcast import Broadcast
+from contactgate.partition.task import PartitionTask
 
 if TYPE_CHECKING:
     from tests.simulation.run import Simulation
@@ -171,11 +171,11 @@ class Host:
 
     # --- changelog and positions ----------------------------------------------------------------------------------
 
-    def read_end(self, effect: fx.ReadEnd) -> fx.Bounds:
+    def read_end(self, effect: fx.ReadEnd) -> Bounds:
         """Bounds."""
         self.fail()
         part = self.sim.cluster.part(effect.topic, self.partition)
-        return fx.Bounds(0, part.lso if effect.committed else part.hw)
+        return Bounds(0, part.lso if effect.committed else part.hw)
 
     def fetch_changelog(self, effect: fx.FetchChangelog) -> fx.Tail:
         """Some records; a gap at the end is stepped over only up to `until`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.log import Part
 
-from contactgate.engine.ports import Record
+from contactgate.model.log import Record
 
 
 class Lane:

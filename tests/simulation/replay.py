@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from contactgate.engine.broadcast import Broadcast
-from contactgate.engine.fold import Fold, Meta, Work, decode_meta
-from contactgate.engine.ports import Record
+from contactgate.model.log import Record
+from contactgate.partition.broadcast import Broadcast
+from contactgate.partition.fold import Fold, Meta, Work, decode_meta
 
 
 def replay(kit: Any, partition: int, metas: list[bytes], inputs: dict[str, list[Any]]) -> dict[str, Any]:

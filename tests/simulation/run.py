@@ -17,9 +17,9 @@ from tests.simulation.kit import KITS, Kit
 from tests.simulation.log import Cluster, Entry
 from tests.simulation.replay import replay
 
-from contactgate.engine.fold import META_KEY
-from contactgate.engine.task import Limits, PartitionTask
 from contactgate.errors import BrokerError
+from contactgate.partition.fold import META_KEY
+from contactgate.partition.task import Limits, PartitionTask
 
 START_MS = 1_772_445_600_000  # 2026-03-02T10:00:00Z
 TOMBSTONE_MS = 3_600_000

@@ -1,4 +1,4 @@
-"""A simulated local store: what `engine.ports.Shelf` reads, written in atomic batches, with a journal to go back in.
+"""A simulated local store: what `partition.ports.Shelf` reads, written in atomic batches, with a journal to go back in.
 
 It never loses a written batch by itself. A test may wipe it, put an older copy in its place (power loss: the log is
 not synced; or an operator's backup), or damage it (the next open or read raises StoreCorrupt).
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from contactgate.errors import StoreCorrupt
-from contactgate.store import Head
+from contactgate.model.log import Head
 
 _Write = tuple[list[tuple[bytes, bytes | None]], list[tuple[int, bytes]], Head, int]
 

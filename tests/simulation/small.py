@@ -97,14 +97,14 @@ def letter(rec: Any, reason: str) -> Out:
     """A dead letter with the record in it."""
     sealed = b64encode((rec.key or b"") + b"\0" + (rec.value or b"")).decode()
     text = (
-        f'{{"type":"dead.letter","reason":"{reason}","topic":"{rec.topic}","partition":{rec.partition},'
+        f'{{"type":"dead.letter","reason":"{reason}","topic":"{rec.kind}","partition":{rec.partition},'
         f'"offset":{rec.offset},"sealed":"{sealed}"}}'
     )
     return Out("dead", None, rec.key, text.encode(), [])
 
 
 class SmallFeed:
-    """engine.broadcast.Feed."""
+    """partition.broadcast.Feed."""
 
     def __init__(self, world: SmallWorld) -> None:
         self.out: list[Out] = []
@@ -148,7 +148,7 @@ class SmallFeed:
 
 
 class SmallGate:
-    """engine.ports.GatePort. `cap` is a parameter for one seeded bug."""
+    """partition.ports.GatePort. `cap` is a parameter for one seeded bug."""
 
     cap = CAP
     key = ""

@@ -8,11 +8,11 @@ from typing import Any
 from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import GENESIS
 from contactgate.core.world import World
-from contactgate.engine.broadcast import Broadcast
-from contactgate.engine.effects import Positions
-from contactgate.engine.fold import Fold, Meta, Work
-from contactgate.engine.live import SubjectCodec
-from contactgate.gate import Gate, Record, WorldFeed
+from contactgate.gate import Gate, WorldFeed
+from contactgate.model.log import Positions, Record
+from contactgate.partition.broadcast import Broadcast
+from contactgate.partition.fold import Fold, Meta, Work
+from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept, decode
 from contactgate.proof.rederive import KINDS, Rules

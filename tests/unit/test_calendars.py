@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from contactgate.core.calendars import (
+from contactgate.core.time.calendars import (
     add_months,
     cooloff_ends,
     day_start,
@@ -18,7 +18,7 @@ from contactgate.core.calendars import (
     months_after,
     months_over,
 )
-from contactgate.core.zones import Zone, zone
+from contactgate.core.time.zones import Zone, zone
 from contactgate.policy.plan import CapWindow, CoolOff
 
 

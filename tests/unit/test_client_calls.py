@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from contactgate.client.calls import Client, allowed, calls_in_order, policy, read_calls, request
+from contactgate.calls.list import Client, calls_in_order, read_calls
+from contactgate.calls.oracle import allowed
+from contactgate.calls.requests import policy, request
 from contactgate.codec.tokens import is_address_token
 from contactgate.errors import DocumentError
 from contactgate.policy.load import load_policy

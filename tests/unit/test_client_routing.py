@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from contactgate.client import routing
+from contactgate import names
 from contactgate.client.routing import TYPES, Misrouted, loose_key, loose_kind, route
 from contactgate.codec.tokens import Tokens
 
@@ -101,5 +101,5 @@ def test_what_cannot_be_routed_can_still_be_sent_as_it_is():
     """For sending bad lines on: the subject's key if there is one, the topic of the type, else requests."""
     assert loose_key(b'{"type":"x","subject_id":"s"}') == b"s"
     assert loose_key(b"{") is None
-    assert loose_kind(b'{"type":"consent.granted"}') == routing.CONSENT
-    assert loose_kind(b"\xff") == routing.REQUEST
+    assert loose_kind(b'{"type":"consent.granted"}') == names.CONSENT
+    assert loose_kind(b"\xff") == names.REQUEST

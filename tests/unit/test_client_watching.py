@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contactgate.client.watching import Watcher
+from contactgate.load.watching import Watcher
 
 
 def _three(first: str, second: str, count: Any, ready: Any, stop: Any, pipe: Any) -> None:

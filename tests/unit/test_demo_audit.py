@@ -18,7 +18,8 @@ from contactgate.demo.audit import Finding, judge, malformed
 from contactgate.demo.evidence import gather
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.times import millis, stamp
-from contactgate.gate import Gate, Position, Record, WorldFeed
+from contactgate.gate import Gate, WorldFeed
+from contactgate.model.log import Position, Record
 from contactgate.offline import MemoryStates
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read

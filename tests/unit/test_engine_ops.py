@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contactgate.engine.ports import Out
+from contactgate.model.log import Out
 from contactgate.ops.alerts import ADVICE, SEVERITY, alert
 from contactgate.ops.metrics import WorkerMeter, exposition, quantile
 

@@ -16,15 +16,14 @@ import msgspec
 import pytest
 from tests.broker.countgate import CAP, CountCodec, CountGate, CountWorld, check_chain
 
-from contactgate.engine import effects as fx
-from contactgate.engine import fold as fold_module
-from contactgate.engine import task as task_module
-from contactgate.engine.broadcast import Broadcast
-from contactgate.engine.fold import META_KEY, decode_meta
-from contactgate.engine.ports import Out, Record
-from contactgate.engine.task import Limits, PartitionTask
 from contactgate.errors import BarrierTimeout, BrokerError, Fenced, Halted, StoreCorrupt
-from contactgate.store import Head
+from contactgate.model.log import Bounds, Head, Out, Positions, Record
+from contactgate.partition import effects as fx
+from contactgate.partition import fold as fold_module
+from contactgate.partition import task as task_module
+from contactgate.partition.broadcast import Broadcast
+from contactgate.partition.fold import META_KEY, decode_meta
+from contactgate.partition.task import Limits, PartitionTask
 
 
 class Log:
@@ -34,7 +33,7 @@ class Log:
         self.inputs: dict[str, list[Record]] = {"consent": [], "outcome": [], "request": []}
         self.outs: list[Out] = []
         self.changelog: list[tuple[bytes, bytes | None]] = []
-        self.committed: fx.Positions | None = None
+        self.committed: Positions | None = None
         self.epoch = 0
         self.now_ms = 1_700_000_000_000
 
@@ -102,7 +101,7 @@ class Simulated:
         self.steps = self.task.run(standby=standby)
         self.effect: fx.Effect = next(self.steps)
         self.epoch = -1
-        self.staged: tuple[list[Out], list[tuple[bytes, bytes | None]], fx.Positions | None] | None = None
+        self.staged: tuple[list[Out], list[tuple[bytes, bytes | None]], Positions | None] | None = None
         self.read = [0, 0, 0]
         self.taken: list[Record] = []
         self.promoted = False
@@ -156,7 +155,7 @@ class Simulated:
             case fx.DropProducer():
                 self.epoch, self.staged = -1, None
             case fx.ReadEnd():
-                return fx.Bounds(0, len(log.changelog if effect.topic == "changelog" else log.inputs[effect.topic]))
+                return Bounds(0, len(log.changelog if effect.topic == "changelog" else log.inputs[effect.topic]))
             case fx.FetchChangelog():
                 if self.stopping:
                     raise fx.StopAsked
@@ -402,7 +401,7 @@ def test_a_damaged_store_is_reset_and_read_again_from_the_changelog() -> None:
 def test_positions_without_a_changelog_halt_the_task() -> None:
     """Committed input positions and an empty changelog: Halted, nothing is read."""
     log, disk = Log(), Disk()
-    log.committed = fx.Positions(3, 0, 5)
+    log.committed = Positions(3, 0, 5)
     process = Simulated(log, disk)
     while not process.done:
         process.step()

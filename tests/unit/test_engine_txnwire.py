@@ -20,7 +20,7 @@ from kafka.protocol.producer import (
     TxnOffsetCommitResponse,
 )
 
-from contactgate.engine import txnwire as wire
+from contactgate.engine.kafka import protocol as wire
 from contactgate.errors import BrokerError
 
 WHO = wire.Producer("app-7", 1 << 40, 321)

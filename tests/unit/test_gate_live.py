@@ -9,7 +9,8 @@ from tests.gatekit import CANARY, NOW_MS, TOKENS, at, dead, granted, live, recor
 from contactgate.codec.seal import Sealer
 from contactgate.core.chain import verify
 from contactgate.core.world import World
-from contactgate.gate import Position, WorldFeed, murmur2
+from contactgate.gate import WorldFeed
+from contactgate.model.log import Position, murmur2
 from contactgate.topics import Layout, topic_specs
 
 SUPPRESSED = {"type": "address.suppressed", "event_id": "e-1", "time": at(10), "address": CANARY, "reason": "manual"}

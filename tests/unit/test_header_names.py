@@ -13,9 +13,9 @@ from aiokafka.record.memory_records import MemoryRecords
 from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.util import encode_varint
 
-from contactgate.client.headers import read_any_headers
-from contactgate.codec.headers import read_record
-from contactgate.engine.headers import Records
+from contactgate.client.patch_headers import read_any_headers
+from contactgate.codec.rawrecord import read_record
+from contactgate.engine.kafka.patches import Records
 
 
 class _Bytes(str):

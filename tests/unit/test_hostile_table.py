@@ -19,7 +19,8 @@ from contactgate.codec.seal import Sealer
 from contactgate.codec.strict import REASONS
 from contactgate.core.chain import GENESIS
 from contactgate.core.world import World
-from contactgate.gate import Gate, Position, Record, WorldFeed
+from contactgate.gate import Gate, WorldFeed
+from contactgate.model.log import Position, Record
 from contactgate.offline import MemoryStates
 from contactgate.policy.load import load_policy
 

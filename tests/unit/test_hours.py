@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from contactgate.core import holiday
-from contactgate.core.holiday import day_kind, holiday_status, known_holiday_code
-from contactgate.core.hours import OpenHours, is_open, next_open, open_hours, open_intervals, open_until
-from contactgate.core.zones import DAY_MS, Zone, zone
+from contactgate.core.time import holiday
+from contactgate.core.time.holiday import day_kind, holiday_status, known_holiday_code
+from contactgate.core.time.hours import OpenHours, is_open, next_open, open_hours, open_intervals, open_until
+from contactgate.core.time.zones import DAY_MS, Zone, zone
 from contactgate.model.facts import Span
 
 WEEKDAYS = (0, 1, 2, 3, 4)

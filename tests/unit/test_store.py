@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from contactgate.errors import StoreCorrupt, StoreError, StoreForeign
-from contactgate.store import Head, Owner, PartitionStore, move_aside, shared_cache
+from contactgate.model.log import Head
+from contactgate.store import Owner, PartitionStore, move_aside, shared_cache
 
 OWNER = Owner("app", "cluster-1", "subjects-changelog", 3, "t1")
 

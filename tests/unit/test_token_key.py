@@ -10,11 +10,11 @@ from tests.unit.proofkit import TOKENS, Worker
 
 from contactgate.codec.tokens import Tokens
 from contactgate.core.world import World
-from contactgate.engine.broadcast import Broadcast
-from contactgate.engine.fold import Fold, Meta, decode_meta, encode_meta
-from contactgate.engine.live import SubjectCodec
 from contactgate.errors import Halted
 from contactgate.gate import Gate, WorldFeed
+from contactgate.partition.broadcast import Broadcast
+from contactgate.partition.fold import Fold, Meta, decode_meta, encode_meta
+from contactgate.partition.subjects import SubjectCodec
 
 OTHER = Tokens(b"o" * 32)
 

@@ -11,8 +11,7 @@ from aiokafka.consumer.fetcher import READ_COMMITTED
 from aiokafka.structs import ConsumerRecord
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from contactgate.engine.headers import Records
-from contactgate.engine.unwrapped import Unwrapped, as_it_is, unwrap_records
+from contactgate.engine.kafka.patches import Records, Unwrapped, as_it_is, unwrap_records
 
 PLACE = TopicPartition("subjects-changelog", 3)
 

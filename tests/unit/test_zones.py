@@ -12,8 +12,8 @@ from zoneinfo import _zoneinfo  # type: ignore[attr-defined]
 
 import pytest
 
-from contactgate.core import zones
-from contactgate.core.zones import Zone, zone
+from contactgate.core.time import zones
+from contactgate.core.time.zones import Zone, zone
 from contactgate.policy.zones import names
 
 
@@ -36,7 +36,7 @@ def test_rules_come_from_the_package_and_not_from_the_machine() -> None:
     """No search path is left, and a hostile PYTHONTZPATH changes nothing."""
     assert zoneinfo.TZPATH == ()
     code = (
-        "from contactgate.core.zones import zone; import zoneinfo; "
+        "from contactgate.core.time.zones import zone; import zoneinfo; "
         "print(zone('Europe/London').offset_ms(1782900000000), zoneinfo.TZPATH)"
     )
     run = subprocess.run(

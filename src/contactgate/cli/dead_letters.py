@@ -17,14 +17,15 @@ import msgspec
 import typer
 
 from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail, settings
-from contactgate.cli.proving import Installation, counted
+from contactgate.cli.proving import counted
 from contactgate.client.history import History
+from contactgate.client.installation import Installation
 from contactgate.client.letters import LETTERS, RESUBMITS, Letter, read_letters
 from contactgate.client.letters import resubmit as send_again
-from contactgate.client.routing import TOPIC_OF_KIND
 from contactgate.codec import control, strict
 from contactgate.codec.seal import Sealed, Sealer
 from contactgate.errors import ContactgateError, MalformedMessage
+from contactgate.names import INPUTS, Kind
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not be processed: list, open, repair, resubmit.")
 
@@ -44,7 +45,7 @@ def list_letters(
     try:
         with History(bootstrap_of(bootstrap), client_config()) as history:
             for letter in _letters(Installation(history, prefix)):
-                source = TOPIC_OF_KIND.get(letter.kind, letter.kind)
+                source = INPUTS.get(letter.kind, letter.kind)
                 if not letter.reason.startswith(reason) or topic not in {"", source, letter.kind}:
                     continue
                 reasons[letter.reason] += 1
@@ -122,7 +123,7 @@ def resubmit(
         content = sealed.value if value is None else value.read_bytes().strip()
         used = key.encode() if key else sealed.key
         _check(letter, used, content, force=force)
-        topic = topics.topic(TOPIC_OF_KIND[letter.kind])
+        topic = topics.topic(INPUTS[letter.kind])
         sent = send_again(address, topic, used, content, headers, letter.name, client_config())
     except (ContactgateError, OSError) as error:
         fail(str(error))
@@ -145,7 +146,7 @@ def _opened(topics: Installation, name: str) -> tuple[Letter, Sealed]:
     sealer = Sealer(settings().sealing_key())
     for letter in read_letters(counted(topics.all_of(LETTERS), "looking for the letter")):
         if letter.name == name:
-            if letter.kind not in TOPIC_OF_KIND:
+            if letter.kind not in INPUTS:
                 raise ContactgateError(f"the letter is of no topic that is known here: {letter.kind}")
             if not letter.sealed:
                 raise ContactgateError(
@@ -157,7 +158,7 @@ def _opened(topics: Installation, name: str) -> tuple[Letter, Sealed]:
 
 def _headers(topics: Installation, letter: Letter, sealed: Sealed) -> list[tuple[str, bytes]]:
     """The original record's headers while it is still on its topic; letters do not seal them."""
-    found = topics.record(TOPIC_OF_KIND[letter.kind], letter.partition, letter.offset)
+    found = topics.record(INPUTS[letter.kind], letter.partition, letter.offset)
     if found is None or (found.key, found.value) != (sealed.key, sealed.value):
         return []
     return list(found.headers)
@@ -168,12 +169,12 @@ def _check(letter: Letter, key: bytes | None, value: bytes | None, *, force: boo
     if force or value is None:
         return
     try:
-        if letter.kind == "control":
+        if letter.kind == Kind.CONTROL:
             wanted = control.key_of(control.decode(value))
             fits = key is not None and key.decode("utf-8", "replace") in wanted
         else:
-            message = strict.decode(letter.kind, value)
-            fits = letter.kind == "suppression" or key == message.subject_id.encode()
+            message = strict.decode(Kind(letter.kind), value)
+            fits = letter.kind == Kind.SUPPRESSION or key == message.subject_id.encode()
         if not key or not fits:
             raise MalformedMessage("key.mismatch", "the key is not the one its value calls for; give it with --key")
     except MalformedMessage as fault:

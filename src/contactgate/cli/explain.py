@@ -19,7 +19,7 @@ import typer
 
 from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
 from contactgate.cli.decide import KeyFile, offline_tokens
-from contactgate.cli.proving import EventTimeOption, Installation, PolicyOption, counted, kept
+from contactgate.cli.proving import EventTimeOption, PolicyOption, Provable, counted, kept
 from contactgate.client.history import Found, History
 from contactgate.client.letters import LETTERS, Letter, read_letters
 from contactgate.codec import messages as read
@@ -28,7 +28,8 @@ from contactgate.codec.tokens import Tokens
 from contactgate.core.explain import Explanation, render
 from contactgate.core.explain import explain as explained
 from contactgate.errors import ContactgateError, MalformedMessage
-from contactgate.gate import murmur2
+from contactgate.model.log import murmur2
+from contactgate.names import Kind
 from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept
@@ -62,7 +63,7 @@ def explain(
                 TemporaryDirectory(prefix="contactgate-") as lists,
                 History(bootstrap_of(bootstrap), client_config()) as history,
             ):
-                topics = Installation(history, prefix, lists)
+                topics = Provable(history, prefix, lists)
                 found = _live(request_id, subject, topics, policy, event_time=event_time)
     except (ContactgateError, OSError, ValueError) as error:
         fail(str(error))
@@ -77,7 +78,7 @@ def explain(
 
 
 def _live(
-    request_id: str, subject: str, topics: Installation, policy: Path | None, *, event_time: bool
+    request_id: str, subject: str, topics: Provable, policy: Path | None, *, event_time: bool
 ) -> list[tuple[list[str], Explanation]]:
     rules = topics.rules(policy, event_time=event_time)
     every = topics.partitions()
@@ -111,7 +112,7 @@ def _live(
     return [(_head(partition, each), each.explanation) for each in looked]
 
 
-def _decisions(topics: Installation, partition: int, request_id: str, subject: str) -> Iterator[Kept]:
+def _decisions(topics: Provable, partition: int, request_id: str, subject: str) -> Iterator[Kept]:
     quoted = msgspec.json.encode(request_id)
     key = subject.encode()
     records = (
@@ -124,7 +125,7 @@ def _decisions(topics: Installation, partition: int, request_id: str, subject: s
             yield each
 
 
-def _nowhere(topics: Installation, partitions: Iterable[int], request_id: str) -> str:
+def _nowhere(topics: Provable, partitions: Iterable[int], request_id: str) -> str:
     """What became of a request that has no decision."""
     quoted = msgspec.json.encode(request_id)
     for partition in partitions:
@@ -146,9 +147,9 @@ def _asks(found: Found, request_id: str) -> bool:
     return isinstance(message, dict) and message.get("request_id") == request_id
 
 
-def _letter(topics: Installation, partition: int, offset: int) -> Letter | None:
+def _letter(topics: Provable, partition: int, offset: int) -> Letter | None:
     for letter in read_letters(topics.all_of(LETTERS)):
-        if (letter.kind, letter.partition, letter.offset) == ("request", partition, offset):
+        if (letter.kind, letter.partition, letter.offset) == (Kind.REQUEST, partition, offset):
             return letter
     return None
 
@@ -208,7 +209,7 @@ def _offline(request_id: str, policy: Path, events: Path, tokens: Tokens) -> lis
 def _told(fold: Fold, line: bytes, request_id: str, tokens: Tokens) -> Explanation | None:
     """The explanation of a line that asks under this id, before it is folded."""
     try:
-        message = strict.decode("request", line.strip())
+        message = strict.decode(Kind.REQUEST, line.strip())
         if message.request_id != request_id:
             return None
         at_ms = strict.to_ms(message.time)

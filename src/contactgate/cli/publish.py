@@ -22,8 +22,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail, tokeniser
 from contactgate.client.feed import Feed
-from contactgate.client.routing import TOPIC_OF_KIND, Misrouted, Routed, loose_key, loose_kind, route
+from contactgate.client.routing import Misrouted, Routed, loose_key, loose_kind, route
 from contactgate.errors import BrokerError, PolicyError
+from contactgate.names import INPUTS
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
 
@@ -74,7 +75,7 @@ def publish(
     except (BrokerError, PolicyError) as error:
         fail(str(error))
     for kind in sorted(counts):
-        errors.print(f"{counts[kind]:>9,} {prefix}{TOPIC_OF_KIND[kind]}", highlight=False)
+        errors.print(f"{counts[kind]:>9,} {prefix}{INPUTS[kind]}", highlight=False)
     sent = sum(counts.values())
     if bad and on_error is OnError.STOP:
         fail(

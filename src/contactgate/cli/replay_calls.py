@@ -1,28 +1,28 @@
 """`contactgate replay-calls`: a bank's own call list as requests under a cap, live or offline, and checked.
 
-Composes `client.calls` (the list, and what the cap allows of it by its dates alone) with the offline fold or the live
+Composes `calls.list` (the list, and what the cap allows of it by its dates alone) with the offline fold or the live
 gate. The two must be equal, request by request; the last line of the output is `N requests, P passed, B blocked`.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from contactgate.calls.list import Call, Client, calls_in_order, read_calls
+from contactgate.calls.live import replay_live
+from contactgate.calls.oracle import allowed
+from contactgate.calls.requests import policy, request
+from contactgate.calls.verdicts import Verdicts
 from contactgate.cli.connection import fail
-from contactgate.cli.replay_live import replay_live
-from contactgate.client.calls import Call, Client, allowed, calls_in_order, policy, read_calls, request
 from contactgate.codec.tokens import Tokens
 from contactgate.errors import ContactgateError, DocumentError
 from contactgate.offline import fold
@@ -30,33 +30,6 @@ from contactgate.policy.load import load_policy
 
 _WINDOW = re.compile(r"(\d{1,6})([hd])")
 _KEY = b"replay-calls: the list holds no address to protect"
-_decode = msgspec.json.Decoder().decode
-
-
-@dataclass
-class Verdicts:
-    """What came out, by request."""
-
-    passed: set[str] = field(default_factory=set)
-    blocked: set[str] = field(default_factory=set)
-    reasons: Counter[str] = field(default_factory=Counter)
-    example: dict[str, str] = field(default_factory=dict)
-    other: Counter[str] = field(default_factory=Counter)
-    twice: int = 0
-
-    def take(self, value: bytes) -> None:
-        """Count one output record."""
-        message = _decode(value)
-        if message["type"] != "contact.decided":
-            if message["type"] == "dead.letter":
-                self.other[f"dead letter: {message['reason']}"] += 1
-            return
-        request_id = message["request_id"]
-        self.twice += request_id in self.passed or request_id in self.blocked
-        (self.passed if message["verdict"] == "pass" else self.blocked).add(request_id)
-        for reason in message["reasons"]:
-            self.reasons[reason["rule"]] += 1
-            self.example.setdefault(reason["rule"], _example(message, reason))
 
 
 def replay_calls(
@@ -132,11 +105,6 @@ def _explain(console: Console, verdicts: Verdicts, clients: list[Client], cap: i
 def _differences(count: int, words: str) -> Iterator[str]:
     if count:
         yield f"{count:,} requests: {words}"
-
-
-def _example(message: dict[str, Any], reason: dict[str, Any]) -> str:
-    until = f", eligible from {reason['until']}" if reason.get("until") else ""
-    return f"{message['request_id']} on {message['decided_at'][:10]}: {reason['detail']}{until}"
 
 
 def _length(window: str) -> timedelta:

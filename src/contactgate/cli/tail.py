@@ -19,17 +19,28 @@ from rich.text import Text
 from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
 from contactgate.client.reading import Reading
 from contactgate.errors import BrokerError
+from contactgate.names import (
+    ADDRESS_SUPPRESSIONS,
+    CONSENT_EVENTS,
+    CONTACT_DECISIONS,
+    CONTACT_OUTCOMES,
+    CONTACT_REQUESTS,
+    CONTROL_EVENTS,
+    DEAD_LETTERS,
+    OPS_ALERTS,
+    OPS_METRICS,
+)
 
 _ALIASES = {
-    "consent": "consent-events",
-    "requests": "contact-requests",
-    "outcomes": "contact-outcomes",
-    "control": "control-events",
-    "suppressions": "address-suppressions",
-    "decisions": "contact-decisions",
-    "dead": "dead-letters",
-    "metrics": "ops-metrics",
-    "alerts": "ops-alerts",
+    "consent": CONSENT_EVENTS,
+    "requests": CONTACT_REQUESTS,
+    "outcomes": CONTACT_OUTCOMES,
+    "control": CONTROL_EVENTS,
+    "suppressions": ADDRESS_SUPPRESSIONS,
+    "decisions": CONTACT_DECISIONS,
+    "dead": DEAD_LETTERS,
+    "metrics": OPS_METRICS,
+    "alerts": OPS_ALERTS,
 }
 
 
@@ -127,7 +138,7 @@ def _in_words(record: Any) -> Text:
     kind = message.get("type")
     say = _WORDS.get(kind) if isinstance(kind, str) else None
     if say is None:
-        say = _metrics if record.topic.endswith("ops-metrics") else _any
+        say = _metrics if record.topic.endswith(OPS_METRICS) else _any
     try:
         return say(message, line)
     except (KeyError, TypeError, AttributeError, IndexError):  # a foreign message under a known type

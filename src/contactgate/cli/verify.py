@@ -13,10 +13,11 @@ from typing import Annotated
 import typer
 
 from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
-from contactgate.cli.proving import DECISIONS, EventTimeOption, Installation, PolicyOption, counted, kept
+from contactgate.cli.proving import EventTimeOption, PolicyOption, Provable, counted, kept
 from contactgate.client.history import History
 from contactgate.codec.emit import instant
 from contactgate.errors import ContactgateError
+from contactgate.names import CONTACT_DECISIONS
 from contactgate.proof.rederive import Rederived, Rules, rederive
 from contactgate.proof.walk import Heads, Walk, read_heads, write_heads
 
@@ -47,7 +48,7 @@ def verify(
             History(bootstrap_of(bootstrap), client_config()) as history,
         ):
             whole = _verify(
-                Installation(history, prefix, lists), partition, head, policy, again=again, accept_start=accept_start,
+                Provable(history, prefix, lists), partition, head, policy, again=again, accept_start=accept_start,
                 event_time=event_time,
             )  # fmt: skip
     except (ContactgateError, OSError) as error:
@@ -57,7 +58,7 @@ def verify(
 
 
 def _verify(
-    topics: Installation,
+    topics: Provable,
     only: int | None,
     head: Path | None,
     policy: Path | None,
@@ -66,7 +67,7 @@ def _verify(
     accept_start: bool,
     event_time: bool,
 ) -> bool:
-    topic = topics.topic(DECISIONS)
+    topic = topics.topic(CONTACT_DECISIONS)
     before = read_heads(head.read_bytes(), topic) if head is not None and head.exists() else None
     rules = topics.rules(policy, event_time=event_time) if again else None
     partitions = topics.partitions() if only is None else [only]
@@ -91,7 +92,7 @@ def _verify(
     return True
 
 
-def _walk(topics: Installation, number: int, before: Heads | None, *, accept_start: bool) -> Walk:
+def _walk(topics: Provable, number: int, before: Heads | None, *, accept_start: bool) -> Walk:
     walk = Walk(number, None if before is None else before.link(number), accept_start=accept_start)
     for found in counted(topics.decisions(number), f"partition {number}: chain"):
         if not walk.take(found.offset, found.key, found.value):
@@ -112,7 +113,7 @@ def _tell(walk: Walk) -> bool:
     return True
 
 
-def _rederived(topics: Installation, number: int, walk: Walk, rules: Rules) -> bool:
+def _rederived(topics: Provable, number: int, walk: Walk, rules: Rules) -> bool:
     # Decided while we read: inputs are read after the decisions, so they are there; later decisions are left out.
     end = None if walk.broken is not None else walk.next_offset
     found, _ = rederive(

@@ -18,6 +18,7 @@ from contactgate.cli.connection import bootstrap_of, client_options, fail, tls_c
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.errors import BrokerUnavailable, ContactgateError, TopicsDiffer
+from contactgate.names import SUBJECTS_CHANGELOG
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.load import load_policy
 from contactgate.registry import opener
@@ -87,7 +88,7 @@ def _installation(settings: Settings) -> tuple[Layout, str, str]:
     while True:
         try:
             with TopicAdmin(settings.bootstrap, client_config=client_options(settings)) as admin:
-                return _layout(settings, admin), *admin.identity(f"{settings.prefix}subjects-changelog")
+                return _layout(settings, admin), *admin.identity(settings.prefix + SUBJECTS_CHANGELOG)
         except BrokerUnavailable as error:
             if time.monotonic() > deadline:
                 raise
@@ -146,9 +147,9 @@ def _pages_port(settings: Settings) -> int:
 
 def _start(settings: Settings) -> None:
     from contactgate.engine import app as faust_app
-    from contactgate.engine.clients import EngineSettings, Security
-    from contactgate.engine.live import Secrets, build_worker
-    from contactgate.engine.task import Limits
+    from contactgate.engine.compose import Secrets, build_worker
+    from contactgate.engine.settings import EngineSettings, Security
+    from contactgate.partition.task import Limits
 
     secrets = Secrets(Tokens(settings.tokens_key()), Sealer(settings.sealing_key()))
     policy = _policy(settings)

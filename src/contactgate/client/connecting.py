@@ -10,7 +10,7 @@ from typing import Any
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from contactgate.client.headers import read_any_headers
+from contactgate.client.patch_headers import read_any_headers
 from contactgate.errors import BrokerError, BrokerUnavailable
 
 

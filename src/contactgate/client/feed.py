@@ -15,8 +15,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from contactgate.client.connecting import unreachable
-from contactgate.client.routing import TOPIC_OF_KIND, Routed
+from contactgate.client.routing import Routed
 from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.names import INPUTS
 
 
 class Acknowledged(NamedTuple):
@@ -56,7 +57,7 @@ class Feed:
 
     def topic(self, kind: str) -> str:
         """The full name of the input topic of this kind."""
-        return self.prefix + TOPIC_OF_KIND[kind]
+        return self.prefix + INPUTS[kind]
 
     def send(self, routed: Routed, done: Callable[[Acknowledged], None] | None = None) -> None:
         """Queue one record; `done` is called from the producer's thread once it is acknowledged."""

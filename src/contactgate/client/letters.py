@@ -15,8 +15,9 @@ from kafka.errors import KafkaError
 
 from contactgate.client.history import Found
 from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.names import DEAD_LETTERS
 
-LETTERS: Final = "dead-letters"
+LETTERS: Final = DEAD_LETTERS
 RESUBMITS: Final = "contactgate_resubmits"
 """Header of a record that was sent again: the name of the dead letter it replaces."""
 

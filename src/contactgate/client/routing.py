@@ -14,16 +14,7 @@ import msgspec
 from contactgate.codec.strict import TYPES
 from contactgate.errors import ContactgateError
 from contactgate.model.address import AddressError
-
-CONSENT, REQUEST, OUTCOME, CONTROL, SUPPRESSION = "consent", "request", "outcome", "control", "suppression"
-
-TOPIC_OF_KIND = {
-    CONSENT: "consent-events",
-    REQUEST: "contact-requests",
-    OUTCOME: "contact-outcomes",
-    CONTROL: "control-events",
-    SUPPRESSION: "address-suppressions",
-}
+from contactgate.names import CONTROL, REQUEST, SUPPRESSION, Kind
 
 _CONTROL_KEY = {
     "notice.published": ("notice", "notice_id"),
@@ -44,7 +35,7 @@ class Misrouted(ContactgateError):
 class Routed(NamedTuple):
     """One message on its way: the kind of topic, the Kafka key and the bytes to send."""
 
-    kind: str
+    kind: Kind
     key: bytes | None
     value: bytes
 
@@ -88,7 +79,7 @@ def loose_key(line: bytes) -> bytes | None:
     return subject.encode() if isinstance(subject, str) and subject else None
 
 
-def loose_kind(line: bytes) -> str:
+def loose_kind(line: bytes) -> Kind:
     """The kind of topic for a message that cannot be routed properly: by its type if readable, else requests."""
     try:
         message = _decode(line)

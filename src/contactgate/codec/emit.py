@@ -14,6 +14,7 @@ from msgspec.structs import astuple
 
 from contactgate.core import chain
 from contactgate.model.facts import Reason
+from contactgate.model.log import Headers
 from contactgate.model.messages import (
     ContactApproved,
     ContactDecided,
@@ -23,8 +24,6 @@ from contactgate.model.messages import (
     WireReason,
 )
 from contactgate.model.request import Decision, Recall, Request
-
-Headers = list[tuple[str, bytes]]
 
 _encode: Final = msgspec.json.Encoder().encode
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()

@@ -38,6 +38,7 @@ from contactgate.model.messages import (
     SubjectUpdated,
     SuppressionMessage,
 )
+from contactgate.names import Kind
 
 MAX_BYTES: Final = 65_536
 MAX_DEPTH: Final = 32
@@ -108,30 +109,30 @@ DECODERS: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "outcome": _outcome,
     "suppression": _suppression,
 }
-TYPES: Final[dict[str, str]] = {
-    "consent.granted": "consent",
-    "consent.withdrawn": "consent",
-    "subject.updated": "consent",
-    "subject.erased": "consent",
-    "complaint.received": "consent",
-    "relationship.recorded": "consent",
-    "contact.requested": "request",
-    "contact.outcome": "outcome",
-    "contact.observed": "outcome",
-    "address.suppressed": "suppression",
-    "address.released": "suppression",
-    "notice.published": "control",
-    "party.updated": "control",
-    "campaign.updated": "control",
-    "policy.activated": "control",
-    "registry.published": "control",
-    "pause.set": "control",
-    "pause.lifted": "control",
+TYPES: Final[dict[str, Kind]] = {
+    "consent.granted": Kind.CONSENT,
+    "consent.withdrawn": Kind.CONSENT,
+    "subject.updated": Kind.CONSENT,
+    "subject.erased": Kind.CONSENT,
+    "complaint.received": Kind.CONSENT,
+    "relationship.recorded": Kind.CONSENT,
+    "contact.requested": Kind.REQUEST,
+    "contact.outcome": Kind.OUTCOME,
+    "contact.observed": Kind.OUTCOME,
+    "address.suppressed": Kind.SUPPRESSION,
+    "address.released": Kind.SUPPRESSION,
+    "notice.published": Kind.CONTROL,
+    "party.updated": Kind.CONTROL,
+    "campaign.updated": Kind.CONTROL,
+    "policy.activated": Kind.CONTROL,
+    "registry.published": Kind.CONTROL,
+    "pause.set": Kind.CONTROL,
+    "pause.lifted": Kind.CONTROL,
 }
 """Which topic a message's `type` belongs on."""
 
 
-def decode(kind: str, raw: bytes) -> Any:
+def decode(kind: Kind, raw: bytes) -> Any:
     """The wire struct in `raw`, of a type that belongs on topic `kind`. Raises MalformedMessage."""
     if len(raw) > MAX_BYTES:
         raise MalformedMessage("message.too_large", f"{len(raw)} bytes; the limit is {MAX_BYTES}")

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import compress
 
-from contactgate.core.calling import HORIZON_MS
 from contactgate.core.rule import NEVER, Context, Rule
 from contactgate.core.rulebook import Rulebook, rulebook_at
+from contactgate.core.rules.calling import HORIZON_MS
 
 
 class _Known:
@@ -37,7 +37,7 @@ def next_eligible(
 
     `book` is in force now; `answers` are until when its `rules` surely hold; `failing` are those that do not, at least
     one, with when each passes alone. A rule that raises never passes. Openings are looked for as far ahead as
-    `core.hours` looks, counted from when only hours are in the way.
+    `core.time.hours` looks, counted from when only hours are in the way.
     """
     latest = soonest = failing[0][1]
     for _, first in failing:

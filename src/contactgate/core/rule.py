@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from contactgate.core.time.zones import Zone, zone
 from contactgate.core.world import Policy, World
-from contactgate.core.zones import Zone, zone
 from contactgate.model.facts import Profile, Reason, SubjectState
 from contactgate.model.request import Request
 from contactgate.policy.plan import Limits

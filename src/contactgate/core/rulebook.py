@@ -5,21 +5,14 @@ What requester, campaign and pauses say of a kind is remembered as well. Must ne
 
 from __future__ import annotations
 
-from contactgate.core.calling import PreferredRule, WindowCheck, ZoneRule
-from contactgate.core.caps import CapRule, CoolOffRule
-from contactgate.core.consent import ConsentRule, ErasedRule
 from contactgate.core.judge import Question, ask, failures
-from contactgate.core.registries import FreshRule, ListedRule
 from contactgate.core.rule import CONTACTS, NEVER, PERSONAL, UNPLACED, WITHDRAWALS, Context, Kind, Rule, Standing
-from contactgate.core.standing import (
-    CampaignRule,
-    FlagsRule,
-    PartyRule,
-    PauseRule,
-    PurposeRule,
-    RequestRule,
-    SuppressionRule,
-)
+from contactgate.core.rules.calling import PreferredRule, WindowCheck, ZoneRule
+from contactgate.core.rules.caps import CapRule, CoolOffRule
+from contactgate.core.rules.consent import ConsentRule, ErasedRule
+from contactgate.core.rules.parties import CampaignRule, PartyRule, PauseRule
+from contactgate.core.rules.registries import FreshRule, ListedRule
+from contactgate.core.rules.request import FlagsRule, PurposeRule, RequestRule, SuppressionRule
 from contactgate.model.facts import Reason
 from contactgate.policy.plan import Plan
 

@@ -16,8 +16,9 @@ import msgspec
 
 from contactgate.client.feed import Feed
 from contactgate.client.reading import Reading
-from contactgate.client.routing import OUTCOME, Routed
+from contactgate.client.routing import Routed
 from contactgate.demo.times import stamp
+from contactgate.names import OUTCOME, approvals_topic
 
 _VOICE = (
     ("answered", 34), ("no_answer", 24), ("busy", 8), ("voicemail", 8), ("refused", 6), ("not_attempted", 6),
@@ -44,7 +45,7 @@ class Dialers:
         self._now_ms = now_ms
         self._waiting: list[tuple[int, str, str]] = []
         self._stop = threading.Event()
-        topics = [f"{prefix}approvals.{requester}" for requester in requesters]
+        topics = [approvals_topic(prefix, requester) for requester in requesters]
         self._reading = Reading(bootstrap, topics, from_beginning=True, fetch_max_wait_ms=100)
         self._thread = threading.Thread(target=self._run, name="dialers", daemon=True)
 

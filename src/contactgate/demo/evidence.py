@@ -12,6 +12,18 @@ import msgspec
 
 from contactgate.client.reading import Reading
 from contactgate.demo.times import millis
+from contactgate.names import (
+    CONSENT_EVENTS,
+    CONTACT_DECISIONS,
+    CONTACT_OUTCOMES,
+    CONTACT_REQUESTS,
+    DEAD_LETTERS,
+    OPS_ALERTS,
+    OPS_METRICS,
+    SUBJECTS_CHANGELOG,
+    approvals_topic,
+    requester_of,
+)
 
 _decode = msgspec.json.Decoder().decode
 Place = tuple[int, int]
@@ -104,35 +116,35 @@ def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
     def records(*names: str) -> Iterable[Any]:
         return read([prefix + name for name in names])
 
-    for record in records("contact-requests"):
+    for record in records(CONTACT_REQUESTS):
         request = _object(record.value)
         if request is not None and isinstance(request.get("address"), str):
             addresses.add(request["address"].encode())
         found.requests[record.partition, record.offset] = (record.timestamp, request)
         if request is not None and isinstance(request.get("request_id"), str):
             by_id.setdefault(request["request_id"], request)
-    for record in records("consent-events", "contact-outcomes"):
+    for record in records(CONSENT_EVENTS, CONTACT_OUTCOMES):
         message = _object(record.value)
         if message is not None:
             _input(found, message, record.timestamp, by_id)
     clear = _Clear(addresses)
     for record in records(
-        "contact-decisions", "dead-letters", "subjects-changelog", "ops-metrics", "ops-alerts",
-        *(f"approvals.{requester}" for requester in requesters),
+        CONTACT_DECISIONS, DEAD_LETTERS, SUBJECTS_CHANGELOG, OPS_METRICS, OPS_ALERTS,
+        *(approvals_topic("", requester) for requester in requesters),
     ):  # fmt: skip
         found.outputs += 1
         if clear.stands_in(record):
             found.clear.append(f"{record.topic} {record.partition}@{record.offset}")
         name = record.topic[len(prefix) :]
-        if name == "contact-decisions":
+        if name == CONTACT_DECISIONS:
             _decision(found, record)
-        elif name.startswith("approvals."):
-            _approval(found, record, name.removeprefix("approvals."))
-        elif name == "dead-letters":
+        elif (requester := requester_of("", name)) is not None:
+            _approval(found, record, requester)
+        elif name == DEAD_LETTERS:
             letter = _decode(record.value)
             found.dead_reasons[letter["reason"]] += 1
-            found.dead_consents += letter["topic"].endswith(("consent-events", "consent"))
-            if letter["topic"].endswith(("contact-requests", "request")):
+            found.dead_consents += letter["topic"].endswith((CONSENT_EVENTS, "consent"))
+            if letter["topic"].endswith((CONTACT_REQUESTS, "request")):
                 found.dead[letter["partition"], letter["offset"]] += 1
     return found
 

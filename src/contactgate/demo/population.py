@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contactgate.client.routing import CONSENT, OUTCOME, REQUEST, Routed, route
+from contactgate.client.routing import Routed, route
 from contactgate.demo.people import Person, history, people, withdrawal
 from contactgate.demo.times import DAY_MS, stamp
+from contactgate.names import CONSENT, OUTCOME, REQUEST
 
 REQUESTERS = ("callcentre-7", "mailhouse-2", "insurer")
 

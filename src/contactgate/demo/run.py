@@ -17,12 +17,13 @@ import msgspec
 
 from contactgate.client.feed import Acknowledged, Feed
 from contactgate.client.reading import Reading
-from contactgate.client.routing import CONSENT, REQUEST, Routed
+from contactgate.client.routing import Routed
 from contactgate.demo.dialers import Dialers
 from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.tally import Tally
 from contactgate.demo.times import DAY_MS, stamp
 from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.names import CONSENT, CONTACT_DECISIONS, CONTROL_EVENTS, DEAD_LETTERS, REQUEST
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -74,7 +75,7 @@ class Run:
     def prepare(self, policy: dict[str, Any], timeout_s: float = 90) -> None:
         """Publish policy and world, wait for a first decision, publish everybody's history; all is acknowledged."""
         event = {"type": "policy.activated", "event_id": "policy-demo", "time": stamp(self._now_ms()), **policy}
-        self._feed.send_to(self._prefix + "control-events", b"policy:active", _encode(event))
+        self._feed.send_to(self._prefix + CONTROL_EVENTS, b"policy:active", _encode(event))
         world = list(self._population.world())
         for routed in world:
             self._feed.send(routed)
@@ -226,7 +227,7 @@ class Run:
 
     def _watch(self) -> None:
         try:
-            topics = [self._prefix + "contact-decisions", self._prefix + "dead-letters"]
+            topics = [self._prefix + CONTACT_DECISIONS, self._prefix + DEAD_LETTERS]
             reading = Reading(self._bootstrap, topics, from_beginning=True, fetch_max_wait_ms=50)
             try:
                 while not self._stop.is_set():

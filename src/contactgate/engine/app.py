@@ -22,11 +22,12 @@ import faust
 import uvloop
 from aiokafka.helpers import create_ssl_context
 
-from contactgate.engine.bootstrap import wait_for_brokers
-from contactgate.engine.clients import EngineSettings, Security
+from contactgate.engine.kafka.patches import wait_for_brokers
 from contactgate.engine.pages import Pages
+from contactgate.engine.settings import EngineSettings, Security
 from contactgate.engine.worker import Worker
 from contactgate.errors import ContactgateError
+from contactgate.names import Kind
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> fa
         worker_redirect_stdouts=False,
         autodiscover=False,
     )
-    marker = settings.topic("tasks")
+    marker = settings.topic(Kind.TASKS)
     app.topics.add(
         app.topic(marker, partitions=settings.partitions, internal=True, acks=False, key_type=bytes, value_type=bytes)
     )

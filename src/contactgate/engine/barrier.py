@@ -19,8 +19,10 @@ from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from contactgate.engine import txnwire as wire
-from contactgate.engine.clients import MIB, EngineSettings, consumer, translate
+from contactgate.engine.kafka import protocol as wire
+from contactgate.engine.kafka.clients import MIB, consumer, translate
+from contactgate.engine.settings import EngineSettings
+from contactgate.names import Kind
 
 Ends = dict[TopicPartition, int]
 Ticket = asyncio.Future[Ends]
@@ -32,7 +34,7 @@ class Barrier:
     def __init__(self, settings: EngineSettings) -> None:
         self.rounds = 0
         self._settings = settings
-        self._always = [TopicPartition(settings.topic(kind), 0) for kind in ("control", "suppression")]
+        self._always = [TopicPartition(settings.topic(kind), 0) for kind in (Kind.CONTROL, Kind.SUPPRESSION)]
         self._wanted: set[TopicPartition] = set()
         self._next: Ticket | None = None
         self._kick = asyncio.Event()
@@ -65,8 +67,8 @@ class Barrier:
             self._next = asyncio.get_running_loop().create_future()
             self._next.add_done_callback(_retrieved)
         for partition in partitions:
-            self._wanted.add(TopicPartition(self._settings.topic("consent"), partition))
-            self._wanted.add(TopicPartition(self._settings.topic("outcome"), partition))
+            self._wanted.add(TopicPartition(self._settings.topic(Kind.CONSENT), partition))
+            self._wanted.add(TopicPartition(self._settings.topic(Kind.OUTCOME), partition))
         self._kick.set()
         return self._next
 

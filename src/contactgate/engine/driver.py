@@ -1,6 +1,6 @@
 """Carries out the effects of one partition's task on the real Kafka and the local store.
 
-All knowledge of order is in `engine.task`; this module only does what it is told, one effect after the other, and
+All knowledge of order is in `partition.task`; this module only does what it is told, one effect after the other, and
 translates what goes wrong. It must never skip, merge or reorder effects.
 """
 
@@ -17,15 +17,18 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rocksdict import Cache
 
-from contactgate.engine import effects as fx
 from contactgate.engine.barrier import Barrier, Ticket
-from contactgate.engine.clients import CHANGELOG_MAX_BYTES, MIB, EngineSettings, consumer, translate
 from contactgate.engine.intake import Intake, Lane, probe
-from contactgate.engine.ports import Shelf
-from contactgate.engine.task import PartitionTask
-from contactgate.engine.transactor import Transactor
+from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer, translate
+from contactgate.engine.kafka.transactor import Transactor
+from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
+from contactgate.model.log import Bounds
+from contactgate.names import Kind, approvals_topic
 from contactgate.ops.metrics import PartitionMeter
+from contactgate.partition import effects as fx
+from contactgate.partition.ports import Shelf
+from contactgate.partition.task import PartitionTask
 from contactgate.store import Owner, PartitionStore, move_aside
 
 log = logging.getLogger(__name__)
@@ -171,7 +174,7 @@ class Driver:
         owner = Owner(
             settings.group_id,
             settings.cluster_id,
-            settings.topic("changelog"),
+            settings.topic(Kind.CHANGELOG),
             self.partition,
             settings.changelog_topic_id,
         )
@@ -186,7 +189,7 @@ class Driver:
 
     # --- changelog and positions ----------------------------------------------------------------------------------
 
-    def _tp(self, kind: str) -> TopicPartition:
+    def _tp(self, kind: Kind) -> TopicPartition:
         return TopicPartition(self._settings.topic(kind), self.partition)
 
     async def _open_reader(self) -> AIOKafkaConsumer:
@@ -207,18 +210,18 @@ class Driver:
         if reader is not None:
             await reader.stop()
 
-    async def _read_end(self, effect: fx.ReadEnd) -> fx.Bounds:
+    async def _read_end(self, effect: fx.ReadEnd) -> Bounds:
         tp = self._tp(effect.topic)
         if not effect.committed:
             begins, ends = await self._shared.barrier.begins([tp]), await self._shared.barrier.ends([tp])
-            return fx.Bounds(begins[tp], ends[tp])
+            return Bounds(begins[tp], ends[tp])
         reader = await self._open_reader()
         begins = await reader.beginning_offsets([tp])
         ends = await reader.end_offsets([tp])  # of a read_committed consumer: the last stable offset
-        return fx.Bounds(begins[tp], ends[tp])
+        return Bounds(begins[tp], ends[tp])
 
     async def _fetch_changelog(self, effect: fx.FetchChangelog) -> fx.Tail:
-        reader, tp = await self._open_reader(), self._tp("changelog")
+        reader, tp = await self._open_reader(), self._tp(Kind.CHANGELOG)
         if self._reader_next != effect.start:
             reader.assign([tp])
             reader.seek(tp, effect.start)
@@ -246,7 +249,7 @@ class Driver:
     async def _committed(self, _: fx.Committed) -> tuple[int | None, ...]:
         ask = self._shared.committed
         assert ask is not None
-        return tuple(await ask([self._tp(kind) for kind in ("consent", "outcome", "request")]))
+        return tuple(await ask([self._tp(kind) for kind in (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)]))
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -260,18 +263,18 @@ class Driver:
         limit = self._settings.buffer
         self._lanes = {
             kind: Lane(self._tp(kind), offset, limit, self.wake)
-            for kind, offset in zip(("consent", "outcome", "request"), effect.positions, strict=True)
+            for kind, offset in zip((Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST), effect.positions, strict=True)
         }
         self._ticket, self._covered = None, -1
-        self._shared.facts.add(self._lanes["consent"], self._lanes["outcome"])
-        self._shared.requests.add(self._lanes["request"])
+        self._shared.facts.add(self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
+        self._shared.requests.add(self._lanes[Kind.REQUEST])
         self._shared.running += 1
         self.meter.state = "running"
 
     def _leave_inputs(self) -> None:
         if self._lanes:
-            self._shared.facts.remove(self._lanes["consent"], self._lanes["outcome"])
-            self._shared.requests.remove(self._lanes["request"])
+            self._shared.facts.remove(self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
+            self._shared.requests.remove(self._lanes[Kind.REQUEST])
             self._shared.running -= 1
             self._lanes = {}
 
@@ -282,11 +285,11 @@ class Driver:
     @property
     def request_lane(self) -> Lane | None:
         """Where requests wait, while inputs are read."""
-        return self._lanes.get("request")
+        return self._lanes.get(Kind.REQUEST)
 
     async def _next_input(self, effect: fx.NextInput) -> fx.Input:
-        settings, lane, limits = self._settings, self._lanes["request"], self.task.limits
-        consents, outcomes = self._lanes["consent"], self._lanes["outcome"]
+        settings, lane, limits = self._settings, self._lanes[Kind.REQUEST], self.task.limits
+        consents, outcomes = self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME]
         if hasattr(effect.pending, "wake"):
             effect.pending.wake = self.wake
         deadline = time.monotonic() + _IDLE_S
@@ -339,12 +342,12 @@ class Driver:
         if effect.hold and self._settings.read_barrier:
             began = time.monotonic()
             # INVARIANT (ask after fetch): a ticket counts only for requests fetched before it was drawn.
-            if effect.attempt or self._ticket is None or self._covered < self._lanes["request"].taken:
-                self.cover(self._shared.barrier.ticket((self.partition,)), self._lanes["request"].next)
+            if effect.attempt or self._ticket is None or self._covered < self._lanes[Kind.REQUEST].taken:
+                self.cover(self._shared.barrier.ticket((self.partition,)), self._lanes[Kind.REQUEST].next)
             assert self._ticket is not None
             whole = await self._pass(self._ticket)
             self.meter.barrier(time.monotonic() - began)
-        consents, outcomes = self._lanes["consent"], self._lanes["outcome"]
+        consents, outcomes = self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME]
         return fx.Passed(consents.take(), consents.next, outcomes.take(), outcomes.next, self._clock_ms(), whole)
 
     async def _pass(self, ticket: Ticket) -> bool:
@@ -352,7 +355,7 @@ class Driver:
 
         Raises BarrierTimeout past the deadline. The world comes first: facts must not be applied beside an older one.
         """
-        lanes = (*self._shared.world, self._lanes["consent"], self._lanes["outcome"])
+        lanes = (*self._shared.world, self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
         deadline = time.monotonic() + self._settings.barrier_timeout_s
         while not ticket.done():
             await self._hold(ticket, deadline, "the end offsets")
@@ -396,7 +399,7 @@ class Driver:
 
     async def _init_producer(self, _: fx.InitProducer) -> None:
         await self._transactor.init()
-        names = ("decision", "dead", "changelog")
+        names = (Kind.DECISION, Kind.DEAD, Kind.CHANGELOG)
         await self._transactor.learn(self._settings.topic(kind) for kind in names)
 
     async def _drop_producer(self, _: fx.DropProducer) -> None:
@@ -410,7 +413,8 @@ class Driver:
         await self._transactor.begin()
 
     async def _produce(self, effect: fx.Produce) -> None:
-        names = {f"{self._settings.prefix}approvals.{o.requester}" for o in effect.outs if o.kind == "approval"}
+        requesters = {out.requester or "" for out in effect.outs if out.kind == Kind.APPROVAL}
+        names = {approvals_topic(self._settings.prefix, requester) for requester in requesters}
         await self._transactor.learn(names)
         self._outs = effect.outs
         await self._transactor.produce(effect.outs, effect.changelog, effect.timestamp_ms)

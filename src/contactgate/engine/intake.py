@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
 
-from contactgate.engine.clients import CHANGELOG_MAX_BYTES, EngineSettings, consumer, translate
-from contactgate.engine.ports import Record
+from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, consumer, translate
+from contactgate.engine.settings import EngineSettings
+from contactgate.model.log import Record
+from contactgate.names import Kind
 
 _BETWEEN_FETCHES_S = 0.005
 
@@ -123,7 +125,7 @@ async def probe(
 class Intake:
     """One consumer and its lanes. All calls on the consumer are made by `run`, so nothing races with a fetch."""
 
-    def __init__(self, settings: EngineSettings, kind_of: dict[str, str], name: str, max_bytes: int) -> None:
+    def __init__(self, settings: EngineSettings, kind_of: Mapping[str, Kind], name: str, max_bytes: int) -> None:
         self.failure: BaseException | None = None
         self.polled_at = time.monotonic()
         self._settings = settings

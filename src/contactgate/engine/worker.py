@@ -16,23 +16,19 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rocksdict import Cache
 
 from contactgate.engine.barrier import Barrier
-from contactgate.engine.bootstrap import wait_for_brokers
-from contactgate.engine.broadcast import Broadcast, Feed
-from contactgate.engine.clients import (
-    INPUT_MAX_BYTES,
-    METADATA_MS,
-    TOPICS,
-    EngineSettings,
-    plain_producer,
-    translate,
-)
 from contactgate.engine.driver import Driver, Shared
 from contactgate.engine.intake import Intake, Lane
-from contactgate.engine.ports import GateFactory, Out, StateCodec
-from contactgate.engine.task import PartitionTask
+from contactgate.engine.kafka.clients import INPUT_MAX_BYTES, METADATA_MS, plain_producer, translate
+from contactgate.engine.kafka.patches import wait_for_brokers
+from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
+from contactgate.model.log import Out
+from contactgate.names import TOPICS, Kind, requester_of
 from contactgate.ops import alerts
 from contactgate.ops.metrics import WorkerMeter
+from contactgate.partition.broadcast import Broadcast, Feed
+from contactgate.partition.ports import GateFactory, StateCodec
+from contactgate.partition.task import PartitionTask
 from contactgate.store import shared_cache
 
 log = logging.getLogger(__name__)
@@ -84,9 +80,10 @@ class Worker:
         self.facts = Intake(settings, kind_of, "facts", INPUT_MAX_BYTES)
         self.requests = Intake(settings, kind_of, "requests", INPUT_MAX_BYTES)
         self.world = Intake(settings, kind_of, "world", INPUT_MAX_BYTES)
+        control, suppression = (TopicPartition(settings.topic(kind), 0) for kind in (Kind.CONTROL, Kind.SUPPRESSION))
         self.lanes = (
-            Lane(TopicPartition(settings.topic("control"), 0), 0, 1, self._wake, self.broadcast.read_control),
-            Lane(TopicPartition(settings.topic("suppression"), 0), 0, 1, self._wake, self.broadcast.read_suppression),
+            Lane(control, 0, 1, self._wake, self.broadcast.read_control),
+            Lane(suppression, 0, 1, self._wake, self.broadcast.read_suppression),
         )
         self._cache: Cache = shared_cache()
         self.shared = Shared(settings, self.barrier, self.facts, self.requests, self.lanes, self.alert, self._cache)
@@ -268,10 +265,10 @@ class Worker:
         self.meter.alerts[kind] += 1
         if self._ops is not None:
             value = alerts.alert(self.settings.worker_id, kind, detail, time.time_ns() // 1_000_000)
-            job = asyncio.ensure_future(self._tell("alerts", value))
+            job = asyncio.ensure_future(self._tell(Kind.ALERTS, value))
             job.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    async def _tell(self, kind: str, value: bytes) -> None:
+    async def _tell(self, kind: Kind, value: bytes) -> None:
         assert self._ops is not None
         with contextlib.suppress(Exception):
             async with asyncio.timeout(5):
@@ -286,13 +283,13 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - the last known list stays in force
             log.warning("listing topics: %s", error)
             return
-        head = f"{self.settings.prefix}approvals."
-        self._on_requesters(frozenset(name[len(head) :] for name in names if name.startswith(head)))
+        found = (requester_of(self.settings.prefix, name) for name in names)
+        self._on_requesters(frozenset(requester for requester in found if requester is not None))
 
     async def _tell_metrics(self) -> None:
         now = time.monotonic()
         period, self._told = now - self._told, now
-        await self._tell("metrics", self.meter.record(time.time_ns() // 1_000_000, period))
+        await self._tell(Kind.METRICS, self.meter.record(time.time_ns() // 1_000_000, period))
 
     async def _report(self) -> None:
         listed = self._told = time.monotonic()

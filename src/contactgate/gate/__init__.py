@@ -3,8 +3,8 @@
 No I/O, no clock, no waiting; the caller owns order, storage and commit.
 """
 
-from contactgate.gate.feed import WorldFeed
-from contactgate.gate.partition import Gate
-from contactgate.gate.records import DeadLetters, Out, Position, Record, States, murmur2
+from contactgate.gate.gate import Gate
+from contactgate.gate.letters import DeadLetters
+from contactgate.gate.world import WorldFeed
 
-__all__ = ["DeadLetters", "Gate", "Out", "Position", "Record", "States", "WorldFeed", "murmur2"]
+__all__ = ["DeadLetters", "Gate", "WorldFeed"]

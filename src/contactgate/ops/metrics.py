@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
+from contactgate.names import Kind
+
 _RECENT = 2_048
 
 
@@ -77,7 +79,7 @@ class PartitionMeter:
         self.transactions += 1
         self.commit_s.append(seconds)
         for out in outs:
-            if out.kind == "decision":
+            if out.kind == Kind.DECISION:
                 self.decided += 1
                 if _PASS in out.value:
                     self.passed += 1
@@ -87,7 +89,7 @@ class PartitionMeter:
                     decided = _decode(out.value)
                     self.duplicates += decided.duplicate
                     self.blocked.update(reason.rule for reason in decided.reasons)
-            elif out.kind == "approval":
+            elif out.kind == Kind.APPROVAL:
                 self.recalled += b"contact.recalled" in out.value
             else:
                 self.dead += 1

@@ -18,21 +18,22 @@ from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import GENESIS
 from contactgate.core.explain import Explanation, explain
 from contactgate.core.world import World
-from contactgate.engine.fold import Meta
-from contactgate.engine.live import SubjectCodec
-from contactgate.engine.ports import Out, Position, Record, States
-from contactgate.engine.replay import Input, replay
 from contactgate.errors import MalformedMessage
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
+from contactgate.model.log import Out, Position, Record, States
 from contactgate.model.world import Listing
+from contactgate.names import Kind
+from contactgate.partition.fold import Meta
+from contactgate.partition.replay import Input, replay
+from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.proof.decided import Kept, decode, differences
 from contactgate.proof.steps import Steps, concerns
 
 SOURCE: Final = "/contactgate/proof"
 NO_TOPIC: Final = "the requester has no approvals topic"
-KINDS: Final = ("consent", "outcome", "request", "control", "suppression")
+KINDS: Final = (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST, Kind.CONTROL, Kind.SUPPRESSION)
 
 OpenList = Callable[[RegistryPublished], Listing]
 
@@ -128,7 +129,7 @@ class _Witness:
             if kept.offset in book.look_at:
                 told = self._explain(rec, states, now_ms)
         gate.request(rec, states, now_ms, position)
-        made = next((out.value for out in gate.out if out.kind == "decision"), None)
+        made = next((out.value for out in gate.out if out.kind == Kind.DECISION), None)
         dead = kept is not None and made is None
         gate.out.clear()
         if kept is None:
@@ -142,7 +143,7 @@ class _Witness:
 
     def _explain(self, rec: Record, states: States, now_ms: int) -> Explanation | None:
         try:
-            message = strict.decode("request", rec.value or b"")
+            message = strict.decode(Kind.REQUEST, rec.value or b"")
             request = read.request(message, strict.to_ms(message.time), self._tokens)
         except MalformedMessage:
             return None
@@ -208,7 +209,7 @@ class _Book:
 def rederive(
     partition: int,
     rules: Rules,
-    inputs: Mapping[str, Iterable[Record]],
+    inputs: Mapping[Kind, Iterable[Record]],
     decisions: Iterable[Kept],
     metas: Iterable[Meta] = (),
     *,
@@ -249,7 +250,7 @@ def rederive(
 
 def _chosen(kind: str, records: Iterable[Record], subject: bytes | None) -> Iterable[Record]:
     """The records that a replay needs."""
-    if subject is None or kind in {"control", "suppression"}:
+    if subject is None or kind in {Kind.CONTROL, Kind.SUPPRESSION}:
         return records
     chosen = (record for record in records if concerns(record, subject))
     return chosen if isinstance(records, Iterator) else list(chosen)

@@ -8,12 +8,13 @@ which is when the worker got it, give or take the milliseconds of a batch. Decid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from contactgate.engine.fold import Meta
-from contactgate.engine.ports import Record
-from contactgate.engine.replay import Input
+from contactgate.model.log import Record
+from contactgate.names import Kind
+from contactgate.partition.fold import Meta
+from contactgate.partition.replay import Input
 from contactgate.proof.decided import Decided, Kept, inputs_of, instant_ms
 
 _AFTER_ALL = b"\xff"  # sorts after every subject_id: a review that reached its end
@@ -23,7 +24,7 @@ class Steps:
     """What was decided together, and the steps that lead there."""
 
     def __init__(
-        self, inputs: dict[str, Input], decisions: Iterable[Kept], metas: Iterable[Meta], *, event_time: bool
+        self, inputs: Mapping[Kind, Input], decisions: Iterable[Kept], metas: Iterable[Meta], *, event_time: bool
     ) -> None:
         self.from_metas = 0  # decisions whose transaction is still recorded
         self.from_decisions = 0  # decisions placed by what they say themselves
@@ -107,17 +108,18 @@ class Steps:
         last = self._last
         if last.seq == 0 and last.request == 0:
             return  # nothing was approved yet that could be reviewed
-        changes = [*self._inputs["control"].ahead(step.control), *self._inputs["suppression"].ahead(step.suppression)]
+        controls = self._inputs[Kind.CONTROL].ahead(step.control)
+        changes = [*controls, *self._inputs[Kind.SUPPRESSION].ahead(step.suppression)]
         consent, outcome, control, suppression = last.consent, last.outcome, last.control, last.suppression
-        for change in sorted(changes, key=lambda record: (record.timestamp_ms, record.topic, record.offset)):
-            consent = _reached(self._inputs["consent"], change.timestamp_ms, consent, step.consent)
-            outcome = _reached(self._inputs["outcome"], change.timestamp_ms, outcome, step.outcome)
-            if change.topic == "control":
+        for change in sorted(changes, key=lambda record: (record.timestamp_ms, record.kind, record.offset)):
+            consent = _reached(self._inputs[Kind.CONSENT], change.timestamp_ms, consent, step.consent)
+            outcome = _reached(self._inputs[Kind.OUTCOME], change.timestamp_ms, outcome, step.outcome)
+            if change.kind == Kind.CONTROL:
                 control = change.offset + 1
             else:
                 suppression = change.offset + 1
             now_ms = min(max(change.timestamp_ms, last.now_ms), step.now_ms)
-            review = "all" if change.topic == "control" else "tokens"
+            review = "all" if change.kind == Kind.CONTROL else "tokens"
             yield Meta(
                 last.seq, last.prev, consent, outcome, last.request, control, suppression, now_ms, review, _AFTER_ALL
             )

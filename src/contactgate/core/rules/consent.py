@@ -1,0 +1,321 @@
+"""Consent: which grants count for a request, and the rules made of that (SEMANTICS rules 14 to 22).
+
+A grant counts when controller, purpose, channel, recipient, data categories, notice and evidence fit, when it is newer
+than every withdrawal that reaches the request, and from its start until its end. Must never let an unknown thing count.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.rule import NEVER, PERSONAL, WITHDRAWALS, Context, Rule, prefixes, until
+from contactgate.core.rules.relations import relation_from, relation_until
+from contactgate.core.time.calendars import days_after, months_after
+from contactgate.core.time.instants import instant
+from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
+from contactgate.model.world import Notice
+from contactgate.policy.plan import Basis
+
+_MISSING, _WITHDRAWN = ["consent.missing"], ["consent.withdrawn"]
+_WORDS = {
+    "consent.withdrawn": "the consent was withdrawn",
+    "consent.recipient": "the consent does not name this requester as a recipient",
+    "consent.data_category": "the consent does not cover the data categories asked for",
+    "consent.evidence": "the evidence of the consent is weaker than the policy asks for",
+    "notice.unknown": "the notice of the consent is not known",
+    "notice.outside": "the consent lies outside the notice that was in force when it was given",
+}
+
+
+def reaches(withdrawal: Withdrawal, ctx: Context, basis: Basis | None) -> bool:
+    """Whether an opt-out is about this request."""
+    request = ctx.request
+    if withdrawal.controller is not None and withdrawal.controller != request.controller:
+        return False
+    if withdrawal.channels is not None and request.channel not in withdrawal.channels:
+        return False
+    if withdrawal.recipients is not None and request.requester not in withdrawal.recipients:
+        return False
+    if withdrawal.purposes is None or ctx.covered_by(withdrawal.purposes):
+        return True
+    revokes_from = None if basis is None else basis.revokes_all_from_ms
+    return revokes_from is not None and withdrawal.time_ms >= revokes_from
+
+
+def last_withdrawal(ctx: Context, basis: Basis | None) -> Withdrawal | None:
+    """The newest opt-out that is about this request."""
+    for withdrawal in reversed(ctx.state.withdrawals):
+        if reaches(withdrawal, ctx, basis):
+            return withdrawal
+    return None
+
+
+def is_about(grant: Grant, ctx: Context) -> bool:
+    """Whether a grant names the controller, the channel and the purpose of the request."""
+    request = ctx.request
+    return (
+        grant.controller == request.controller
+        and request.channel in grant.channels
+        and not ctx.prefixes.isdisjoint(grant.purposes)
+    )
+
+
+def notice_fault(ctx: Context, grant: Grant) -> str | None:
+    """Why the notice of a grant does not carry it; None if it does (SEMANTICS: notice.published, rule 22)."""
+    versions = ctx.world.notices.get(grant.notice_id) if grant.notice_id is not None else None
+    if not versions:
+        return "notice.unknown" if ctx.limits.requirements.notice else None
+    in_force = None
+    for version in versions:
+        if version.effective_ms <= grant.time_ms:
+            in_force = version
+    if in_force is None:
+        return "notice.unknown"  # it is known by now, but was not in force: a known notice binds
+    if in_force.expires_ms is not None and grant.time_ms >= in_force.expires_ms:
+        return "notice.outside"
+    return None if _inside(grant, in_force) else "notice.outside"
+
+
+def _inside(grant: Grant, notice: Notice) -> bool:
+    """Whether all that a grant gives was told by the notice. The controller itself need not be told of."""
+    if notice.controller != grant.controller:
+        return False
+    if notice.purposes is not None and notice.purposes != grant.purposes:
+        for purpose in grant.purposes:
+            if prefixes(purpose).isdisjoint(notice.purposes):
+                return False
+    if notice.recipients is not None and grant.recipients is not None and notice.recipients != grant.recipients:
+        for recipient in grant.recipients:
+            if recipient not in notice.recipients and recipient != grant.controller:
+                return False
+    return grant.categories is None or _within(grant.categories, notice.categories)
+
+
+def _within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
+    if outer is not None and inner != outer:
+        for each in inner:
+            if each not in outer:
+                return False
+    return True
+
+
+def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawn_ms: int | None) -> list[str]:
+    """Why a grant that is about the request does not count at any time; empty if it does."""
+    request = ctx.request
+    found = []
+    if withdrawn_ms is not None and withdrawn_ms >= grant.time_ms:
+        found.append("consent.withdrawn")
+    if grant.recipients is None:
+        if request.requester != grant.controller:
+            found.append("consent.recipient")
+    elif request.requester not in grant.recipients:
+        found.append("consent.recipient")
+    if request.categories and (grant.categories is None or not _within(request.categories, grant.categories)):
+        found.append("consent.data_category")
+    notice = notice_fault(ctx, grant)
+    if notice is not None:
+        found.append(notice)
+    if basis is not None and basis.evidence is not None and grant.evidence not in basis.evidence:
+        found.append("consent.evidence")
+    return found
+
+
+def starts(grant: Grant) -> int:
+    """From when a grant counts: its `effective_at`, and never before it was given."""
+    return grant.time_ms if grant.effective_ms is None else max(grant.time_ms, grant.effective_ms)
+
+
+def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
+    """Until when a grant counts: its stated end, else the period of the basis; never longer than the basis allows."""
+    if grant.expires_ms is not None:
+        end = NEVER if grant.expires_ms >= FOREVER_MS else grant.expires_ms
+    elif basis is None:
+        return NEVER
+    elif basis.default_months is not None:
+        end = months_after(grant.time_ms, basis.default_months, ctx.zones)
+    elif basis.default_days is not None:
+        end = days_after(grant.time_ms, basis.default_days, ctx.zones)
+    else:
+        end = NEVER
+    if basis is not None and basis.max_months is not None:
+        end = min(end, months_after(grant.time_ms, basis.max_months, ctx.zones))
+    return end
+
+
+def judged(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant, list[str]]]:
+    """The grants about the request, newest first: from when, until when, and why not at any time (`faults`)."""
+    found: list[tuple[int, int, Grant, list[str]]] | None = ctx.memo.get(id(basis))
+    if found is None:
+        found = []
+        state, request, purposes = ctx.state, ctx.request, ctx.prefixes
+        controller, channel = request.controller, request.channel
+        withdrawal = last_withdrawal(ctx, basis) if state.withdrawals else None
+        withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
+        for grant in reversed(state.grants):
+            # The same as `is_about`, which all but a few of them fail.
+            if grant.controller != controller or channel not in grant.channels or purposes.isdisjoint(grant.purposes):
+                continue
+            found.append((starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawn_ms)))
+        ctx.memo[id(basis)] = found
+    return found
+
+
+def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
+    """The grants that count for the request, newest first, each with from when until when."""
+    return [(start, end, grant) for start, end, grant, wrong in judged(ctx, basis) if not wrong and start < end]
+
+
+def counting_under(ctx: Context, bases: tuple[Basis | None, ...]) -> list[tuple[int, int, Grant]]:
+    """The grants that count under every one of the bases, each with from when until when."""
+    found = counting(ctx, bases[0])
+    for basis in bases[1:]:
+        others = {id(grant): end for _, end, grant in counting(ctx, basis)}
+        found = [(start, min(end, others[id(grant)]), grant) for start, end, grant in found if id(grant) in others]
+    return found
+
+
+def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: int = 0) -> int:
+    """The first instant at or after t at which one grant counts under every one of the bases, or NEVER."""
+    first = NEVER
+    for start, end, grant in counting_under(ctx, bases) if len(bases) > 1 else counting(ctx, bases[0]):
+        if t < end and grant.time_ms > newer_than:
+            if start <= t:
+                return t
+            if start < first:
+                first = start
+    return first
+
+
+class ConsentRule(Rule):
+    """What one source (the house policy or a pack) asks of consent."""
+
+    recalls = True
+    bounds = True
+
+    def __init__(self, basis: Basis) -> None:
+        self.basis = basis
+        self.name = f"consent:{basis.source}"
+        self.about = WITHDRAWALS if basis.consent == "opt_out" else 0
+        self._own = (basis,)
+        self._told: dict[str, Reason] = {}
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        basis = self.basis
+        if basis.consent == "opt_out":
+            if not ctx.state.withdrawals or last_withdrawal(ctx, basis) is None:
+                return t
+            return consented_from(ctx, self._own, t)
+        first = consented_from(ctx, self._own, t) if judged(ctx, basis) else NEVER
+        if first == t or not basis.unless_relations or last_withdrawal(ctx, basis) is not None:
+            return first
+        return min(first, relation_from(ctx, basis.unless_relations, t))
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        basis = self.basis
+        withdrawal = last_withdrawal(ctx, basis) if ctx.state.withdrawals else None
+        if basis.consent == "opt_out" and withdrawal is None:
+            return NEVER
+        end = t
+        for start, last, _, wrong in judged(ctx, basis):
+            if start <= t and last > end and not wrong:
+                end = last
+        if withdrawal is None and basis.unless_relations:
+            end = max(end, relation_until(ctx, basis.unless_relations, t))
+        return end
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        codes = self._codes(ctx, t)
+        if first >= NEVER:
+            return tuple([self._lasting(code) for code in codes])
+        return tuple([Reason(code, self._words(code, first), first) for code in codes])
+
+    def _lasting(self, code: str) -> Reason:
+        """The reason that does not end by itself; one for each code, for there are few and most are of this sort."""
+        reason = self._told.get(code)
+        if reason is None:
+            reason = self._told[code] = Reason(code, self._words(code, None), None)
+        return reason
+
+    def _codes(self, ctx: Context, t: int) -> list[str]:
+        """Every failure of the grant that fails least, the newest of those."""
+        withdrawal = last_withdrawal(ctx, self.basis) if ctx.state.withdrawals else None
+        if self.basis.consent == "opt_out":
+            return _WITHDRAWN
+        closest: list[str] | None = None
+        for start, end, _, wrong in judged(ctx, self.basis):
+            found = [*wrong]
+            if t < start:
+                found.append("consent.not_yet_effective")
+            if t >= end:
+                found.append("consent.expired")
+            if closest is None or len(found) < len(closest):
+                closest = found
+        if closest is None:
+            return _MISSING if withdrawal is None else _WITHDRAWN
+        return closest
+
+    def _words(self, code: str, first: int | None) -> str:
+        source = "the policy" if self.basis.source == "policy" else f"pack {self.basis.source}"
+        if code == "consent.missing":
+            return f"{source} asks for consent to this controller, purpose and channel, and there is none"
+        if code == "consent.not_yet_effective":
+            return "the consent takes effect later" if first is None else f"the consent takes effect {instant(first)}"
+        if code == "consent.expired":
+            return "the consent has ended"
+        return _WORDS[code]
+
+    def holds_because(self, ctx: Context, t: int) -> str:
+        basis = self.basis
+        if basis.consent == "opt_out" and last_withdrawal(ctx, basis) is None:
+            return "no consent is needed and nothing was withdrawn"
+        if consented_from(ctx, self._own, t) == t:
+            return "a consent covers the request"
+        return "a business relationship stands in for consent"
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        lines = [
+            f"granted {instant(grant.time_ms)} by event {grant.event_id}{self._period(ctx, grant)}"
+            for grant in ctx.state.grants
+            if is_about(grant, ctx)
+        ]
+        lines += [
+            f"withdrawn {instant(withdrawal.time_ms)} by event {withdrawal.event_id}"
+            for withdrawal in ctx.state.withdrawals
+            if reaches(withdrawal, ctx, self.basis)
+        ]
+        return tuple(lines)
+
+    def _period(self, ctx: Context, grant: Grant) -> str:
+        end = ends(ctx, grant, self.basis)
+        words = f", counts from {instant(starts(grant))}"
+        return words if end >= NEVER else f"{words} until {instant(end)}"
+
+
+class ErasedRule(Rule):
+    """An erased person is left alone until a newer consent covers the request."""
+
+    name = "subject.erased"
+    words = "the person was not erased, or consented anew"
+    about = PERSONAL
+    recalls = True
+
+    def __init__(self, bases: tuple[Basis, ...]) -> None:
+        # No basis at all (`none`) still asks for a consent here; any evidence will do then.
+        self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        erased = ctx.profile.erased_ms
+        if not erased:
+            return t
+        return consented_from(ctx, self._bases, t, newer_than=erased)
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        if not ctx.profile.erased_ms:
+            return NEVER
+        return t if self.passes_from(ctx, t) != t else t + 1
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        words = "the person was erased, and no newer consent covers the request"
+        return (Reason("subject.erased", words, until(first)),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        erased = ctx.profile.erased_ms
+        return (f"erased {instant(erased)}",) if erased else ()

@@ -1,0 +1,179 @@
+"""Rules about the request itself, the person's flags and suppressed addresses.
+
+They look at the world and at a few facts of the person, never at contacts. Must never let a request pass whose purpose
+nobody knows or whose address cannot be read.
+"""
+
+from __future__ import annotations
+
+from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
+from contactgate.core.time.instants import instant
+from contactgate.model.facts import Reason
+from contactgate.model.world import Suppression
+from contactgate.policy.plan import Plan
+
+_NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
+
+
+class RequestRule(Rule):
+    """The request can be read, and its own time has come and not gone."""
+
+    name = "request"
+    words = "the request can be read, and it is the time for it"
+    bounds = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        request = ctx.request
+        if request.address_fault or (request.address is None and request.channel in _NEEDS_ADDRESS):
+            return NEVER
+        if request.not_before_ms is not None and t < request.not_before_ms:
+            t = request.not_before_ms
+        if request.not_after_ms is not None and t >= request.not_after_ms:
+            return NEVER
+        return t
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        request = ctx.request
+        if request.address_fault or (request.address is None and request.channel in _NEEDS_ADDRESS):
+            return t
+        if request.not_before_ms is not None and t < request.not_before_ms:
+            return t
+        return NEVER if request.not_after_ms is None else max(t, request.not_after_ms)
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        request = ctx.request
+        found = []
+        if request.address_fault:
+            found.append(Reason("request.malformed", "the address cannot be read", None))
+        elif request.address is None and request.channel in _NEEDS_ADDRESS:
+            found.append(Reason("request.malformed", f"a contact by {request.channel} needs an address", None))
+        if request.not_before_ms is not None and t < request.not_before_ms:
+            words = f"not to be made before {instant(request.not_before_ms)}"
+            found.append(Reason("request.not_before", words, until(first)))
+        if request.not_after_ms is not None and t >= request.not_after_ms:
+            found.append(Reason("request.expired", f"was to be made before {instant(request.not_after_ms)}", None))
+        return tuple(found)
+
+
+class PurposeRule(Rule):
+    """The policy or an applying pack knows the purpose, and no jurisdiction is without a pack if that matters.
+
+    Where both is so the rulebook leaves this rule out: a plan does not change.
+    """
+
+    name = "policy"
+
+    def __init__(self, plan: Plan) -> None:
+        self._known = bool(plan.bases)
+        self._uncovered = plan.uncovered
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        return t if self._known and not self._uncovered else NEVER
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return NEVER if self._known and not self._uncovered else t
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        found = []
+        if not self._known:
+            words = f"neither the policy nor a pack says anything about the purpose {ctx.request.purpose}"
+            found.append(Reason("policy.unknown_purpose", words, None))
+        if self._uncovered:
+            words = f"no chosen pack covers {', '.join(self._uncovered)}"
+            found.append(Reason("policy.unavailable", words, None))
+        return tuple(found)
+
+
+class FlagsRule(Rule):
+    """Nobody contacts the dead; minors, and usually the vulnerable, get no marketing."""
+
+    name = "subject"
+    words = "no flag of the person forbids this"
+    about = PERSONAL
+    recalls = True
+
+    def __init__(self, plan: Plan) -> None:
+        stops = {"deceased": "the person is reported to have died"}
+        if plan.marketing:
+            stops["minor"] = "the person is a minor, and this is marketing"
+            if plan.vulnerable_blocks:
+                stops["vulnerable"] = "the person is vulnerable, and this is marketing"
+        self._stops = stops
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        for flag in ctx.profile.flags:
+            if flag in self._stops:
+                return NEVER
+        return t
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return t if self.passes_from(ctx, t) != t else NEVER
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        stops = self._stops
+        return tuple(Reason(f"subject.{flag}", stops[flag], None) for flag in ctx.profile.flags if flag in stops)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        flags = ctx.profile.flags
+        return (f"flags {', '.join(flags)}, set {instant(ctx.profile.flags_ms)}",) if flags else ()
+
+
+class SuppressionRule(Rule):
+    """The address is not suppressed, and was not reported as somebody else's."""
+
+    name = "address.suppressed"
+    words = "the address is not suppressed"
+    recalls = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        address = ctx.request.address
+        if address is None:
+            return t
+        if address in ctx.profile.wrong_addresses:
+            return NEVER
+        suppressions = ctx.world.suppressions.get(address)
+        if suppressions is None:
+            return t
+        for suppression in suppressions:
+            if _suppresses(suppression, ctx):
+                if suppression.expires_ms is None:
+                    return NEVER
+                t = max(t, suppression.expires_ms)
+        return t
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        address = ctx.request.address
+        if address not in ctx.world.suppressions and address not in ctx.profile.wrong_addresses:
+            return NEVER
+        return t if self.passes_from(ctx, t) != t else NEVER
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        if ctx.request.address in ctx.profile.wrong_addresses:
+            words = "the address was reported not to be the person's"
+        else:
+            words = ", ".join(sorted({each.reason for each in self._binding(ctx, t)}))
+            words = f"the address is suppressed: {words}"
+        return (Reason(self.name, words, until(first)),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        return tuple(
+            f"suppressed {instant(each.time_ms)} by event {each.event_id}: {each.reason}"
+            for each in self._binding(ctx, t)
+        )
+
+    def _binding(self, ctx: Context, t: int) -> list[Suppression]:
+        return [
+            each
+            for each in ctx.world.suppressions.get(ctx.request.address or "", ())
+            if _suppresses(each, ctx) and (each.expires_ms is None or t < each.expires_ms)
+        ]
+
+
+def _suppresses(suppression: Suppression, ctx: Context) -> bool:
+    request = ctx.request
+    return (
+        (suppression.channels is None or request.channel in suppression.channels)
+        and (suppression.controller is None or request.controller == suppression.controller)
+        and (suppression.campaigns is None or request.campaign in suppression.campaigns)
+        and (suppression.purposes is None or ctx.covered_by(suppression.purposes))
+    )

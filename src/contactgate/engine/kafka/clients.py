@@ -1,0 +1,84 @@
+"""How the engine makes aiokafka clients, and the one place where aiokafka's exceptions become ours.
+
+`EngineSettings` is everything the engine needs to know; the composition root fills it from the settings. Faust gets the
+same addresses and credentials. It must never log a credential.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiokafka.errors as kafka_errors
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+
+from contactgate.engine.kafka.patches import as_it_is, read_any_headers, unwrap_records
+from contactgate.engine.settings import EngineSettings
+from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError, Fenced, Halted
+
+MIB = 1 << 20
+INPUT_MAX_BYTES = 2 * MIB  # R6: above max.message.bytes of the input topics
+METADATA_MS = 15_000  # aiokafka asks again no sooner after a question that failed; its default is five minutes
+CHANGELOG_MAX_BYTES = 8 * MIB  # R6: above max.message.bytes of the changelog
+
+
+def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: Any) -> AIOKafkaConsumer:
+    """A consumer without a group. Where it stands is ours to say: an offset that is gone is an error, never a jump.
+
+    Its records have an offset, a timestamp, a key, a value and headers, and nothing else (`patch_records`).
+    """
+    read_any_headers()
+    unwrap_records()
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.bootstrap,
+        client_id=f"{settings.app_id}-{settings.worker_id}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        value_deserializer=as_it_is,
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        max_partition_fetch_bytes=max_bytes,
+        fetch_max_wait_ms=options.pop("fetch_max_wait_ms", settings.fetch_max_wait_ms),
+        request_timeout_ms=settings.request_timeout_ms,
+        metadata_max_age_ms=METADATA_MS,
+        **settings.security.client_options(),
+        **options,
+    )
+
+
+def transactional_client(settings: EngineSettings, partition: int) -> AIOKafkaClient:
+    """The connections of one partition's transactions."""
+    return AIOKafkaClient(
+        bootstrap_servers=settings.bootstrap,
+        client_id=f"{settings.app_id}-{settings.worker_id}-{partition}",
+        request_timeout_ms=settings.request_timeout_ms,
+        metadata_max_age_ms=METADATA_MS,
+        **settings.security.client_options(),
+    )
+
+
+def plain_producer(settings: EngineSettings) -> AIOKafkaProducer:
+    """For metrics and alerts: no transaction, no order with anything."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap,
+        client_id=f"{settings.app_id}-{settings.worker_id}-ops",
+        request_timeout_ms=settings.request_timeout_ms,
+        metadata_max_age_ms=METADATA_MS,
+        linger_ms=20,
+        **settings.security.client_options(),
+    )
+
+
+def translate(error: BaseException, what: str) -> ContactgateError:
+    """aiokafka's exception as ours. Anything unknown is a BrokerError: the task opens again and nothing is assumed."""
+    if isinstance(error, ContactgateError):
+        return error
+    if isinstance(error, kafka_errors.ProducerFenced | kafka_errors.InvalidProducerEpoch):
+        return Fenced("another worker has taken over this partition's transactional id")
+    if isinstance(error, kafka_errors.RecordTooLargeError):
+        # R6: aiokafka steps over such a record.
+        return Halted(f"a record is larger than the fetch size while {what}; lower max.message.bytes of the topic")
+    if isinstance(error, kafka_errors.OffsetOutOfRangeError):
+        return Halted(f"the next offset to read is gone while {what}: unread input was deleted")
+    if isinstance(error, kafka_errors.KafkaConnectionError | kafka_errors.KafkaTimeoutError | TimeoutError):
+        return BrokerUnavailable(f"no answer from Kafka while {what}: {type(error).__name__}")
+    return BrokerError(f"{type(error).__name__} while {what}: {error}")

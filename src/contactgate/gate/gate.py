@@ -1,0 +1,250 @@
+"""One `Gate` per input partition: consent, outcome and request records become states, decisions, approvals, recalls.
+
+INVARIANT (one fate): every record given to a gate becomes exactly one of: an applied event, a decision, a dead letter;
+a restricting record that cannot be read whole becomes a dead letter *and* binds at its widest reading (codec.widest).
+INVARIANT (reserve before emit): the state that holds an approval's place is put before its approval is in `out`; the
+caller commits both or neither. Must never look at a clock, do I/O, or raise on input.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from contactgate.codec import emit, strict
+from contactgate.codec import messages as read
+from contactgate.codec.restrictions import restrictions
+from contactgate.codec.seal import Sealer
+from contactgate.codec.tokens import Tokens
+from contactgate.core.apply import apply
+from contactgate.core.decide import decide
+from contactgate.core.review import review
+from contactgate.core.world import World
+from contactgate.errors import MalformedMessage, StoreError
+from contactgate.gate.letters import DeadLetters, check_time, ours
+from contactgate.model import events
+from contactgate.model.facts import Reason, Seen, SubjectState
+from contactgate.model.log import NO_HEADERS, Out, Position, Record, States, murmur2
+from contactgate.model.messages import ContactRequested
+from contactgate.model.request import Decision, Recall, Request
+from contactgate.names import Kind
+
+_VERIFIED: Final = 131_072
+
+
+class Gate:
+    """One input partition: its audit chain, and what its records become."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        world: World,
+        *,
+        partition: int,
+        seq: int,
+        prev: str,
+        source: str | None,
+        sealer: Sealer | None,
+        strict_partition: int | None = None,
+        requesters: frozenset[str] | None = None,
+    ) -> None:
+        """`strict_partition`: how many partitions there are, to refuse misplaced keys; None: do not check.
+
+        `source`: the CloudEvents source; None: no headers (offline). `requesters`: who has an approvals topic; None:
+        everybody (offline). `seq` is the next decision's number.
+        """
+        self._tokens = tokens
+        self._world = world
+        self._partition = partition
+        self._letters = DeadLetters(source, sealer)
+        self._events = emit.CloudEvents(source) if source else None
+        self._partitions = strict_partition
+        self._placed: set[bytes] = set()
+        self.requesters = requesters
+        self.seq = seq
+        self.prev = prev
+        self.key = tokens.fingerprint
+        self.out: list[Out] = []
+
+    # --- events ---------------------------------------------------------------------------------------------------
+
+    def consent(self, rec: Record, states: States) -> None:
+        """Apply one record of consent-events."""
+        self._event(rec, states)
+
+    def outcome(self, rec: Record, states: States) -> None:
+        """Apply one record of contact-outcomes."""
+        self._event(rec, states)
+
+    def _event(self, rec: Record, states: States) -> None:
+        try:
+            message = self._read(rec)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+        else:
+            self.take_event(message, strict.to_ms(message.time), rec, states)
+
+    def take_event(self, message: Any, at_ms: int, rec: Record, states: States) -> None:
+        """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
+        try:
+            check_time(at_ms, rec.timestamp_ms)
+            event = read.event(message, at_ms, self._tokens)
+            self._apply(rec.key or b"", message.subject_id, event, rec, states)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+        except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
+            raise
+        except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a restriction still binds
+            self._refuse(rec, ours(error), states)
+
+    def _read(self, rec: Record) -> Any:
+        if rec.value is None:
+            raise MalformedMessage("value.missing", "the record has no value")
+        message = strict.decode(rec.kind, rec.value)
+        key = rec.key
+        if not key:
+            raise MalformedMessage("key.missing", "the record has no key; it must be the subject_id")
+        if key != message.subject_id.encode():
+            raise MalformedMessage("key.mismatch", "the record's key is not its subject_id")
+        if self._partitions is not None and key not in self._placed:
+            if murmur2(key) % self._partitions != self._partition:
+                raise MalformedMessage(
+                    "partition.wrong", "another partition owns this key; use the default partitioner"
+                )
+            if len(self._placed) >= _VERIFIED:
+                self._placed.clear()
+            self._placed.add(key)
+        return message
+
+    def _apply(self, subject: bytes, subject_id: str, event: events.SubjectEvent, rec: Record, states: States) -> None:
+        before = states.get(subject)
+        after, recalls = apply(event, before, self._world, rec.timestamp_ms)
+        if after is not before:
+            states.put(subject, after)
+        if recalls:
+            self._recall(subject_id, recalls, rec.timestamp_ms)
+
+    def _recall(self, subject_id: str, recalls: tuple[Recall, ...], at_ms: int) -> None:
+        for recalled in recalls:
+            token = self._tokens.subject(recalled.requester, subject_id)
+            approval_id = self._tokens.approval(subject_id, recalled.request_id, recalled.approved_ms)
+            self.out.append(
+                Out(
+                    Kind.APPROVAL,
+                    recalled.requester,
+                    token.encode(),
+                    emit.recall(recalled, approval_id, token),
+                    self._events.headers("contact.recalled", f"{approval_id}-recalled", at_ms)
+                    if self._events
+                    else NO_HEADERS,
+                )
+            )
+
+    # --- what cannot be read whole --------------------------------------------------------------------------------
+
+    def _refuse(self, rec: Record, fault: MalformedMessage, states: States) -> None:
+        if rec.value is not None:
+            key = None if rec.key is None else rec.key.decode("utf-8", "replace")
+            for subject_id, event in restrictions(rec.value, key, rec.timestamp_ms, fault):
+                subject = subject_id.encode()
+                if isinstance(event, events.ProfileUpdated):  # flags: what is known stays known
+                    known = states.get(subject).profile.flags
+                    event = msgspec.structs.replace(event, flags=tuple(sorted({*known, *(event.flags or ())})))
+                try:
+                    self._apply(subject, subject_id, event, rec, states)
+                except MalformedMessage as unknown:
+                    # An outcome of a request that this subject never had: an opt-out in it is one of everything.
+                    for named, instead in restrictions(rec.value, key, rec.timestamp_ms, unknown):
+                        if named == subject_id and isinstance(instead, events.ConsentWithdrawn):
+                            self._apply(subject, subject_id, instead, rec, states)
+        self.out.append(self._letters.letter(rec, fault))
+
+    def refuse(self, rec: Record, states: States) -> None:
+        """Turn a record that belongs on no topic at all into a dead letter, at its widest reading."""
+        try:
+            if rec.value is not None:
+                strict.topic_of(strict.load(rec.value))
+            raise MalformedMessage("value.missing", "the record has no value")
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def request(self, rec: Record, states: States, now_ms: int, position: Position) -> None:
+        """Decide one record of contact-requests."""
+        try:
+            message = self._read(rec)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+        else:
+            self.take_request(message, strict.to_ms(message.time), rec, states, now_ms, position)
+
+    def take_request(
+        self,
+        message: ContactRequested,
+        at_ms: int,
+        rec: Record,
+        states: States,
+        now_ms: int,
+        position: Position,
+    ) -> None:
+        """The rest of `request` for a message that is already read and whose key is right."""
+        tokens, world = self._tokens, self._world
+        try:
+            check_time(at_ms, rec.timestamp_ms)
+            request = read.request(message, at_ms, tokens)
+        except MalformedMessage as fault:
+            self._refuse(rec, fault, states)
+            return
+        except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream
+            self._refuse(rec, ours(error), states)
+            return
+        subject = rec.key or b""
+        before = states.get(subject)
+        made, after = decide(request, before, world, now_ms)
+        if self.requesters is not None and request.requester not in self.requesters:
+            made, after = _without_topic(request, made, before, after)
+        if after is not before:
+            states.put(subject, after)
+        requester, decided_ms, approved_ms = request.requester, made.decided_ms, made.approved_ms
+        approval_id = (
+            None if approved_ms is None else tokens.approval(request.subject_id, request.request_id, approved_ms)
+        )
+        policy, seq, events = world.policy, self.seq, self._events
+        value, self.prev = emit.decision(
+            request, made, approval_id, None if policy is None else policy.hash, position, seq, self.prev
+        )
+        self.seq = seq + 1
+        headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS
+        self.out.append(Out(Kind.DECISION, requester, subject, value, headers))
+        if approval_id is not None and not made.duplicate:
+            token = tokens.subject(requester, request.subject_id)
+            value = emit.approval(made, request, approval_id, token)
+            headers = events.headers("contact.approved", approval_id, decided_ms) if events else NO_HEADERS
+            self.out.append(Out(Kind.APPROVAL, requester, token.encode(), value, headers))
+
+    def review(self, subject: bytes, states: States, now_ms: int) -> None:
+        """Check a subject's open approvals again after the world changed; recalls those that became illegal."""
+        before = states.get(subject)
+        after, recalls = review(before, self._world, now_ms)
+        if after is not before:
+            states.put(subject, after)
+        if recalls:
+            self._recall(subject.decode(), recalls, now_ms)
+
+
+def _without_topic(
+    request: Request, made: Decision, before: SubjectState, after: SubjectState
+) -> tuple[Decision, SubjectState]:
+    """Block a request whose requester has no approvals topic: nobody would read its approval, or its recall."""
+    reason = Reason("party.unknown", "the requester has no approvals topic", None)
+    if made.reasons:
+        blocked = msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None)
+        return blocked, after
+    blocked = Decision((reason,), None, None, None, made.decided_ms, made.duplicate)
+    if made.duplicate:
+        return blocked, after
+    seen = Seen(request.request_id, made.decided_ms, (reason,), None, None)
+    kept = sorted((*before.seen, seen), key=lambda each: (each.decided_ms, each.request_id))
+    return blocked, msgspec.structs.replace(before, seen=tuple(kept))

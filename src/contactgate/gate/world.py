@@ -1,0 +1,201 @@
+"""Folds control-events and address-suppressions into the world that all partitions of a worker share.
+
+What cannot be read whole is a dead letter, and stops at its widest reading what it would have stopped. Does no I/O: a
+list that an event points to is opened by a function it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from contactgate.codec import control, strict
+from contactgate.codec import messages as read
+from contactgate.codec.listing import listing
+from contactgate.codec.seal import Sealer
+from contactgate.codec.tokens import Tokens, is_address_token
+from contactgate.core.world import Change, World
+from contactgate.errors import MalformedMessage, PolicyError
+from contactgate.gate.letters import DeadLetters, check_time, ours
+from contactgate.model.address import AddressError
+from contactgate.model.control import (
+    CampaignUpdated,
+    ControlMessage,
+    NoticePublished,
+    PartyUpdated,
+    PauseLifted,
+    PauseSet,
+    PolicyActivated,
+    RegistryPublished,
+)
+from contactgate.model.log import Out, Record
+from contactgate.model.messages import AddressReleased, AddressSuppressed
+from contactgate.model.world import Campaign, Listing, Party, Pause, RegistryVersion
+from contactgate.names import Kind
+from contactgate.policy.load import load_policy
+
+
+class WorldFeed:
+    """Folds control-events and address-suppressions into the shared world. One per worker, fed in log order."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        world: World,
+        *,
+        source: str | None,
+        sealer: Sealer | None,
+        open_list: Callable[[RegistryPublished], Listing] | None = None,
+        keyed: bool = True,
+    ) -> None:
+        """`open_list` opens a list that an event points to, raising MalformedMessage; `keyed`: check record keys."""
+        self._tokens = tokens
+        self._world = world
+        self._letters = DeadLetters(source, sealer)
+        self._open_list = open_list
+        self._keyed = keyed
+        self.out: list[Out] = []
+
+    def control(self, rec: Record) -> Change | None:
+        """Fold one control event; None when it changed nothing."""
+        key = None if rec.key is None else rec.key.decode("utf-8", "replace")
+        if rec.value is None:
+            kind, _, name = (key or "").partition(":")
+            if kind == "notice":
+                name = name.partition(":")[0]
+            return self._world.remove(kind, name)
+        try:
+            message = control.decode(rec.value)
+            if self._keyed and key not in control.key_of(message):
+                raise MalformedMessage("key.mismatch", f"the record's key must be `{message.type.partition('.')[0]}:…`")
+            check_time(message.time, rec.timestamp_ms)
+            return self._fold(message, rec)
+        except MalformedMessage as fault:
+            return self._refuse(rec, rec.value, key, fault)
+        except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a stop still binds
+            return self._refuse(rec, rec.value, key, ours(error))
+
+    def _refuse(self, rec: Record, value: bytes, key: str | None, fault: MalformedMessage) -> Change | None:
+        self.out.append(self._letters.letter(rec, fault))
+        change = None
+        for stop in control.restrictions(value, key, rec.timestamp_ms):
+            change = self._stop(stop)
+        return change
+
+    def _stop(self, value: Pause | Party | Campaign) -> Change:
+        if isinstance(value, Pause):
+            return self._world.put_pause(value)
+        return self._world.put_party(value) if isinstance(value, Party) else self._world.put_campaign(value)
+
+    def _fold(self, message: ControlMessage, rec: Record) -> Change | None:
+        match message:
+            case NoticePublished():
+                return self._world.put_notice(message.value())
+            case PartyUpdated():
+                return self._world.put_party(message.value())
+            case CampaignUpdated():
+                return self._world.put_campaign(message.value())
+            case PauseSet():
+                if message.scope is not None:
+                    for name in ("purposes", "channels"):
+                        read.refuse_suspicious(f"scope.{name}", getattr(message.scope, name))
+                    if () in message.scope.__dict__.values():
+                        raise MalformedMessage("scope.suspicious", "`scope` holds an empty list; leave it out for all")
+                return self._world.put_pause(message.value())
+            case PauseLifted():
+                return self._world.lift_pause(message.pause_id)
+            case RegistryPublished():
+                return self._registry(message, rec)
+            case PolicyActivated():
+                return self._policy(message)
+
+    def _policy(self, message: PolicyActivated) -> Change:
+        try:
+            policy = load_policy(message.document)
+        except PolicyError as error:
+            first = error.faults[0]
+            raise MalformedMessage("policy.invalid", f"{len(error.faults)} faults; the first: {first}") from None
+        if message.policy is not None and message.policy != policy.hash:
+            raise MalformedMessage("policy.hash_mismatch", f"the document with this version's packs is {policy.hash}")
+        return self._world.activate(policy)
+
+    def _registry(self, message: RegistryPublished, rec: Record) -> Change:
+        check_time(message.as_of, rec.timestamp_ms)
+        current = self._world.registries.get(message.registry)
+        as_of_ms, version, base = message.as_of, message.version, None
+        if message.source is not None:
+            try:
+                if self._open_list is None:
+                    raise MalformedMessage("registry.source_unavailable", "lists in files cannot be opened here")
+                base = self._open_list(message)
+            except MalformedMessage:
+                # A newer list exists and is not known here: nothing may pass it until it is.
+                self._world.remove("registry", message.registry)
+                raise
+        elif message.kind == "delta":
+            base = None if current is None else current.listing
+            if current is None or current.version != message.base:
+                # The listings it adds bind all the same; the list's age and version stay what they were.
+                if current is not None:
+                    found, _ = listing(message.model_copy(update={"removed": None}), self._tokens, base)
+                    self._world.put_registry(msgspec.structs.replace(current, listing=found))
+                raise MalformedMessage("registry.base_unknown", "publish the snapshot or the deltas in between first")
+        found, unreadable = listing(message, self._tokens, base)
+        change = self._world.put_registry(
+            RegistryVersion(
+                message.registry,
+                version,
+                as_of_ms,
+                base if base is not None and not message.entries and not message.removed else found,
+            )
+        )
+        if unreadable:
+            fault = MalformedMessage("address.unreadable", f"{unreadable} addresses of the list; the others bind")
+            self.out.append(self._letters.letter(rec, fault))
+        return change
+
+    def suppression(self, rec: Record) -> Change | None:
+        """Fold one address suppression or release; None when it changed nothing."""
+        key = None if rec.key is None else rec.key.decode("utf-8", "replace")
+        if rec.value is None:
+            return self._world.release(key or "")
+        try:
+            message = strict.decode(Kind.SUPPRESSION, rec.value)
+            bound = self._bound(message, key)
+            check_time(strict.to_ms(message.time), rec.timestamp_ms)
+            if isinstance(message, AddressReleased):
+                for token in bound:
+                    self._world.release(token)
+                return Change(restricts=False)
+            changes = [self._world.suppress(t, item) for item in read.suppressions(message) for t in bound]
+        except MalformedMessage as fault:
+            self.out.append(self._letters.letter(rec, fault))
+            changes = [
+                self._world.suppress(token, item)
+                for token, item in control.suppressions(rec.value, key, rec.timestamp_ms, self._tokens)
+            ]
+        tokens = frozenset(token for change in changes for token in change.tokens or ())
+        return Change(restricts=True, tokens=tokens) if tokens else None
+
+    def _bound(self, message: AddressSuppressed | AddressReleased, key: str | None) -> tuple[str, ...]:
+        """The tokens a message is about; its key must be the first of them."""
+        channels = getattr(message, "channels", None) or None
+        named: set[str] = set()
+        if message.address_token:
+            if not is_address_token(message.address_token):
+                raise MalformedMessage("address.unreadable", "`address_token` is not a token of ours")
+            named.add(message.address_token)
+        if message.address:
+            try:
+                found = self._tokens.suppressed(message.address, channels)
+            except AddressError as error:
+                raise MalformedMessage("address.unreadable", str(error)) from None
+            if named and not named.issubset(found):
+                raise MalformedMessage("address.unreadable", "`address` and `address_token` are different addresses")
+            named.update(found)
+        if not named:
+            raise MalformedMessage("field.missing", "`address` or `address_token` is missing")
+        if self._keyed and key not in named:
+            raise MalformedMessage("key.mismatch", "the record's key must be the address's token")
+        return tuple(sorted(named))

@@ -1,0 +1,92 @@
+"""Records of a log, and places in it: what goes into and comes out of a partition, without Kafka.
+
+A record carries bytes and is never looked into here. Must not know a client, a codec or a store.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+from contactgate.model.facts import SubjectState
+from contactgate.model.messages import WirePosition
+from contactgate.names import Kind
+
+Headers = list[tuple[str, bytes]]
+NO_HEADERS: Final[Headers] = []
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One Kafka record, or one line."""
+
+    kind: Kind
+    partition: int
+    offset: int
+    timestamp_ms: int  # of the broker; offline the line's own time
+    key: bytes | None
+    value: bytes | None
+
+
+class Out(msgspec.Struct, frozen=True, gc=False):
+    """One record to publish."""
+
+    kind: Kind  # decision | approval | dead
+    requester: str | None  # approval: whose topic
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+Position = WirePosition
+"""What a decision was made from: the request's own offset, and the next offset to be applied of everything else."""
+
+
+class Positions(NamedTuple):
+    """The next offset of each of the partition's own inputs."""
+
+    consent: int
+    outcome: int
+    request: int
+
+
+class Bounds(NamedTuple):
+    """The first offset a partition still holds, and its end (last stable offset or high watermark, as asked)."""
+
+    begin: int
+    end: int
+
+
+class Head(NamedTuple):
+    """Where a local store stands: the next changelog offset and the newest meta record below it."""
+
+    changelog: int
+    meta: bytes
+
+
+class States(Protocol):
+    """The subject states of one partition."""
+
+    def get(self, subject: bytes) -> SubjectState:
+        """The state of a subject, EMPTY when nothing is known."""
+        ...
+
+    def put(self, subject: bytes, state: SubjectState) -> None:
+        """Keep a new state."""
+        ...
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's default partitioner hash, made positive, as every client computes it."""
+    length = len(data)
+    h = 0x9747B28C ^ length
+    whole = length & ~3
+    for (k,) in struct.iter_unpack("<I", memoryview(data)[:whole]):
+        k = (k * 0x5BD1E995) & 0xFFFFFFFF
+        k = ((k ^ (k >> 24)) * 0x5BD1E995) & 0xFFFFFFFF
+        h = ((h * 0x5BD1E995) & 0xFFFFFFFF) ^ k
+    if rest := data[whole:]:
+        h = ((h ^ int.from_bytes(rest, "little")) * 0x5BD1E995) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 0x5BD1E995) & 0xFFFFFFFF
+    return (h ^ (h >> 15)) & 0x7FFFFFFF
