@@ -1,0 +1,81 @@
+"""Sealed handles: what stands for an approval on a dialer's topic, so that an outcome proves what it is about.
+
+A handle holds subject, request, requester, partition and decision time under deterministic authenticated encryption
+(AES-SIV, RFC 5297, of the library `cryptography`) with a key derived from the token key: its holder can show it and
+learn nothing from it, nobody else can make one, and the same approval has the same handle whenever it is made again.
+
+    text       `ap.` and URL-safe base64 without padding of the sealed bytes
+    sealed     16 bytes of tag (SIV), then as many bytes as the payload has
+    payload    msgpack [subject_id, request_id, requester, partition, decided_ms]
+
+Must never let an exception of the library out, and never tell why a handle does not open.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from contactgate.codec.tokens import KEY_BYTES
+
+PREFIX: Final = "ap."
+MAX_TEXT: Final = 2_400
+"""Longer than the handle of the longest identifiers: three of 128 characters of four bytes, in base64."""
+_DOMAIN: Final = [b"contactgate approval 1"]
+_URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+class Handle(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """What a handle says: one approval."""
+
+    subject_id: str
+    request_id: str
+    requester: str
+    partition: int
+    decided_ms: int
+
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Handle).decode
+
+
+class Handles:
+    """Makes and opens handles; holds the key."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is the token key, at least 32 secret bytes. Raises ValueError for a shorter one."""
+        if len(key) < KEY_BYTES:
+            raise ValueError(f"the token key must have at least {KEY_BYTES} bytes; make one with 32 random bytes")
+        self._siv = AESSIV(blake2b(key, digest_size=64, person=b"approval handle").digest())
+        self._reference = blake2b(
+            key=blake2b(key, digest_size=64, person=b"approval ref").digest(), digest_size=16, person=b"approval ref"
+        )
+
+    def seal(self, handle: Handle) -> str:
+        """The text of a handle; the same for the same approval."""
+        sealed = self._siv.encrypt(_encode(handle), _DOMAIN)
+        return PREFIX + urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+
+    def open(self, text: str) -> Handle | None:
+        """What a handle says; None for anything that this key did not seal."""
+        body = text[len(PREFIX) :]
+        if not text.startswith(PREFIX) or len(text) > MAX_TEXT or not _URL_SAFE.issuperset(body):
+            return None
+        try:
+            raw = urlsafe_b64decode(body + "=" * (-len(body) % 4))
+            handle = _decode(self._siv.decrypt(raw, _DOMAIN))
+        except (InvalidTag, ValueError, msgspec.MsgspecError):
+            return None
+        # Bits that base64 leaves over may be flipped unseen: one approval has one text.
+        return handle if self.seal(handle) == text else None
+
+    def reference(self, text: str) -> str:
+        """What stands for a handle where the handle itself must not: `ar-` and 32 hex digits, keyed."""
+        state = self._reference.copy()
+        state.update(text.encode())
+        return "ar-" + state.hexdigest()
