@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
-from tests.wire import Wire
+from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap, bootstrap_or_start
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.broker.enginelab import Bench, make_topics
+from tests.kit.enginelab import Bench, make_topics
 
 from contactgate.broker import Bootstrap
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from kafka import KafkaProducer
-from tests.wire import Record, Wire
+from tests.kit.wire import Record, Wire
 from typer.testing import CliRunner
 
 from contactgate.broker import Bootstrap

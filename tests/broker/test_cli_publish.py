@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 from kafka.partitioner.default import murmur2
-from tests.wire import Wire
+from tests.kit.wire import Wire
 from typer.testing import CliRunner
 
 from contactgate.broker import Bootstrap

@@ -5,7 +5,7 @@ import json
 import pytest
 import typer
 from kafka import KafkaProducer
-from tests.wire import Wire
+from tests.kit.wire import Wire
 from typer.testing import CliRunner
 
 from contactgate.broker import Bootstrap

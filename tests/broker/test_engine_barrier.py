@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from tests.broker.enginelab import Bench, settings_for
+from tests.kit.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap
 from contactgate.engine.barrier import Barrier

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from tests.broker.countgate import check_chain
-from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
-from tests.broker.fleet import WorkerProcess
+from tests.kit.countgate import check_chain
+from tests.kit.enginelab import Bench, make_topics, running, settings_for, until
+from tests.kit.fleet import WorkerProcess
 
 from contactgate.broker import Bootstrap
 from contactgate.engine.kafka.clients import transactional_client

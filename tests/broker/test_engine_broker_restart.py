@@ -7,9 +7,9 @@ import collections
 from pathlib import Path
 
 import pytest
-from tests.broker.countgate import check_chain
-from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
-from tests.broker.fleet import PATIENCE_S, WorkerProcess
+from tests.kit.countgate import check_chain
+from tests.kit.enginelab import Bench, make_topics, running, settings_for, until
+from tests.kit.fleet import PATIENCE_S, WorkerProcess
 
 from contactgate.broker import DevKafka
 

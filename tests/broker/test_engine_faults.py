@@ -14,9 +14,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from kafka import TopicPartition as AdminPartition
 from kafka.admin import KafkaAdminClient
-from tests.broker.countgate import REQUESTER
-from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
-from tests.broker.fleet import PATIENCE_S
+from tests.kit.countgate import REQUESTER
+from tests.kit.enginelab import Bench, make_topics, running, settings_for, until
+from tests.kit.fleet import PATIENCE_S
 
 from contactgate.broker import Bootstrap
 from contactgate.engine.driver import Driver

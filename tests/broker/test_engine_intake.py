@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
-from tests.broker.enginelab import Bench, settings_for
+from tests.kit.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap
 from contactgate.engine import intake as intakes

@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
-from tests.broker.fleet import Fleet, WorkerProcess, wait_until
-from tests.broker.retold import same_as_replay
-from tests.wire import Record, Wire
+from tests.kit.fleet import Fleet, WorkerProcess, wait_until
+from tests.kit.retold import same_as_replay
+from tests.kit.wire import Record, Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.client.feed import Feed

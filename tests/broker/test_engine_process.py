@@ -19,9 +19,9 @@ import msgspec
 import pytest
 from kafka import KafkaAdminClient
 from kafka import TopicPartition as AdminPartition
-from tests.broker.fleet import SECRETS, Fleet, WorkerProcess, wait_until
-from tests.broker.retold import same_as_replay
-from tests.wire import Wire
+from tests.kit.fleet import SECRETS, Fleet, WorkerProcess, wait_until
+from tests.kit.retold import same_as_replay
+from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.core.chain import verify

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.broker.countgate import REQUESTER
-from tests.broker.enginelab import Bench, settings_for
+from tests.kit.countgate import REQUESTER
+from tests.kit.enginelab import Bench, settings_for
 
 from contactgate.broker import Bootstrap, DevCluster
 from contactgate.engine.kafka import protocol as wire

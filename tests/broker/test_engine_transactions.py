@@ -10,8 +10,8 @@ from typing import Any
 
 import aiokafka.errors as kafka_errors
 import pytest
-from tests.broker.countgate import REQUESTER
-from tests.broker.enginelab import Bench, make_topics, running, settings_for, until
+from tests.kit.countgate import REQUESTER
+from tests.kit.enginelab import Bench, make_topics, running, settings_for, until
 
 from contactgate.broker import Bootstrap
 from contactgate.engine.driver import Driver

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.broker.enginelab import Bench, make_topics, running, settings_for
+from tests.kit.enginelab import Bench, make_topics, running, settings_for
 
 from contactgate.broker import Bootstrap
 

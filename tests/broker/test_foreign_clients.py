@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 from kafka.partitioner.default import murmur2
-from tests.wire import Wire
+from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.client.feed import Feed

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.broker.enginelab import Bench, count_worker, make_topics, running, settings_for, until
-from tests.broker.fleet import PATIENCE_S as LONG_S
-from tests.broker.fleet import WorkerProcess, wait_until
 from tests.hostile.pages import ASKS, Ask
-from tests.wire import Wire
+from tests.kit.enginelab import Bench, count_worker, make_topics, running, settings_for, until
+from tests.kit.fleet import PATIENCE_S as LONG_S
+from tests.kit.fleet import WorkerProcess, wait_until
+from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.broker.node import free_ports

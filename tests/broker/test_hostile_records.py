@@ -23,8 +23,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaError
-from tests.broker.fleet import SECRETS, WorkerProcess
-from tests.wire import Record, Wire
+from tests.kit.fleet import SECRETS, WorkerProcess
+from tests.kit.wire import Record, Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.codec.seal import Sealer

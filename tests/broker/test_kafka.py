@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.wire import Wire
+from tests.kit.wire import Wire
 from typer.testing import CliRunner
 
 from contactgate import broker

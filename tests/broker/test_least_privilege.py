@@ -31,7 +31,7 @@ from kafka.admin import (
     ResourceType,
     UserScramCredentialUpsertion,
 )
-from tests.broker.fleet import SECRETS, WorkerProcess, wait_until
+from tests.kit.fleet import SECRETS, WorkerProcess, wait_until
 
 from contactgate.broker.cluster import ready_install
 from contactgate.broker.node import Node, Voter, free_ports

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
-from tests.wire import Wire
+from tests.kit.wire import Wire
 
 from contactgate.broker.cluster import ready_install
 from contactgate.broker.node import Node, Voter, free_ports

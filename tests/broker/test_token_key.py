@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.broker.fleet import SECRETS, WorkerProcess
-from tests.wire import Wire
+from tests.kit.fleet import SECRETS, WorkerProcess
+from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.topics import Layout, TopicAdmin, topic_specs

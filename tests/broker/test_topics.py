@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.wire import Wire
+from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.errors import BrokerError, BrokerUnavailable, TopicsDiffer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzz.targets import _SCRATCH, _SEALER
-from tests.gatekit import CANARY, COMPILED, NOW_MS, POLICY, TOKENS, at, granted, live, requested, withdrawn
+from tests.kit.gatekit import CANARY, COMPILED, NOW_MS, POLICY, TOKENS, at, granted, live, requested, withdrawn
 
 from contactgate.codec import state
 from contactgate.codec.seal import Sealed

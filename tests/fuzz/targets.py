@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.gatekit import COMPILED, NOW_MS, POLICY, TOKENS, live
+from tests.kit.gatekit import COMPILED, NOW_MS, POLICY, TOKENS, live
 
 from contactgate.backtest.cases import read_cases, run_cases
 from contactgate.calls import list as calls

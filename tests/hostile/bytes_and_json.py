@@ -7,7 +7,6 @@ import json
 import pickle
 from typing import Any
 
-from tests.gatekit import POLICY
 from tests.hostile.shots import (
     Row,
     ask,
@@ -23,6 +22,7 @@ from tests.hostile.shots import (
     with_field,
     withdrawal,
 )  # fmt: skip
+from tests.kit.gatekit import POLICY
 
 OPT_OUT = raw(withdrawal()) or b""
 ASKED = raw(asked()) or b""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.gatekit import CANARY, TOKENS
 from tests.hostile.shots import Row, Shot, ask, asked, grant, opt_out, suppress, suppression, withdrawal
+from tests.kit.gatekit import CANARY, TOKENS
 
-SPELLINGS = "tests/unit/test_hostile_sequences.py::test_a_suppressed_contact_is_blocked_in_every_spelling"
-REFUSED = "tests/unit/test_hostile_sequences.py::test_an_address_that_cannot_be_read_never_passes"
-APART = "tests/unit/test_hostile_sequences.py::test_a_contact_that_only_looks_alike_is_another"
-ADDRESSES = "tests/unit/test_address.py::"
+SPELLINGS = "tests/unit/gate/test_hostile_sequences.py::test_a_suppressed_contact_is_blocked_in_every_spelling"
+REFUSED = "tests/unit/gate/test_hostile_sequences.py::test_an_address_that_cannot_be_read_never_passes"
+APART = "tests/unit/gate/test_hostile_sequences.py::test_a_contact_that_only_looks_alike_is_another"
+ADDRESSES = "tests/unit/model/test_address.py::"
 
 SAME: dict[int, tuple[tuple[str, str, str], ...]] = {
     61: (("email", "user@example.com", "User@Example.com"), ("email", "User@Example.com", "user@example.com")),
@@ -66,7 +66,7 @@ ROWS = [
                 key=TOKENS.subject("bank", "s-1").encode()),
         *(opt_out(f"of another, {name!r}", withdrawal(subject_id=name), "applied", "pass", key=name.encode())
           for name in ("s|1", "s:1", "s-1|", "\\0s-1")),
-    ), (REFUSED, "tests/unit/test_hostile_inputs.py::test_identifiers_cannot_collide_by_their_separators")),
+    ), (REFUSED, "tests/unit/gate/test_hostile_inputs.py::test_identifiers_cannot_collide_by_their_separators")),
     Row(72, "a token in place of an address", "Only the token of the address that is given with it, or of no address, is taken; another form blocks.", (
         ask("of another form", asked(address=None, address_token="deadbeef"), "decided request.malformed"),
         ask("of another address", asked(address_token=TOKENS.address("voice", "+442079460000")), "decided request.malformed"),

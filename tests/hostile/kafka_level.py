@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.gatekit import NOW_MS
 from tests.hostile.shots import (
     Row,
     ask,
@@ -11,10 +10,11 @@ from tests.hostile.shots import (
     with_field,
     withdrawal,
 )
+from tests.kit.gatekit import NOW_MS
 
 BROKER = "tests/broker/test_hostile_records.py::"
 FAULTS = "tests/broker/test_engine_faults.py::"
-SEQUENCES = "tests/unit/test_hostile_sequences.py::"
+SEQUENCES = "tests/unit/gate/test_hostile_sequences.py::"
 LIMIT = 65_536
 
 
@@ -57,7 +57,7 @@ ROWS = [
     Row(39, "another partitioner, an explicit wrong partition",
         "Dead letter; an opt-out binds where it lies, not where its subject belongs: repair and resubmit it.",
         runs=(BROKER + "test_records_on_a_wrong_partition_are_letters",
-              "tests/unit/test_gate_live.py::test_a_misplaced_opt_out_binds_and_a_misplaced_request_is_refused")),
+              "tests/unit/gate/test_live.py::test_a_misplaced_opt_out_binds_and_a_misplaced_request_is_refused")),
     Row(40, "duplicates: the same record, the same id with another body, after 30 days",
         "The first decision is repeated and marked `duplicate`; beyond the de-duplication horizon it is a new request.",
         runs=(SEQUENCES + "test_a_request_id_is_decided_once",)),
@@ -65,7 +65,7 @@ ROWS = [
         "Does not apply to us: Kafka checks ACLs at produce and stores no principal in a record batch, so no reader can tell.",
         why_not="Kafka's record batch has producer id and epoch, no principal (KIP-98, message format v2)"),
     Row(42, "a corrupted batch in the log file", "The reader's CRC check refuses it: nothing behind it on that partition is decided, and an operator is told.",
-        runs=("tests/unit/test_header_names.py::test_a_batch_with_a_wrong_checksum_is_never_read_as_something_else",)),
+        runs=("tests/unit/engine/kafka/test_header_names.py::test_a_batch_with_a_wrong_checksum_is_never_read_as_something_else",)),
     Row(43, "look-alike topics; a request that names its own reply topic", "Topics are taken by exact name; fields that name one are ignored.", (
         ask("reply topic", with_field(asked(), b'"reply_topic":"approvals.evil","reply_to":"x"'), "decided pass"),
         ask("another requester", asked(requester="../approvals"), "decided consent.recipient"),

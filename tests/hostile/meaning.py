@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.gatekit import POLICY, at
 from tests.hostile.shots import (
     Row,
     Shot,
@@ -20,8 +19,9 @@ from tests.hostile.shots import (
     tell,
     withdrawal,
 )
+from tests.kit.gatekit import POLICY, at
 
-SEQUENCES = "tests/unit/test_hostile_sequences.py::"
+SEQUENCES = "tests/unit/gate/test_hostile_sequences.py::"
 ACTIVE = b"policy:active"
 
 

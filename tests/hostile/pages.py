@@ -89,7 +89,7 @@ ROWS = [
     Row(78, "compressed bodies", "Bodies are never read.", runs=EACH),
     Row(79, "slow and idle connections", "A request must come within ten seconds; of more than 200 connections the oldest goes. They hold up nobody.",
         runs=(PAGES + "test_slow_connections_hold_up_nobody",
-              "tests/unit/test_pages.py::test_a_request_that_trickles_in_is_hung_up_on")),
+              "tests/unit/engine/test_pages.py::test_a_request_that_trickles_in_is_hung_up_on")),
     Row(80, "huge headers and addresses", "Refused.", runs=EACH),
     Row(81, "path traversal", "404: nothing is served from files.", runs=EACH),
     Row(82, "spoofed hosts", "Not looked at.", runs=EACH),

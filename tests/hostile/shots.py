@@ -1,11 +1,11 @@
-"""What a row of the hostile table is made of. Data only: `tests/unit/test_hostile_table.py` shoots it at a gate."""
+"""What a row of the hostile table is made of. Data only: `tests/unit/gate/test_hostile_table.py` shoots it at a gate."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, NamedTuple
 
-from tests.gatekit import CANARY, TOKENS, at
+from tests.kit.gatekit import CANARY, TOKENS, at
 
 Message = dict[str, Any] | bytes | None
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.corekit import DAY, HOUR, MINUTE, T, ask, consent, contact, person, request, world
+from tests.kit.corekit import DAY, HOUR, MINUTE, T, ask, consent, contact, person, request, world
 from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.core.apply import apply

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.corekit import (
+from tests.kit.corekit import (
     DAY,
     HOUR,
     MINUTE,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.fuzz.seeds import findings, seeds
 from tests.fuzz.targets import TARGETS
-from tests.gatekit import granted, live, record, text, withdrawn
+from tests.kit.gatekit import granted, live, record, text, withdrawn
 
 LONG = os.environ.get("CONTACTGATE_LONG") == "1"
 SLOW = {"policy", "cases", "registry-snapshot", "registry-lines", "settings", "policy-activated"}

@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from tests.gatekit import CANARY, COMPILED, NOW_MS, POLICY, TOKENS, at, dead, granted, live, requested, withdrawn
+from tests.kit.gatekit import CANARY, COMPILED, NOW_MS, POLICY, TOKENS, at, dead, granted, live, requested, withdrawn
 
 from contactgate.codec.strict import REASONS, TYPES
 from contactgate.core.world import World

@@ -1,0 +1,175 @@
+"""The size of a state, and the bytes that must decode for ever."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+
+import lz4.block
+import msgspec
+import pytest
+
+from contactgate.codec import state as layout
+from contactgate.model.facts import (
+    FOREVER_MS,
+    Contact,
+    Grant,
+    Profile,
+    Reason,
+    Relationship,
+    Seen,
+    Span,
+    SubjectState,
+    Withdrawal,
+)
+
+GOLDEN = Path(__file__).parents[3] / "schemas" / "golden"
+T = 1_790_000_000_000
+DAY = 86_400_000
+
+
+def typical(uuids: bool, subject: int = 1) -> SubjectState:
+    """Ten open facts: two grants, a withdrawal, four contacts, three decisions kept against duplicates."""
+
+    def name(number: int) -> str:
+        text = sha256(b"%d %d" % (subject, number)).hexdigest()
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}" if uuids else f"r-{text[:9]}"
+
+    contacts = tuple(
+        Contact(
+            T - k * DAY,
+            name(k),
+            T - k * DAY + 900_000,
+            "no_answer" if k > 1 else None,
+            T - k * DAY + 61_234 if k > 1 else 0,
+            None,
+            "voice",
+            "marketing.insurance",
+            "bank",
+            "callcentre-7",
+            "c-2026-01",
+            (),
+            "a1." + sha256(b"%d" % subject).hexdigest()[:21] + "A",
+            ("basic",),
+            ("US", "US-FL"),
+            "",
+            number_zones=("America/New_York",),
+        )
+        for k in (9, 4, 2, 1)
+    )
+    return SubjectState(
+        Profile(("America/New_York",), T - 90 * DAY, ("US", "US-FL"), T - 90 * DAY),
+        tuple(
+            Grant(
+                T - k * DAY,
+                "bank",
+                ("marketing.insurance",),
+                ("email", "mail", "sms", "voice"),
+                ("callcentre-7", "insurer"),
+                ("account", "basic"),
+                "n-2026-01",
+                "web",
+                None,
+                T + 365 * DAY,
+                (),
+                name(100 + k),
+            )
+            for k in (80, 20)
+        ),
+        (Withdrawal(T - 30 * DAY, "bank", ("marketing",), ("sms",), None, name(200)),),
+        contacts,
+        (
+            *(Seen(c.request_id, c.time_ms, (), None, c.valid_until_ms) for c in contacts[2:]),
+            Seen(name(300), T, (Reason("cap.voice_7d", "3 of 3 in 7 days", T + DAY),), T + DAY, None),
+        ),
+    )
+
+
+@pytest.mark.parametrize("uuids", [False, True])
+def test_a_typical_subject_takes_at_most_400_bytes_on_disk(uuids: bool) -> None:
+    """Ten open facts fit the budget in blocks of 16 KiB compressed with LZ4, which is how the store writes them."""
+    values = [layout.encode(typical(uuids, subject)) for subject in range(200)]
+    block = b"".join(values[: 16_384 // len(values[0])])
+    stored = len(lz4.block.compress(block)) / (16_384 // len(values[0]))
+    assert len(values[0]) <= 600
+    assert stored <= 400
+
+
+EVERYTHING = SubjectState(
+    Profile(
+        ("America/New_York", "Mars/Olympus"),
+        T,
+        ("DE", "US-FL"),
+        T + 1,
+        ("business", "minor"),
+        T + 2,
+        (Span((0, 6), 36_000_000, 46_800_000, True, True, "AU-NSW", ("voice",)),),
+        T + 3,
+        (Relationship("bank", "contract", 739_000, None, "e-9", T), Relationship("bank", "other", 1, 2, "e-8")),
+        ("a1.0123456789abcdefghijkA",),
+        T - 1,
+    ),
+    (
+        Grant(T, "bank", ("marketing",), ("voice",), None, None, None, None, None, FOREVER_MS, (Span(),), "e-1"),
+        Grant(T, "bank", ("x.y",), ("fax",), (), ("basic",), "n", "web", T - 5, T + 5, (), "E-2"),
+    ),
+    (Withdrawal(T, None, None, None, None, "e-3"), Withdrawal(T, "b", ("p",), ("c",), ("r",), "e-4")),
+    (
+        Contact(T, "r-1", T + 900_000, None, 0, None, "voice", "p", "c", "q", None, (), None, (), (), ""),
+        Contact(
+            T,
+            "",
+            0,
+            "refused",
+            T + 7,
+            "consent.withdrawn",
+            "voice",
+            "p",
+            "c",
+            "",
+            "k",
+            ("m", "n"),
+            "a1.x",
+            ("basic",),
+            ("US",),
+            "e-5",
+            True,
+            "prerecorded",
+            True,
+        ),
+        Contact(T, "r-2", T, "complained", T, None, "sms", "p", "c", "q", None, ("m",), "a1.x", (), (), "e-6"),
+    ),
+    (
+        Seen("r-1", T, (), None, T + 900_000),
+        Seen("r-3", T, (Reason("cap.a", "1 of 1", None), Reason("subject.minor", "minor", T)), None, None),
+        Seen("r-4", T, (), T + 1, None),
+    ),
+)
+
+
+def test_bytes_written_by_every_released_layout_still_decode() -> None:
+    """The golden file of each version gives the state it was made from, for ever."""
+    for version in range(1, layout.VERSION + 1):
+        raw = bytes.fromhex((GOLDEN / f"state-v{version}.hex").read_text())
+        assert raw[0] == version
+        assert layout.decode(raw) == EVERYTHING
+        assert layout.open_until_ms(raw) == T + 900_000
+    assert layout.encode(EVERYTHING, T + 900_000) == raw, "the layout changed: give it a new version byte"
+
+
+def test_the_zones_of_a_number_are_kept_behind_what_was_there_before() -> None:
+    """Bytes without them still decode (above); of these an older worker of this layout reads the rest."""
+    plain = EVERYTHING.contacts[0]
+    zoned = msgspec.structs.replace(plain, number_zones=("America/Chicago", "Mars/Olympus"))
+    raw = layout.encode(SubjectState(contacts=(zoned,)))
+    assert raw == bytes.fromhex((GOLDEN / "state-v2-zones.hex").read_text())
+    assert layout.decode(raw).contacts == (zoned,)
+    assert layout.decode(layout.encode(SubjectState(contacts=(plain, zoned, zoned)))).contacts == (plain, zoned, zoned)
+
+
+def test_words_keep_their_codes() -> None:
+    """Words are stored by their place in the list; moving one would change what old bytes mean."""
+    golden = (GOLDEN / "words-v1.txt").read_text().split()
+    assert list(layout.WORDS[: len(golden)]) == golden
+    assert len(set(layout.WORDS)) == len(layout.WORDS)
+    assert msgspec.json.encode(layout.OUTCOMES) == (GOLDEN / "outcomes-v1.json").read_bytes().strip()

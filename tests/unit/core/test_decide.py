@@ -1,0 +1,252 @@
+"""Decisions as a whole: every reason, duplicates, broken rules, forgetting, dated plans, the first free instant."""
+
+from typing import Any
+
+from tests.kit.corekit import (
+    DAY,
+    HOUR,
+    MINUTE,
+    HandMade,
+    T,
+    agreement,
+    ask,
+    consent,
+    contact,
+    limits,
+    party,
+    person,
+    plan,
+    request,
+    rules,
+    world,
+)
+
+from contactgate.core.decide import decide, prune
+from contactgate.core.world import World
+from contactgate.model.facts import EMPTY, Profile, Seen, Span, Withdrawal
+from contactgate.model.world import Pause
+from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Plan, Selector, WindowRule
+
+EVERYTHING = Withdrawal(T + 1, None, None, None, None, "w")
+
+
+def test_a_pass_says_until_when_and_leaves_the_id_to_the_codec() -> None:
+    """A pass is valid for the approval TTL, has no reasons and no next instant."""
+    decision = ask(world(), person())
+    assert (decision.passed, decision.valid_until_ms, decision.next_eligible_ms) == (True, T + 15 * MINUTE, None)
+    assert (decision.approval_id, decision.approved_ms, decision.duplicate) == (None, T, False)
+
+
+def test_the_shortest_end_bounds_an_approval() -> None:
+    """Consent expiry and not_after end an approval early."""
+    assert ask(world(), person(grants=(consent(expires_ms=T + 5),))).valid_until_ms == T + 5
+    assert ask(world(), person(), not_after_ms=T + 4).valid_until_ms == T + 4
+
+
+def test_all_reasons_are_told_and_the_last_to_pass_decides() -> None:
+    """Consent, cap and window fail together; the first free instant satisfies all of them."""
+    made = world(
+        caps=(Cap("cap.c", 1, CapWindow("sliding", DAY), (), Selector()),),
+        windows=(WindowRule("house", (Span(from_ms=9 * HOUR, to_ms=10 * HOUR),)),),
+    )
+    state = person(grants=(consent(effective_ms=T + 2 * HOUR),), contacts=(contact(time_ms=T - 30 * MINUTE),))
+    decision = ask(made, state)
+    free = T - 30 * MINUTE + DAY  # half an hour after the window opened
+    assert rules(decision) == ["consent.not_yet_effective", "cap.c", "window.house"]
+    assert decision.next_eligible_ms == free
+    assert rules(ask(made, state, free - 1)) == ["cap.c"]
+    assert ask(made, state, free).passed
+
+
+def test_what_was_found_to_fail_fails_for_a_clock_that_is_behind_too() -> None:
+    """What parties and pauses say is remembered for all partitions of a worker, whose clocks do not move together."""
+    made = world()
+    made.parties["callcentre"] = party(agreement(), status="suspended")
+    late, early = ask(made, person(), T), ask(made, person(), T - 1)
+    assert "party.suspended" in rules(late)
+    assert rules(early) == rules(late)
+
+
+def test_one_rule_that_never_passes_makes_the_instant_null() -> None:
+    """The other reasons keep their own instants."""
+    decision = ask(
+        world(caps=(Cap("cap.c", 1, CapWindow("sliding", DAY), (), Selector()),)),
+        person(grants=(), contacts=(contact(),)),
+    )
+    assert [(reason.rule, reason.until_ms) for reason in decision.reasons] == [
+        ("consent.missing", None),
+        ("cap.c", T - HOUR + DAY),
+    ]
+    assert decision.next_eligible_ms is None
+
+
+def test_without_a_policy_everything_blocks() -> None:
+    """No policy: policy.unavailable, also for a request that passed before."""
+    assert rules(ask(World(), person())) == ["policy.unavailable"]
+    made = world()
+    _, state = decide(request(), person(), made, T)
+    made.remove("policy", "active")
+    again, _ = decide(request(), state, made, T + 1)
+    assert rules(again) == ["policy.unavailable"]
+    assert again.duplicate
+
+
+# --- duplicates ---------------------------------------------------------------------------------------------------
+
+
+def test_a_duplicate_gets_its_first_decision_and_takes_no_place() -> None:
+    """A pass again, with the first approval; a block again, even if it would pass by now."""
+    made = world(caps=(Cap("cap.c", 1, CapWindow("sliding", DAY), (), Selector()),))
+    _, state = decide(request(), person(), made, T)
+    again, after = decide(request(), state, made, T + HOUR)
+    assert (again.passed, again.duplicate, again.approved_ms, again.valid_until_ms) == (True, True, T, T + 15 * MINUTE)
+    assert after == state
+    blocked, state = decide(request(request_id="q-2"), state, made, T + 1)
+    again, after = decide(request(request_id="q-2"), state, made, T + 2 * DAY)
+    assert (again.reasons, again.next_eligible_ms, again.duplicate) == (blocked.reasons, T + DAY, True)
+    assert after.contacts == state.contacts
+
+
+def test_a_duplicate_is_known_until_the_horizon() -> None:
+    """One millisecond before seven days it is a duplicate, at seven days it is decided anew."""
+    _, state = decide(request(), person(), world(), T)
+    assert decide(request(), state, world(), T + 7 * DAY - 1)[0].duplicate
+    assert not decide(request(), state, world(), T + 7 * DAY)[0].duplicate
+
+
+def test_a_duplicate_of_a_pass_that_became_illegal_blocks() -> None:
+    """An opt-out, a pause or a recall since the pass beats the echo, whether the approval is still open or not."""
+    made = world()
+    _, state = decide(request(), person(), made, T)
+    withdrawn = person(withdrawals=(EVERYTHING,), contacts=state.contacts, seen=state.seen)
+    for later in (T + 2, T + DAY):
+        decision, _ = decide(request(), withdrawn, made, later)
+        assert (rules(decision), decision.duplicate, decision.approved_ms) == (["consent.withdrawn"], True, None)
+    made.put_pause(Pause("p", T, None, None, None, None, None, None))
+    assert rules(decide(request(), state, made, T + 2)[0]) == ["pause.p"]
+    made.lift_pause("p")
+    recalled = contact(time_ms=T, request_id="q-1", outcome=None, outcome_ms=0, recalled="pause.p")
+    was = person(contacts=(recalled,), seen=state.seen)
+    assert rules(decide(request(), was, made, T + 2)[0]) == ["pause.p"]
+
+
+def test_a_duplicate_id_with_other_contents_is_judged_by_both() -> None:
+    """Neither what is asked now nor what was approved may be illegal."""
+    _, state = decide(request(), person(), world(), T)
+    other, _ = decide(request(purpose="collection"), state, world(), T + 1)
+    assert rules(other) == ["consent.missing"]
+    gone = person(grants=(consent(purposes=("collection",)),), contacts=state.contacts, seen=state.seen)
+    assert rules(decide(request(purpose="collection"), gone, world(), T + 1)[0]) == ["consent.missing"]
+
+
+# --- what breaks --------------------------------------------------------------------------------------------------
+
+
+class Broken:
+    """A value that raises when it is looked at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def test_a_rule_that_raises_blocks_and_the_others_are_told() -> None:
+    """The error names the rule; the verdict is a block without an instant; nothing gets out."""
+    made = world(
+        registries=(),
+        caps=(
+            Cap("cap.broken", 1, CapWindow("sliding", DAY), (), Selector()),
+            Cap("cap.c", 1, CapWindow("sliding", DAY), (), Selector()),
+        ),
+    )
+    assert rules(ask(made, person(contacts=(contact(),)))) == ["cap.broken", "cap.c"]
+    [book] = [each for each in made.memo.values() if not isinstance(each, tuple)]
+    [rule] = [rule for rule in book.rules if rule.name == "cap.broken"]
+    rule._scope = Broken()
+    decision = ask(made, person(contacts=(contact(),)))
+    assert rules(decision) == ["rule.error:cap.broken", "cap.c"]
+    assert decision.next_eligible_ms is None
+    assert rules(ask(made, person(contacts=(contact(),)))) == ["rule.error:cap.broken", "cap.c"]
+
+
+def test_a_broken_rule_never_turns_block_into_pass() -> None:
+    """A rule that cannot be evaluated blocks a request that would pass otherwise."""
+    made = world(registries=(), windows=(WindowRule("house", (Span(),)),))
+    assert ask(made, person()).passed
+    [book] = [each for each in made.memo.values() if not isinstance(each, tuple)]
+    [rule] = [rule for rule in book.rules if rule.name == "window.house"]
+    rule._times = Broken()
+    assert rules(ask(made, person())) == ["rule.error:window.house"]
+
+
+def test_a_policy_that_raises_blocks() -> None:
+    """If the rules cannot be chosen the request blocks."""
+
+    def fails(*_: object) -> Plan:
+        raise RuntimeError("no plan")
+
+    decision = ask(world(fails), person())
+    assert rules(decision) == ["rule.error:policy"]
+    assert decision.next_eligible_ms is None
+
+
+# --- dated plans --------------------------------------------------------------------------------------------------
+
+
+def test_the_first_free_instant_is_found_across_plans() -> None:
+    """A block that ends at a date: the request passes from then on, and not before."""
+
+    def dated(purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+        strict = now_ms < T + DAY
+        return plan(bases=(Basis("policy", "opt_in" if strict else "opt_out"),), until_ms=T + DAY if strict else None)
+
+    made = world(dated)
+    decision = ask(made, EMPTY)
+    assert rules(decision) == ["consent.missing"]
+    assert decision.next_eligible_ms == T + DAY
+    assert rules(ask(made, EMPTY, T + DAY - 1)) == ["consent.missing"]
+    assert ask(made, EMPTY, T + DAY).passed
+    assert rules(ask(made, EMPTY, T)) == ["consent.missing"]  # a late line is judged by its own time
+
+
+def test_an_approval_ends_where_another_plan_begins() -> None:
+    """What will be forbidden at midnight is not approved beyond midnight."""
+    assert ask(world(until_ms=T + 7), person()).valid_until_ms == T + 7
+
+
+# --- forgetting ---------------------------------------------------------------------------------------------------
+
+
+def test_old_contacts_and_requests_are_forgotten_when_deciding() -> None:
+    """Past the horizon and the history they go; refusals, complaints and what the policy keeps stay."""
+    old = T - 90 * DAY
+    kept = contact(time_ms=old, outcome_ms=old, outcome="refused", valid_until_ms=0, request_id="kept")
+    gone = contact(time_ms=old, outcome_ms=old, valid_until_ms=old, request_id="gone")
+    edge = contact(time_ms=old + 1, outcome_ms=old + 1, valid_until_ms=old, request_id="new")
+    state = person(contacts=(gone, kept, edge), seen=(Seen("a", T - 7 * DAY, (), None, None),))
+    policy = HandMade(plan(), limits())
+    after = prune(state, policy, T)
+    assert [each.request_id for each in after.contacts] == ["kept", "new"]
+    assert after.seen == ()
+    policy.outcomes_kept_forever = frozenset(("no_answer",))
+    assert [each.request_id for each in prune(state, policy, T).contacts] == ["gone", "kept", "new"]
+    assert prune(after, policy, T) is after
+
+
+def test_a_late_outcome_keeps_an_old_contact() -> None:
+    """A cool-off counts from the outcome, and so does forgetting."""
+    late = contact(time_ms=T - 91 * DAY, outcome_ms=T - DAY, outcome="answered")
+    made = world(cooloffs=(CoolOff("cooloff.c", frozenset(("answered",)), "elapsed", 7 * DAY),))
+    assert rules(ask(made, person(contacts=(late,)))) == ["cooloff.c"]
+
+
+def test_jurisdictions_of_person_number_and_request_are_joined() -> None:
+    """The plan is asked for all of them, sorted, with the country of each subdivision."""
+    asked: list[tuple[str, ...]] = []
+
+    def spy(purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+        asked.append(jurisdictions)
+        return plan()
+
+    state = person(profile=Profile(jurisdictions=("US-FL",)))
+    ask(world(spy), state, number_jurisdictions=("GB",), jurisdictions=("CN",))
+    assert asked == [("CN", "GB", "US", "US-FL")]

@@ -1,0 +1,85 @@
+"""How control events fold into the world, and which of them ask for a review of open approvals."""
+
+from tests.kit.corekit import DAY, HandMade, T, agreement, campaign, limits, notice, party, plan, registry, world
+
+from contactgate.core.world import World
+from contactgate.model.world import RegistryVersion, Suppression
+
+
+def suppression(event_id: str, expires_ms: int | None = None, channels: tuple[str, ...] | None = None) -> Suppression:
+    """A suppression."""
+    return Suppression(T, channels, None, None, None, "manual", expires_ms, event_id)
+
+
+def test_the_same_again_changes_nothing() -> None:
+    """Only a change asks for a review."""
+    made = World()
+    for put, value in (
+        (made.put_party, party(agreement())),
+        (made.put_campaign, campaign()),
+        (made.put_notice, notice()),
+    ):
+        assert put(value).restricts  # type: ignore[operator]
+        assert not put(value).restricts  # type: ignore[operator]
+
+
+def test_versions_of_a_notice_are_all_kept_in_order() -> None:
+    """By the instant from which they are in force; the same version again replaces itself."""
+    made = World()
+    for version, effective in ((2, T), (1, T - DAY), (2, T + 1)):
+        made.put_notice(notice(version=version, effective_ms=effective))
+    assert [(each.version, each.effective_ms) for each in made.notices["n-1"]] == [(1, T - DAY), (2, T + 1)]
+
+
+def test_a_list_taken_earlier_does_not_replace_a_later_one() -> None:
+    """The list in force is the one that was taken last."""
+    made = World()
+    made.put_registry(registry(T))
+    older = RegistryVersion("dnc", "v-0", T - 1, registry().listing)
+    assert not made.put_registry(older).restricts
+    assert made.registries["dnc"].version == "v-1"
+
+
+def test_suppressions_of_an_address_are_merged() -> None:
+    """Scopes stand side by side; of one scope the longest holds."""
+    made = World()
+    made.suppress("a", suppression("1", T + 1))
+    made.suppress("a", suppression("2", T + 9))
+    made.suppress("a", suppression("3", T + 5))
+    made.suppress("a", suppression("4", channels=("sms",)))
+    assert [each.event_id for each in made.suppressions["a"]] == ["2", "4"]
+    made.suppress("a", suppression("5"))
+    assert [each.event_id for each in made.suppressions["a"]] == ["4", "5"]
+
+
+def test_tombstones_remove() -> None:
+    """A tombstone of a party, campaign or notice asks for a review; of a pause or suppression it frees."""
+    made = world()
+    made.put_party(party())
+    made.put_campaign(campaign())
+    made.put_notice(notice())
+    made.put_registry(registry())
+    made.suppress("a", suppression("1"))
+    assert [made.remove(kind, key).restricts for kind, key in (("party", "callcentre"), ("campaign", "c-1"))] == [
+        True,
+        True,
+    ]
+    assert made.remove("notice", "n-1").restricts
+    assert not made.remove("notice", "n-1").restricts
+    assert not made.remove("registry", "dnc:v-0").restricts
+    assert "dnc" in made.registries
+    made.remove("registry", "dnc:v-1")
+    made.remove("suppression", "a")
+    made.remove("policy", "active")
+    made.remove("something", "else")
+    assert (made.registries, made.suppressions, made.policy) == ({}, {}, None)
+
+
+def test_a_new_policy_asks_for_a_review_and_forgets_old_plans() -> None:
+    """What was approved under another policy is looked at again; the first policy has nothing to look at."""
+    made = World()
+    assert not made.activate(HandMade(plan(), limits(), "one")).restricts
+    made.memo["x"] = 1
+    assert made.activate(HandMade(plan(), limits(), "two")).restricts
+    assert made.memo == {}
+    assert not made.activate(HandMade(plan(), limits(), "two")).restricts
