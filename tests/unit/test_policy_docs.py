@@ -39,7 +39,7 @@ def test_a_policy_alone_is_valid(number: int) -> None:
 
 
 def test_no_policy_is_left_out() -> None:
-    """Every block of YAML with a policy in it is an example or a policy alone: one the tests pass over would go stale."""
+    """Every block of YAML with a policy in it is an example or a policy alone, so that none goes stale."""
     assert [text for text in BLOCKS if "policy:" in text and text not in EXAMPLES and text not in POLICIES] == []
     assert EXAMPLES
     assert POLICIES
