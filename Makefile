@@ -67,6 +67,22 @@ chaos-long: venv system ## the same with new seeds for so long: make chaos-long 
 chaos-bugs: venv system ## the tests' test: every seeded bug must be caught, with a table
 	$(BIN)/python -m tests.chaos --bugs
 
+.PHONY: docs docs-cli
+docs-cli: venv ## write docs/cli.md from the command line
+	$(BIN)/python tools/cli_docs.py
+
+# The site has an environment of its own: nothing of it is a dependency of the package.
+DOCS := .venv-docs
+
+$(DOCS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check --no-compile \
+	  $$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	@touch $@
+
+docs: $(DOCS)/.installed ## the site of docs/, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
 demo: venv system ## a live decision stream on a real Apache Kafka, which checks its own promises
 	$(BIN)/contactgate demo
 
@@ -101,4 +117,4 @@ bench-scaling: system $(BENCH)/harness/.installed ## cost of a decision by worke
 	$(BENCH)/harness/bin/python -m bench.scaling $(if $(QUICK),--quick) $(if $(HUGE),--huge) $(if $(DOCS),--docs)
 
 clean: ## remove the virtual environment and tool caches
-	rm -rf $(VENV) $(BENCH) $(STREAMS)/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS) site $(BENCH) $(STREAMS)/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
