@@ -65,7 +65,7 @@ class Settings(BaseModel):
     session_timeout_s: Seconds = Field(6.0, description="until a worker that is silent is replaced")
     accept_gap: bool = Field(False, description="go on although unread input was deleted; for one start")
     pages_host: str = Field("127.0.0.1", description="where the pages listen")
-    pages_port: Port = Field(6066, description="health, metrics and the operators' pages; 0: none")
+    pages_port: Port = Field(6066, description="health and metrics; 0: none")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="of the log on standard error")
 
     @model_validator(mode="after")
