@@ -23,7 +23,7 @@ from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer,
 from contactgate.engine.kafka.transactor import Transactor
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
-from contactgate.model.log import Bounds
+from contactgate.model.log import Bounds, Out
 from contactgate.names import Kind, approvals_topic
 from contactgate.ops.metrics import PartitionMeter
 from contactgate.partition import effects as fx
@@ -73,28 +73,28 @@ class Shared:
 class Driver:
     """Runs one PartitionTask. `run` returns when the task stopped, and raises what ended it otherwise."""
 
-    def __init__(self, task: PartitionTask, shared: Shared, meter: PartitionMeter) -> None:
+    def __init__(self, task: PartitionTask[Any], shared: Shared, meter: PartitionMeter) -> None:
         self.task = task
         self.partition = task.partition
         self.meter = meter
         self.stopping = asyncio.Event()
         self.promoted = asyncio.Event()
         self.wake = asyncio.Event()
-        self.hook: Callable[[fx.Effect], Awaitable[None] | None] | None = None  # a test sees every step
+        self.hook: Callable[[fx.Effect[Any]], Awaitable[None] | None] | None = None  # a test sees every step
         self._shared = shared
         self._settings = shared.settings
         self._transactor = Transactor(shared.settings, task.partition)
         self._store: PartitionStore | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reader_next = -1
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[Kind, Lane] = {}
         self._ticket: Ticket | None = None
         self._covered = -1
         self._began = 0.0
         self._txn_began = 0.0
-        self._outs: list[Any] = []
+        self._outs: list[Out] = []
         self._oldest_ms = 0
-        self._do: dict[type[fx.Effect], Callable[[Any], Awaitable[Any]]] = {
+        self._do: dict[type[fx.Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             fx.StoreOpen: self._store_open,
             fx.StoreWrite: self._store_write,
             fx.InitProducer: self._init_producer,
@@ -246,10 +246,11 @@ class Driver:
                     return fx.Tail([], effect.until)
                 idle_since = time.monotonic()
 
-    async def _committed(self, _: fx.Committed) -> tuple[int | None, ...]:
+    async def _committed(self, _: fx.Committed) -> fx.Offsets:
         ask = self._shared.committed
         assert ask is not None
-        return tuple(await ask([self._tp(kind) for kind in (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)]))
+        consent, outcome, request = await ask([self._tp(kind) for kind in (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)])
+        return consent, outcome, request
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -290,8 +291,7 @@ class Driver:
     async def _next_input(self, effect: fx.NextInput) -> fx.Input:
         settings, lane, limits = self._settings, self._lanes[Kind.REQUEST], self.task.limits
         consents, outcomes = self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME]
-        if hasattr(effect.pending, "wake"):
-            effect.pending.wake = self.wake
+        effect.pending.wake = self.wake
         deadline = time.monotonic() + _IDLE_S
         # Transactions cost worker and broker CPU whatever they carry: many partitions, or a broker that takes its time,
         # make fewer, larger ones.

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Generic
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rocksdict import Cache
@@ -22,7 +23,7 @@ from contactgate.engine.kafka.clients import INPUT_MAX_BYTES, METADATA_MS, plain
 from contactgate.engine.kafka.patches import wait_for_brokers
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
-from contactgate.model.log import Out
+from contactgate.model.log import Out, State
 from contactgate.names import TOPICS, Kind, requester_of
 from contactgate.ops import alerts
 from contactgate.ops.metrics import WorkerMeter
@@ -45,7 +46,7 @@ class Slot:
         self.task: asyncio.Task[None] | None = None
 
 
-class Worker:
+class Worker(Generic[State]):
     """The engine of one process. `start`, then `converge` whenever the assignment changes, then `stop`.
 
     `fatal` is set when the process must end: an error that needs an operator.
@@ -54,9 +55,9 @@ class Worker:
     def __init__(
         self,
         settings: EngineSettings,
-        make_gate: GateFactory,
+        make_gate: GateFactory[State],
         feed: Feed,
-        codec: StateCodec,
+        codec: StateCodec[State],
         *,
         on_requesters: Callable[[frozenset[str]], None] | None = None,
     ) -> None:
