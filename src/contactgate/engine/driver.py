@@ -23,10 +23,12 @@ from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer,
 from contactgate.engine.kafka.transactor import Transactor
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
+from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Bounds, Out
 from contactgate.names import Kind, approvals_topic
 from contactgate.ops.metrics import PartitionMeter
 from contactgate.partition import effects as fx
+from contactgate.partition.life import Life
 from contactgate.partition.ports import Shelf
 from contactgate.partition.task import PartitionTask
 from contactgate.store import Owner, PartitionStore, move_aside
@@ -53,7 +55,7 @@ class Shared:
         facts: Intake,
         requests: Intake,
         world: tuple[Lane, Lane],
-        alert: Callable[[str, str], None],
+        alert: Callable[[AlertKind, str], None],
         cache: Cache | None = None,
     ) -> None:
         self.settings = settings
@@ -120,9 +122,10 @@ class Driver:
         self.wake.set()
 
     def promote(self) -> None:
-        """A standby takes over."""
+        """A standby takes over; one that has stopped meanwhile stays so, and its worker starts another."""
         self.promoted.set()
-        self.meter.state = "starting"
+        if self.meter.life is not Life.STOPPED:
+            self.meter.move(Life.STARTING)
         self.wake.set()
 
     async def run(self, *, standby: bool = False) -> None:
@@ -270,7 +273,7 @@ class Driver:
         self._shared.facts.add(self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
         self._shared.requests.add(self._lanes[Kind.REQUEST])
         self._shared.running += 1
-        self.meter.state = "running"
+        self.meter.move(Life.RUNNING)
 
     def _leave_inputs(self) -> None:
         if self._lanes:
@@ -403,7 +406,7 @@ class Driver:
         await self._transactor.learn(self._settings.topic(kind) for kind in names)
 
     async def _drop_producer(self, _: fx.DropProducer) -> None:
-        self.meter.state = "starting" if self.promoted.is_set() else "standby"
+        self.meter.move(Life.STARTING if self.promoted.is_set() else Life.STANDBY)
         self._leave_inputs()
         await self._close_reader()
         self._transactor.drop()

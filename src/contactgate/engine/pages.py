@@ -101,7 +101,7 @@ class Pages:
         meters = self._worker.meter.partitions.values()
         body = {
             "ready": self._worker.ready,
-            "partitions": {str(meter.partition): meter.state for meter in sorted(meters, key=lambda m: m.partition)},
+            "partitions": {str(meter.partition): meter.life for meter in sorted(meters, key=lambda m: m.partition)},
             "lag": sum(meter.lag for meter in meters),
         }
         return web.Response(

@@ -23,11 +23,13 @@ from contactgate.engine.kafka.clients import INPUT_MAX_BYTES, METADATA_MS, plain
 from contactgate.engine.kafka.patches import wait_for_brokers
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
+from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Out, State
 from contactgate.names import TOPICS, Kind, requester_of
 from contactgate.ops import alerts
 from contactgate.ops.metrics import WorkerMeter
 from contactgate.partition.broadcast import Broadcast, Feed
+from contactgate.partition.life import Life
 from contactgate.partition.ports import GateFactory, StateCodec
 from contactgate.partition.task import PartitionTask
 from contactgate.store import shared_cache
@@ -125,7 +127,7 @@ class Worker(Generic[State]):
             asyncio.create_task(self._converge_loop(), name="converge"),
             asyncio.create_task(self._report(), name="report"),
         ]
-        self.alert("worker.started", f"worker {self.settings.worker_id}")
+        self.alert(AlertKind.WORKER_STARTED, f"worker {self.settings.worker_id}")
 
     async def stop(self) -> None:
         """Finish running transactions, stop all drivers, disconnect."""
@@ -138,7 +140,7 @@ class Worker(Generic[State]):
             for task in late:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-        self.alert("worker.stopped", f"worker {self.settings.worker_id}")
+        self.alert(AlertKind.WORKER_STOPPED, f"worker {self.settings.worker_id}")
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -222,7 +224,7 @@ class Worker(Generic[State]):
 
     def _launch(self, number: int, standby: bool) -> None:
         meter = self.meter.partition(number)
-        meter.state = "standby" if standby else "starting"
+        meter.begin(Life.STANDBY if standby else Life.STARTING)
         task = PartitionTask(number, self._make_gate, self.broadcast, self._codec, self.settings.limits)
         driver = Driver(task, self.shared, meter)
         if self.on_driver is not None:
@@ -238,16 +240,17 @@ class Worker(Generic[State]):
             # Whoever fenced us decides now. If the assignment still says it is ours, try again when it has settled.
             pause = self.settings.session_timeout_s
         except (Halted, StoreForeign) as error:
-            self.alert("halted" if isinstance(error, Halted) else "store.foreign", f"partition {number}: {error}")
+            kind = AlertKind.HALTED if isinstance(error, Halted) else AlertKind.STORE_FOREIGN
+            self.alert(kind, f"partition {number}: {error}")
             log.exception("partition %d: stopped", number)
             self._fail(error)
             return
         except Exception as error:
             log.exception("partition %d: the task failed", number)
-            self.alert("task.failed", f"partition {number}: {type(error).__name__}: {error}")
+            self.alert(AlertKind.TASK_FAILED, f"partition {number}: {type(error).__name__}: {error}")
             pause = 2.0
         finally:
-            slot.driver.meter.state = "stopped"
+            slot.driver.meter.move(Life.STOPPED)
         if pause and not self._stopping:
             await asyncio.sleep(pause)
         if self.slots.get(number) is slot:
@@ -257,11 +260,13 @@ class Worker(Generic[State]):
 
     def _broadcast_dead(self, out: Out) -> None:
         if self.shared.world_complete.is_set() and b'"reason":"policy.' in out.value:
-            self.alert("policy.rejected", "a policy was activated that cannot be used; its dead letter says why")
+            self.alert(
+                AlertKind.POLICY_REJECTED, "a policy was activated that cannot be used; its dead letter says why"
+            )
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
-    def alert(self, kind: str, detail: str) -> None:
+    def alert(self, kind: AlertKind, detail: str) -> None:
         """Send an alert; never waits, never fails."""
         self.meter.alerts[kind] += 1
         if self._ops is not None:

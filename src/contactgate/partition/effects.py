@@ -15,6 +15,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Bounds, Head, Out, Positions, Record
 from contactgate.names import Kind
 from contactgate.partition.ports import Pending, Shelf
@@ -189,5 +190,5 @@ class Now(Effect[int]):
 class Alert(Effect[None]):
     """Tell the operators -> None."""
 
-    kind: str
+    kind: AlertKind
     detail: str

@@ -41,6 +41,7 @@ from contactgate.errors import (
     StoreError,
     StoreForeign,
 )
+from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Bounds, Head, Positions, Record, State
 from contactgate.names import Kind
 from contactgate.partition.effects import (
@@ -156,22 +157,26 @@ class PartitionTask(Generic[State]):
                 self._drop()
                 return
             except _Reopen:
-                yield Alert("producer.rotated", f"partition {self.partition}: a new producer is started (routine)")
+                yield Alert(
+                    AlertKind.PRODUCER_ROTATED, f"partition {self.partition}: a new producer is started (routine)"
+                )
                 self._drop()
                 yield DropProducer()
                 continue
             except Fenced as error:
                 self._drop()
-                yield Alert("fenced", f"partition {self.partition}: {error}")
+                yield Alert(AlertKind.FENCED, f"partition {self.partition}: {error}")
                 raise
             except (Halted, StoreForeign):
                 self._drop()
                 raise
             except StoreCorrupt as error:
                 self._reset = "corrupt"
-                yield Alert("store.corrupt", f"partition {self.partition}: {error}; rebuilding from the changelog")
+                yield Alert(
+                    AlertKind.STORE_CORRUPT, f"partition {self.partition}: {error}; rebuilding from the changelog"
+                )
             except (BrokerError, StoreError) as error:
-                yield Alert("task.restart", f"partition {self.partition}: {type(error).__name__}: {error}")
+                yield Alert(AlertKind.TASK_RESTART, f"partition {self.partition}: {type(error).__name__}: {error}")
             pause = min(self.limits.backoff_s * 2**self._failures, self.limits.backoff_max_s)
             self._failures += 1
             self._drop()
@@ -243,7 +248,7 @@ class PartitionTask(Generic[State]):
         else:
             return shelf, head.changelog, head.meta
         yield Alert(
-            "store.rebuilt", f"partition {self.partition}: the local state {why}; rebuilding from the changelog"
+            AlertKind.STORE_REBUILT, f"partition {self.partition}: the local state {why}; rebuilding from the changelog"
         )
         shelf = yield from ask(StoreOpen("outdated"))
         return shelf, bounds.begin, begun
@@ -284,7 +289,9 @@ class PartitionTask(Generic[State]):
         if known is not None and any(
             offset is not None and offset > own for offset, own in zip(committed, known.positions, strict=True)
         ):
-            yield Alert("positions.differ", f"partition {self.partition}: committed positions are ahead; not used")
+            yield Alert(
+                AlertKind.POSITIONS_DIFFER, f"partition {self.partition}: committed positions are ahead; not used"
+            )
         positions: list[int] = []
         for index, topic in enumerate((Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)):
             bounds = yield from ask(ReadEnd(topic, committed=False))
@@ -299,7 +306,9 @@ class PartitionTask(Generic[State]):
                         f"{found}unread input was deleted. Restore it; or, if you know what was lost, start the "
                         "workers once with the setting accept_gap"
                     )
-                yield Alert("input.gap", f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted")
+                yield Alert(
+                    AlertKind.INPUT_GAP, f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted"
+                )
                 position = bounds.begin
             elif position > bounds.end:
                 raise Halted(
@@ -340,7 +349,7 @@ class PartitionTask(Generic[State]):
                 return (yield from ask(Barrier(hold, attempt)))
             except BarrierTimeout as error:
                 attempt += 1
-                yield Alert("barrier.timeout", f"partition {self.partition}: {error} (attempt {attempt})")
+                yield Alert(AlertKind.BARRIER_TIMEOUT, f"partition {self.partition}: {error} (attempt {attempt})")
 
     def _decide(self, fold: Fold[State], taken: Input, passed: Passed) -> Steps:
         """All of the taken input, in as many transactions as it needs: reviews and facts first, then requests."""
