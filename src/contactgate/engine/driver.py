@@ -82,7 +82,6 @@ class Driver:
         self.stopping = asyncio.Event()
         self.promoted = asyncio.Event()
         self.wake = asyncio.Event()
-        self.hook: Callable[[fx.Effect[Any]], Awaitable[None] | None] | None = None  # a test sees every step
         self._shared = shared
         self._settings = shared.settings
         self._transactor = Transactor(shared.settings, task.partition)
@@ -137,9 +136,7 @@ class Driver:
             effect = next(steps)
             while True:
                 try:
-                    if self.hook is not None and (waiting := self.hook(effect)) is not None:
-                        await waiting
-                    result = await self._do[type(effect)](effect)
+                    result = await self.carry_out(effect)
                 except (ContactgateError, fx.StopAsked) as error:
                     effect = steps.throw(error)
                 except Exception as error:
@@ -155,6 +152,11 @@ class Driver:
             await self._close_reader()
             await self._transactor.close()
             self._close_store()
+
+    async def carry_out(self, effect: fx.Effect[fx.R]) -> fx.R:
+        """One step of the task. Raises what the step raises, translated by `run`."""
+        result: fx.R = await self._do[type(effect)](effect)
+        return result
 
     # --- store ----------------------------------------------------------------------------------------------------
 
@@ -342,7 +344,7 @@ class Driver:
 
     async def _barrier(self, effect: fx.Barrier) -> fx.Passed:
         whole = True
-        if effect.hold and self._settings.read_barrier:
+        if effect.hold:
             began = time.monotonic()
             # INVARIANT (ask after fetch): a ticket counts only for requests fetched before it was drawn.
             if effect.attempt or self._ticket is None or self._covered < self._lanes[Kind.REQUEST].taken:

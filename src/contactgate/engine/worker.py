@@ -27,7 +27,7 @@ from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Out, State
 from contactgate.names import TOPICS, Kind, requester_of
 from contactgate.ops import alerts
-from contactgate.ops.metrics import WorkerMeter
+from contactgate.ops.metrics import PartitionMeter, WorkerMeter
 from contactgate.partition.broadcast import Broadcast, Feed
 from contactgate.partition.life import Life
 from contactgate.partition.ports import GateFactory, StateCodec
@@ -70,7 +70,6 @@ class Worker(Generic[State]):
         self.failed = asyncio.Event()
         self.slots: dict[int, Slot] = {}
         self.barrier = Barrier(settings)
-        self.on_driver: Callable[[Driver], None] | None = None  # a test may hook drivers as they are made
         self._make_gate = make_gate
         self._codec = codec
         self._on_requesters = on_requesters
@@ -79,10 +78,9 @@ class Worker(Generic[State]):
         self._changed = asyncio.Event()
         self._stopping = False
         self._wake = asyncio.Event()
-        kind_of = {settings.topic(kind): kind for kind in TOPICS}
-        self.facts = Intake(settings, kind_of, "facts", INPUT_MAX_BYTES)
-        self.requests = Intake(settings, kind_of, "requests", INPUT_MAX_BYTES)
-        self.world = Intake(settings, kind_of, "world", INPUT_MAX_BYTES)
+        self.facts = self.make_intake("facts")
+        self.requests = self.make_intake("requests")
+        self.world = self.make_intake("world")
         control, suppression = (TopicPartition(settings.topic(kind), 0) for kind in (Kind.CONTROL, Kind.SUPPRESSION))
         self.lanes = (
             Lane(control, 0, 1, self._wake, self.broadcast.read_control),
@@ -95,6 +93,11 @@ class Worker(Generic[State]):
         self._offsets_lock = asyncio.Lock()
         self._jobs: list[asyncio.Task[None]] = []
         self._told = time.monotonic()  # when the last metrics were told
+
+    def make_intake(self, name: str) -> Intake:
+        """A reader of inputs."""
+        kind_of = {self.settings.topic(kind): kind for kind in TOPICS}
+        return Intake(self.settings, kind_of, name, INPUT_MAX_BYTES)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -226,11 +229,12 @@ class Worker(Generic[State]):
         meter = self.meter.partition(number)
         meter.begin(Life.STANDBY if standby else Life.STARTING)
         task = PartitionTask(number, self._make_gate, self.broadcast, self._codec, self.settings.limits)
-        driver = Driver(task, self.shared, meter)
-        if self.on_driver is not None:
-            self.on_driver(driver)
-        slot = self.slots[number] = Slot(driver, standby)
+        slot = self.slots[number] = Slot(self.make_driver(task, meter), standby)
         slot.task = asyncio.create_task(self._run(number, slot), name=f"partition-{number}")
+
+    def make_driver(self, task: PartitionTask[State], meter: PartitionMeter) -> Driver:
+        """What carries out a partition's task."""
+        return Driver(task, self.shared, meter)
 
     async def _run(self, number: int, slot: Slot) -> None:
         pause = 0.0
