@@ -162,7 +162,7 @@ class Produce(Effect[None]):
 
 @dataclass(slots=True)
 class SendOffsets(Effect[int]):
-    """Add the input positions to the transaction and wait for every acknowledgement (R1) -> next changelog offset."""
+    """Add the input positions to the transaction and wait for every acknowledgement -> next changelog offset."""
 
     positions: Positions
 

@@ -1,6 +1,7 @@
 """One partition's batch as a pure step: inputs in, outputs and changed states out, in the canonical order.
 
-The live task, the simulated log and the offline replay all run this same step. The canonical order within a batch:
+The live task, the simulated log and the offline replay all run this same step.
+INVARIANT (canonical order): within a batch, and each kind in the order of its offsets:
 
     world changes (already folded) -> reviews of open approvals -> consents -> outcomes -> requests
 

@@ -21,9 +21,9 @@ The order of opening, for the same reason:
     5. FetchChangelog, StoreWrite    until the store stands there; its meta record wins over the group's positions
     6. StartInputs    and decide
 
-Any failure of a transaction throws the producer, the cache and the batch away and opens again (R2, R4): an unknown
-commit result is settled by InitProducer, and the changelog tells what it was. Only Fenced, Halted and StoreForeign end
-the task. This module must never import asyncio, a client, or a clock.
+INVARIANT (open again): any failure of a transaction throws the producer, the cache and the batch away and opens again:
+an unknown commit result is settled by InitProducer, and the changelog tells what it was. Only Fenced, Halted and
+StoreForeign end the task. This module must never import asyncio, a client, or a clock.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class Limits:
     review: int = 500  # open approvals' subjects reviewed in one transaction
     cache: int = 100_000  # decoded states
     event_time: bool = False  # a request is decided at its own timestamp (replays), not at the wall clock
-    rotate_records: int = 1_000_000_000  # R3: before a producer's 31-bit sequence numbers run out
+    # INVARIANT (rotate in time): a producer is replaced before its 31-bit sequence numbers run out.
+    rotate_records: int = 1_000_000_000
     rotate_ms: int = 24 * _HOUR_MS
     heartbeat_ms: int = 12 * _HOUR_MS  # an idle partition commits this often, so that its offsets do not expire
     tombstone_ms: int = 14 * 24 * _HOUR_MS  # a store this old may have missed compacted tombstones: rebuilt
@@ -117,7 +118,7 @@ def _after(some: list[Record], rest: list[Record], before: int, end: int) -> int
 
 
 class _Reopen(Exception):
-    """Not a failure: the producer is rotated by opening again (R3)."""
+    """Not a failure: the producer is rotated by opening again."""
 
 
 class PartitionTask(Generic[State]):
@@ -201,7 +202,7 @@ class PartitionTask(Generic[State]):
         if standby:
             shelf = yield from self._tail(shelf)
         committed = yield from ask(Committed())
-        # INVARIANT (fence before read): see the head of this module.
+        # see INVARIANT (fence before read)
         yield InitProducer()
         now_ms = yield from ask(Now())
         bounds = yield from ask(ReadEnd(Kind.CHANGELOG))
@@ -342,7 +343,10 @@ class PartitionTask(Generic[State]):
                 raise _Reopen
 
     def _pass(self, hold: bool) -> Generator[Effect[Any], Any, Passed]:
-        """The barrier. Fail closed: a batch past the deadline is held and asked again, never decided on stale facts."""
+        """The barrier.
+
+        INVARIANT (fail closed): a batch past the deadline is held and asked again, never decided on stale facts.
+        """
         attempt = 0
         while True:
             try:
@@ -376,9 +380,10 @@ class PartitionTask(Generic[State]):
                 return
 
     def _batch_time(self, fold: Fold[State], now_ms: int, *parts: list[Record]) -> int:
-        """One decision time per batch: the wall clock, never before a record's broker timestamp.
+        """The time a batch is decided at.
 
-        Nor before the last transaction's, as far as clocks of workers may differ: a cap does not count what lies
+        INVARIANT (one instant): one decision time per batch: the wall clock, never before a record's broker timestamp,
+        nor before the last transaction's, as far as clocks of workers may differ: a cap does not count what lies
         ahead, and a consent applied before would not be in effect yet. A clock that was wrong by more is not followed.
         """
         newest = max((rec.timestamp_ms for part in parts for rec in part), default=0)
@@ -394,7 +399,7 @@ class PartitionTask(Generic[State]):
         yield Produce(batch.outs, changelog, batch.meta.now_ms)
         changelog_next = yield from ask(SendOffsets(batch.meta.positions))
         yield Commit()
-        # INVARIANT (store after commit): an unknown result never reaches this line.
+        # see INVARIANT (store after commit); an unknown result never reaches this line.
         purge = max(0, batch.meta.now_ms - _HOUR_MS) if now_ms - self._last_purge_ms > _MINUTE_MS else 0
         yield StoreWrite(batch.states, batch.opened, Head(changelog_next, batch.meta_bytes), purge)
         fold.adopt(batch)
