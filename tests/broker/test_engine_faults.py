@@ -15,11 +15,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from kafka import TopicPartition as AdminPartition
 from kafka.admin import KafkaAdminClient
 from tests.kit.countgate import REQUESTER
-from tests.kit.enginelab import Bench, make_topics, running, settings_for, until
+from tests.kit.enginelab import Bench, LabDriver, NoBarrierDriver, make_topics, running, settings_for, until
 from tests.kit.fleet import PATIENCE_S
 
 from contactgate.broker import Bootstrap
-from contactgate.engine.driver import Driver
 from contactgate.engine.intake import probe
 from contactgate.engine.kafka.clients import consumer
 from contactgate.errors import Halted, StoreForeign
@@ -55,8 +54,8 @@ async def test_a_request_after_an_acknowledged_opt_out_never_passes(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, barrier: bool
 ) -> None:
     """With a slowed consent reader no request passes after its opt-out; without the barrier some do."""
-    settings = settings_for(kafka.address, topic_prefix, tmp_path, read_barrier=barrier)
-    async with running(settings) as worker:
+    settings = settings_for(kafka.address, topic_prefix, tmp_path)
+    async with running(settings, driver_class=LabDriver if barrier else NoBarrierDriver) as worker:
         worker.facts.slow_s = 0.08 if barrier else 2.0  # on the busiest machine some request is decided sooner
         ids = await _race(bench, 60)
         decisions = await bench.decisions(len(ids))
@@ -115,7 +114,7 @@ async def test_a_standby_follows_the_changelog_and_takes_over_with_little_to_res
     other = settings_for(kafka.address, topic_prefix, tmp_path / "b", worker_id="b")
     fetched: list[int] = []
 
-    def watch(driver: Driver) -> None:
+    def watch(driver: LabDriver) -> None:
         def hook(effect: fx.Effect) -> None:
             if isinstance(effect, fx.FetchChangelog) and effect.until is not None:
                 fetched.append(effect.until - effect.start)

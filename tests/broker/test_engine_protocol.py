@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.kit.countgate import REQUESTER
-from tests.kit.enginelab import Bench, settings_for
+from tests.kit.enginelab import TRANSACTORS, Bench, settings_for
 
 from contactgate.broker import Bootstrap, DevCluster
 from contactgate.engine.kafka import protocol as wire
@@ -24,7 +24,7 @@ BOTH = pytest.mark.parametrize("newest", [1, 2])
 
 
 async def _started(address: str, prefix: str, state: Path, newest: int = 2, **changes: Any) -> Transactor:
-    transactor = Transactor(settings_for(address, prefix, state, **changes), 0, newest=newest)
+    transactor = TRANSACTORS[newest](settings_for(address, prefix, state, **changes), 0)
     await _again(transactor, prefix)
     return transactor
 

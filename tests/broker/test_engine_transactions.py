@@ -1,4 +1,4 @@
-"""The rules for transactions (R1 to R9), each against the real broker."""
+"""The invariants of a transaction (`engine.kafka.transactor`), each against the real broker."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 import aiokafka.errors as kafka_errors
 import pytest
 from tests.kit.countgate import REQUESTER
-from tests.kit.enginelab import Bench, make_topics, running, settings_for, until
+from tests.kit.enginelab import TRANSACTORS, Bench, LabDriver, make_topics, running, settings_for, until
 
 from contactgate.broker import Bootstrap
-from contactgate.engine.driver import Driver
 from contactgate.engine.kafka import clients
 from contactgate.engine.kafka import protocol as txnwire
 from contactgate.engine.kafka.transactor import Transactor
@@ -56,7 +55,7 @@ def _count_requests(client: Any) -> collections.Counter[int]:
 
 
 @pytest.mark.parametrize("newest", [1, 2])
-async def test_r1_a_failed_batch_fails_the_transaction_before_its_commit(
+async def test_a_failed_batch_fails_the_transaction_before_its_commit(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, newest: int
 ) -> None:
     """A changelog batch that the broker refuses is found out before the commit; nothing of the rest becomes visible."""
@@ -65,7 +64,7 @@ async def test_r1_a_failed_batch_fails_the_transaction_before_its_commit(
         for spec in topic_specs(Layout(topic_prefix, partitions=2, requesters=(REQUESTER,))):
             small = {"max.message.bytes": "2000"} if spec.name == name else {}
             admin.create([dataclasses.replace(spec, configs={**spec.configs, **small})])
-    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0, newest=newest)
+    transactor = TRANSACTORS[newest](settings_for(kafka.address, topic_prefix, tmp_path), 0)
     await transactor.init()
     await transactor.learn([f"{topic_prefix}contact-decisions", name])
     await transactor.begin()
@@ -83,14 +82,14 @@ async def test_r1_a_failed_batch_fails_the_transaction_before_its_commit(
 
 
 @pytest.mark.parametrize("step", [fx.Begin, fx.Produce, fx.SendOffsets, fx.Commit, fx.StoreWrite])
-async def test_r2_after_any_failure_the_producer_is_thrown_away_and_nothing_is_lost_or_repeated(
+async def test_after_any_failure_the_producer_is_thrown_away_and_nothing_is_lost_or_repeated(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, step: type[fx.Effect]
 ) -> None:
     """A failure at any step of a transaction leads to a new producer; decisions stay one each, counters gapless."""
     seen: collections.Counter[int] = collections.Counter()
-    drivers: dict[int, Driver] = {}
+    drivers: dict[int, LabDriver] = {}
 
-    def watch(driver: Driver) -> None:
+    def watch(driver: LabDriver) -> None:
         drivers[driver.partition] = driver
 
         def hook(effect: fx.Effect) -> None:
@@ -110,12 +109,12 @@ async def test_r2_after_any_failure_the_producer_is_thrown_away_and_nothing_is_l
     await bench.exactly_once(ids)
 
 
-async def test_r3_producers_are_rotated_before_their_sequence_numbers_run_out(
+async def test_producers_are_rotated_before_their_sequence_numbers_run_out(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
     """After the configured number of records a new producer is started and everything goes on without a seam."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path, limits=Limits(rotate_records=60, backoff_s=0.05))
-    drivers: list[Driver] = []
+    drivers: list[LabDriver] = []
     async with running(settings, on_driver=drivers.append):
         ids: list[str] = []
         for _ in range(5):
@@ -125,13 +124,13 @@ async def test_r3_producers_are_rotated_before_their_sequence_numbers_run_out(
     await bench.exactly_once(ids)
 
 
-async def test_r4_a_commit_with_an_unknown_result_is_settled_by_the_changelog(
+async def test_a_commit_with_an_unknown_result_is_settled_by_the_changelog(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
     """The commit happened but its answer was lost: the store is not written, the changelog tells, nothing repeats."""
     faults: collections.Counter[int] = collections.Counter()
 
-    def watch(driver: Driver) -> None:
+    def watch(driver: LabDriver) -> None:
         async def commit_and_lose_the_answer() -> None:
             await driver._transactor.commit()
             raise BrokerError("the answer was lost")
@@ -154,11 +153,11 @@ async def test_r4_a_commit_with_an_unknown_result_is_settled_by_the_changelog(
 
 
 @pytest.mark.parametrize("newest", [1, 2])
-async def test_r5_a_transaction_costs_as_few_requests_as_the_protocol_allows(
+async def test_a_transaction_costs_as_few_requests_as_the_protocol_allows(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
     """Decisions, approvals, dead letters and changelog: one produce request a node; v2 adds nothing first."""
-    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0, newest=newest)
+    transactor = TRANSACTORS[newest](settings_for(kafka.address, topic_prefix, tmp_path), 0)
     await transactor.init()
     names = ["contact-decisions", "dead-letters", "subjects-changelog", "approvals.dialer"]
     await transactor.learn(topic_prefix + name for name in names)
@@ -179,7 +178,7 @@ async def test_r5_a_transaction_costs_as_few_requests_as_the_protocol_allows(
     assert len(await bench.read("subjects-changelog")) == 3
 
 
-async def test_r6_no_record_is_larger_than_a_fetch(
+async def test_no_record_is_larger_than_a_fetch(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
     """Fetch sizes are above what the topics allow, the largest record is processed, and the client's error is fatal."""
@@ -197,11 +196,11 @@ async def test_r6_no_record_is_larger_than_a_fetch(
 
 
 @pytest.mark.parametrize("newest", [1, 2])
-async def test_r7_transactions_follow_each_other_without_a_pause(
+async def test_transactions_follow_each_other_without_a_pause(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
     """A coordinator that still writes the last markers is asked again: thirty transactions back to back, all there."""
-    transactor = Transactor(settings_for(kafka.address, topic_prefix, tmp_path), 0, newest=newest)
+    transactor = TRANSACTORS[newest](settings_for(kafka.address, topic_prefix, tmp_path), 0)
     await transactor.init()
     await transactor.learn([f"{topic_prefix}contact-decisions", f"{topic_prefix}subjects-changelog"])
     following = [await _transaction(transactor, [(b"%d" % n, b"v")]) for n in range(30)]
@@ -212,13 +211,13 @@ async def test_r7_transactions_follow_each_other_without_a_pause(
 
 
 @pytest.mark.parametrize("newest", [1, 2])
-async def test_r8_an_abandoned_transaction_is_settled_by_the_next_owner_and_its_zombie_is_fenced(
+async def test_an_abandoned_transaction_is_settled_by_the_next_owner_and_its_zombie_is_fenced(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
     """A new owner returns from its start only when the old one's transaction is aborted; the old one gets Fenced."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     assert settings.transaction_timeout_ms <= 30_000
-    old, new = Transactor(settings, 0, newest=newest), Transactor(settings, 0, newest=newest)
+    old, new = TRANSACTORS[newest](settings, 0), TRANSACTORS[newest](settings, 0)
     await old.init()
     await old.learn([f"{topic_prefix}contact-decisions", f"{topic_prefix}subjects-changelog"])
     await old.begin()
@@ -236,14 +235,14 @@ async def test_r8_an_abandoned_transaction_is_settled_by_the_next_owner_and_its_
     await asyncio.gather(old.close(), new.close())
 
 
-async def test_r9_the_producers_of_many_partitions_start_in_parallel(
+async def test_the_producers_of_many_partitions_start_in_parallel(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path
 ) -> None:
     """While one partition's producer waits for its answer the others have asked too."""
     make_topics(kafka.address, topic_prefix, 8)
     order: list[str] = []
 
-    def watch(driver: Driver) -> None:
+    def watch(driver: LabDriver) -> None:
         def hook(effect: fx.Effect) -> None:
             if isinstance(effect, fx.InitProducer | fx.ReadEnd):
                 order.append(type(effect).__name__)

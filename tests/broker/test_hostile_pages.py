@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 from tests.hostile.pages import ASKS, Ask
-from tests.kit.enginelab import Bench, count_worker, make_topics, running, settings_for, until
+from tests.kit.enginelab import Bench, LabDriver, count_worker, make_topics, running, settings_for, until
 from tests.kit.fleet import PATIENCE_S as LONG_S
 from tests.kit.fleet import WorkerProcess, wait_until
 from tests.kit.wire import Wire
 
 from contactgate.broker import Bootstrap
 from contactgate.broker.node import free_ports
-from contactgate.engine.driver import Driver
 from contactgate.engine.pages import Pages
 from contactgate.partition import effects as fx
 from contactgate.topics import Layout, TopicAdmin, topic_specs
@@ -237,7 +236,7 @@ async def test_a_worker_that_restores_or_is_fenced_is_not_ready(
                 reading.set()
                 await restored.wait()
 
-        def watch(driver: Driver) -> None:
+        def watch(driver: LabDriver) -> None:
             driver.hook = hold
 
         async def status() -> int:

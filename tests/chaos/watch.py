@@ -98,11 +98,14 @@ class Watch:
         self._seen.write(json.dumps(line).encode() + b"\n")
 
     def attach(self, driver: Driver) -> None:
-        """Watch a driver: its hook sees every effect before it is carried out, its carriers are listened to."""
-        driver.hook = lambda effect: self._before(driver, effect)
+        """Watch a driver: every effect is seen before it is carried out, its carriers are listened to."""
         for kind in (fx.Begin, fx.Produce, fx.SendOffsets, fx.Commit, fx.InitProducer, fx.Barrier, fx.StoreWrite):
             driver._do[kind] = self._listening(kind, driver, driver._do[kind])
-        run, promote = driver.run, driver.promote
+        run, promote, carry_out = driver.run, driver.promote, driver.carry_out
+
+        async def seen(effect: fx.Effect[Any]) -> Any:
+            self._before(driver, effect)
+            return await carry_out(effect)
 
         async def until_the_end(*, standby: bool = False) -> None:
             try:
@@ -118,6 +121,7 @@ class Watch:
             promote()
 
         driver.run, driver.promote = until_the_end, promoted  # type: ignore[method-assign]
+        driver.carry_out = seen  # type: ignore[method-assign]
 
     def _tell_owned(self) -> None:
         whole = self._owned_path.with_suffix(".new-owned")
@@ -129,7 +133,7 @@ class Watch:
             self._owned.discard(partition)
             self._tell_owned()
 
-    def _before(self, driver: Driver, effect: fx.Effect) -> Awaitable[None] | None:
+    def _before(self, driver: Driver, effect: fx.Effect) -> None:
         self.orders.look()
         kind, partition = type(effect), driver.partition
         before, last = self._last.get(partition, (fx.Effect, fx.Effect))
@@ -148,10 +152,9 @@ class Watch:
         if self.orders.point and self.orders.point in _points(effect, last, before):
             self.orders.left -= 1
             if self.orders.left <= 0:
-                return self._obey(partition)
-        return None
+                self._obey(partition)
 
-    def _obey(self, partition: int) -> Awaitable[None] | None:
+    def _obey(self, partition: int) -> None:
         point, action = self.orders.point, self.orders.action
         self.orders.point = ""
         number = signal.SIGKILL if action == "kill" else signal.SIGSTOP
@@ -159,9 +162,8 @@ class Watch:
         if point in ("in-commit", "in-offsets"):
             # While requests are on their way: within a round trip or two.
             asyncio.get_running_loop().call_later((time.monotonic_ns() % 4_000) / 1e6, os.kill, os.getpid(), number)
-            return None
+            return
         os.kill(os.getpid(), number)
-        return None
 
     def _listening(
         self, kind: type[fx.Effect], driver: Driver, carry: Callable[[Any], Awaitable[Any]]

@@ -7,6 +7,7 @@ Everything is put around the product from outside; nothing in it knows that it i
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -19,6 +20,8 @@ from tests.chaos.watch import Watch
 
 from contactgate.cli.main import app
 from contactgate.engine import compose as live
+from contactgate.engine.driver import Driver
+from contactgate.engine.intake import Intake
 from contactgate.engine.settings import EngineSettings
 
 
@@ -36,9 +39,17 @@ def main() -> None:
         ms = given["transaction_ms"]
         settings = dataclasses.replace(settings, transaction_timeout_ms=ms, request_timeout_ms=ms * 5 // 8)
         worker = build(settings, *arguments, **options)
-        worker.on_driver = watch.attach
+        make_driver = worker.make_driver
+
+        def make_watched(*parts: Any) -> Driver:
+            driver = make_driver(*parts)
+            watch.attach(driver)
+            return driver
+
+        worker.make_driver = make_watched
         # A reader of facts that lags behind the one of requests: what the barrier is for.
-        worker.facts.slow_s = worker.world.slow_s = given["slow_s"]
+        for intake in (worker.facts, worker.world):
+            _slow(intake, given["slow_s"])
         return worker
 
     if given.get("bug"):
@@ -48,6 +59,18 @@ def main() -> None:
         build = live.build_worker
     live.build_worker = watched
     app()
+
+
+def _slow(intake: Intake, seconds: float) -> None:
+    """Wait before every look at the broker."""
+    poll = intake._poll
+
+    async def later(*arguments: Any) -> None:
+        await asyncio.sleep(seconds)
+        await poll(*arguments)
+
+    if seconds:
+        intake._poll = later  # type: ignore[method-assign]
 
 
 def _reroute(ports: dict[int, int]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,15 @@ from tests.kit.countgate import REQUESTER, CountCodec, CountGate, CountWorld, ch
 from tests.kit.fleet import PATIENCE_S
 
 from contactgate.engine.driver import Driver
+from contactgate.engine.intake import Intake
+from contactgate.engine.kafka.clients import INPUT_MAX_BYTES
+from contactgate.engine.kafka.transactor import Transactor
 from contactgate.engine.settings import EngineSettings
 from contactgate.engine.worker import Worker
-from contactgate.partition.task import Limits
+from contactgate.names import TOPICS
+from contactgate.ops.metrics import PartitionMeter
+from contactgate.partition import effects as fx
+from contactgate.partition.task import Limits, PartitionTask
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 
@@ -37,10 +43,69 @@ def settings_for(address: str, prefix: str, state: Path, partitions: int = 2, **
     return dataclasses.replace(settings, **changes)
 
 
-def count_worker(settings: EngineSettings) -> Worker:
+class LabDriver(Driver):
+    """A driver whose every step a test may see, hold up or fail."""
+
+    hook: Callable[[fx.Effect], Awaitable[None] | None] | None = None
+
+    async def carry_out(self, effect: fx.Effect) -> Any:
+        """The hook first."""
+        if self.hook is not None and (waiting := self.hook(effect)) is not None:
+            await waiting
+        return await super().carry_out(effect)
+
+
+class NoBarrierDriver(LabDriver):
+    """Decides with whatever was read so far: what the barrier prevents."""
+
+    async def _barrier(self, effect: fx.Barrier) -> fx.Passed:
+        return await super()._barrier(dataclasses.replace(effect, hold=False))
+
+
+class LabIntake(Intake):
+    """A reader with a brake."""
+
+    slow_s = 0.0
+
+    async def _poll(self, *arguments: Any) -> None:
+        await asyncio.sleep(self.slow_s)
+        await super()._poll(*arguments)
+
+
+class LabWorker(Worker):
+    """A worker whose parts are those above."""
+
+    driver_class: type[LabDriver] = LabDriver
+    on_driver: Callable[[LabDriver], None] | None = None
+
+    def make_driver(self, task: PartitionTask, meter: PartitionMeter) -> LabDriver:
+        """Told to the test as it is made."""
+        driver = self.driver_class(task, self.shared, meter)
+        if self.on_driver is not None:
+            self.on_driver(driver)
+        return driver
+
+    def make_intake(self, name: str) -> LabIntake:
+        """With its brake off."""
+        kind_of = {self.settings.topic(kind): kind for kind in TOPICS}
+        return LabIntake(self.settings, kind_of, name, INPUT_MAX_BYTES)
+
+
+class FirstVersion(Transactor):
+    """Speaks the first version of the transaction protocol to a broker that knows the second."""
+
+    def _speaks_v2(self, features: Mapping[str, int]) -> bool:
+        return False
+
+
+TRANSACTORS = {1: FirstVersion, 2: Transactor}
+"""By the newest version of the transaction protocol that they speak."""
+
+
+def count_worker(settings: EngineSettings) -> LabWorker:
     """A worker of the counting gate."""
     world = CountWorld()
-    return Worker(settings, lambda p, seq, prev: CountGate(world, p, seq, prev), world, CountCodec())
+    return LabWorker(settings, lambda p, seq, prev: CountGate(world, p, seq, prev), world, CountCodec())
 
 
 @contextlib.asynccontextmanager
@@ -48,13 +113,14 @@ async def running(
     settings: EngineSettings,
     active: set[int] | None = None,
     standby: set[int] | None = None,
-    on_driver: Callable[[Driver], None] | None = None,
+    on_driver: Callable[[LabDriver], None] | None = None,
     *,
     wait: bool = True,
-) -> AsyncIterator[Worker]:
+    driver_class: type[LabDriver] = LabDriver,
+) -> AsyncIterator[LabWorker]:
     """A started worker with a fixed assignment, stopped at the end."""
     worker = count_worker(settings)
-    worker.on_driver = on_driver
+    worker.on_driver, worker.driver_class = on_driver, driver_class
     await worker.start()
     try:
         worker.converge(

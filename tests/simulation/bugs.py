@@ -17,6 +17,7 @@ from tests.simulation.shelf import Disk
 from tests.simulation.small import SmallGate
 
 from contactgate.errors import BrokerError
+from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Bounds, Head
 from contactgate.partition import effects as fx
 from contactgate.partition.fold import Batch, Fold
@@ -127,7 +128,7 @@ class TakesUnknownForDone(_OwnTransact):
         try:
             yield fx.Commit()
         except BrokerError:
-            yield fx.Alert("ignored", "")
+            yield fx.Alert(AlertKind.TASK_RESTART, "ignored")
 
 
 class TakesUnknownForFailed(_OwnTransact):

@@ -3,7 +3,7 @@
 All are BLAKE2b keyed with the operator's secret, so a token cannot be looked up by hashing every telephone number. One
 domain each (`person`), so an address token says nothing about a vendor's token. The key never changes during the life
 of an installation: states, suppressions and registries are keyed with it (there is no rotation; `a1.` leaves room).
-A clear address must never leave this module, be logged, or stand in an error.
+INVARIANT (no clear address): a clear address never leaves this module, is never logged and never stands in an error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Folds one event about a person into what is known of them, and recalls what it makes illegal.
 
 Equal sets of events give equal states, in whatever order they come; the same event twice changes nothing. So a value
-says by itself whether it still matters: a later event time wins, equal times restrict. Nothing here is pruned by age:
-that happens when deciding, so that folding never depends on when it was done. Never looks at a clock.
+says by itself whether it still matters. Nothing here is pruned by age: that happens when deciding, so that folding
+never depends on when it was done. Never looks at a clock.
+
+INVARIANT (latest word): a later event time wins, whenever the event comes; equal times restrict.
 """
 
 from __future__ import annotations

@@ -145,7 +145,7 @@ def approval_of(state: SubjectState, request_id: str) -> Contact | None:
 def _passed(
     request: Request, state: SubjectState, jurisdictions: tuple[str, ...], end: int, now_ms: int
 ) -> tuple[Decision, SubjectState]:
-    """A pass, which reserves its place at once. INVARIANT (reserve before emit)."""
+    """A pass, which reserves its place at once. See INVARIANT (reserve before emit)."""
     contact = Contact(
         now_ms,
         request.request_id,

@@ -1,4 +1,6 @@
-"""Asks rules and tells why those that fail do. A rule that raises blocks, and the others are still told.
+"""Asks rules and tells why those that fail do.
+
+INVARIANT (a broken rule blocks): a rule that raises blocks, and the others are still told.
 
 Must never let an exception of a rule out, nor let one pass that could not be asked.
 """

@@ -47,7 +47,7 @@ def _credentials(security: Security) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> faust.App:
+def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[Any]]) -> faust.App:
     """The Faust app of one worker process. `make_worker` is called on the running loop."""
     wait_for_brokers()
     brokers = ";".join(f"kafka://{address.strip()}" for address in settings.bootstrap.split(",") if address.strip())
@@ -84,7 +84,7 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> fa
     class TaskManager(faust.Service):
         """Runs the worker and tells it what is assigned."""
 
-        worker: Worker
+        worker: Worker[Any]
         pages: Pages | None = None
 
         async def on_start(self) -> None:
@@ -129,7 +129,7 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker]) -> fa
     return app
 
 
-def run(settings: EngineSettings, make_worker: Callable[[], Worker], *, loglevel: str = "INFO") -> NoReturn:
+def run(settings: EngineSettings, make_worker: Callable[[], Worker[Any]], *, loglevel: str = "INFO") -> NoReturn:
     """Run one worker until a signal (exit code 0) or a fault (exit code 1) ends the process."""
     # A worker makes millions of short-lived objects without cycles: the collector's defaults cost a tenth of its time.
     gc.set_threshold(100_000, 50, 100)

@@ -16,6 +16,7 @@ from contactgate.engine.settings import EngineSettings
 from contactgate.engine.worker import Worker
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
+from contactgate.model.facts import SubjectState
 from contactgate.model.world import Listing
 from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.compiled import CompiledPolicy
@@ -35,7 +36,7 @@ def build_worker(
     *,
     policy: CompiledPolicy | None = None,
     open_list: Callable[[RegistryPublished], Listing] | None = None,
-) -> Worker:
+) -> Worker[SubjectState]:
     """A worker of the real gate. `policy` is in force until the first policy.activated."""
     world = World()
     if policy is not None:

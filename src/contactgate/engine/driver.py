@@ -23,10 +23,12 @@ from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer,
 from contactgate.engine.kafka.transactor import Transactor
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
-from contactgate.model.log import Bounds
+from contactgate.model.alerts import AlertKind
+from contactgate.model.log import Bounds, Out
 from contactgate.names import Kind, approvals_topic
 from contactgate.ops.metrics import PartitionMeter
 from contactgate.partition import effects as fx
+from contactgate.partition.life import Life
 from contactgate.partition.ports import Shelf
 from contactgate.partition.task import PartitionTask
 from contactgate.store import Owner, PartitionStore, move_aside
@@ -53,7 +55,7 @@ class Shared:
         facts: Intake,
         requests: Intake,
         world: tuple[Lane, Lane],
-        alert: Callable[[str, str], None],
+        alert: Callable[[AlertKind, str], None],
         cache: Cache | None = None,
     ) -> None:
         self.settings = settings
@@ -73,28 +75,27 @@ class Shared:
 class Driver:
     """Runs one PartitionTask. `run` returns when the task stopped, and raises what ended it otherwise."""
 
-    def __init__(self, task: PartitionTask, shared: Shared, meter: PartitionMeter) -> None:
+    def __init__(self, task: PartitionTask[Any], shared: Shared, meter: PartitionMeter) -> None:
         self.task = task
         self.partition = task.partition
         self.meter = meter
         self.stopping = asyncio.Event()
         self.promoted = asyncio.Event()
         self.wake = asyncio.Event()
-        self.hook: Callable[[fx.Effect], Awaitable[None] | None] | None = None  # a test sees every step
         self._shared = shared
         self._settings = shared.settings
         self._transactor = Transactor(shared.settings, task.partition)
         self._store: PartitionStore | None = None
         self._reader: AIOKafkaConsumer | None = None
         self._reader_next = -1
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[Kind, Lane] = {}
         self._ticket: Ticket | None = None
         self._covered = -1
         self._began = 0.0
         self._txn_began = 0.0
-        self._outs: list[Any] = []
+        self._outs: list[Out] = []
         self._oldest_ms = 0
-        self._do: dict[type[fx.Effect], Callable[[Any], Awaitable[Any]]] = {
+        self._do: dict[type[fx.Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             fx.StoreOpen: self._store_open,
             fx.StoreWrite: self._store_write,
             fx.InitProducer: self._init_producer,
@@ -120,9 +121,10 @@ class Driver:
         self.wake.set()
 
     def promote(self) -> None:
-        """A standby takes over."""
+        """A standby takes over; one that has stopped meanwhile stays so, and its worker starts another."""
         self.promoted.set()
-        self.meter.state = "starting"
+        if self.meter.life is not Life.STOPPED:
+            self.meter.move(Life.STARTING)
         self.wake.set()
 
     async def run(self, *, standby: bool = False) -> None:
@@ -134,9 +136,7 @@ class Driver:
             effect = next(steps)
             while True:
                 try:
-                    if self.hook is not None and (waiting := self.hook(effect)) is not None:
-                        await waiting
-                    result = await self._do[type(effect)](effect)
+                    result = await self.carry_out(effect)
                 except (ContactgateError, fx.StopAsked) as error:
                     effect = steps.throw(error)
                 except Exception as error:
@@ -152,6 +152,11 @@ class Driver:
             await self._close_reader()
             await self._transactor.close()
             self._close_store()
+
+    async def carry_out(self, effect: fx.Effect[fx.R]) -> fx.R:
+        """One step of the task. Raises what the step raises, translated by `run`."""
+        result: fx.R = await self._do[type(effect)](effect)
+        return result
 
     # --- store ----------------------------------------------------------------------------------------------------
 
@@ -246,10 +251,11 @@ class Driver:
                     return fx.Tail([], effect.until)
                 idle_since = time.monotonic()
 
-    async def _committed(self, _: fx.Committed) -> tuple[int | None, ...]:
+    async def _committed(self, _: fx.Committed) -> fx.Offsets:
         ask = self._shared.committed
         assert ask is not None
-        return tuple(await ask([self._tp(kind) for kind in (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)]))
+        consent, outcome, request = await ask([self._tp(kind) for kind in (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)])
+        return consent, outcome, request
 
     # --- inputs ---------------------------------------------------------------------------------------------------
 
@@ -269,7 +275,7 @@ class Driver:
         self._shared.facts.add(self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
         self._shared.requests.add(self._lanes[Kind.REQUEST])
         self._shared.running += 1
-        self.meter.state = "running"
+        self.meter.move(Life.RUNNING)
 
     def _leave_inputs(self) -> None:
         if self._lanes:
@@ -290,8 +296,7 @@ class Driver:
     async def _next_input(self, effect: fx.NextInput) -> fx.Input:
         settings, lane, limits = self._settings, self._lanes[Kind.REQUEST], self.task.limits
         consents, outcomes = self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME]
-        if hasattr(effect.pending, "wake"):
-            effect.pending.wake = self.wake
+        effect.pending.wake = self.wake
         deadline = time.monotonic() + _IDLE_S
         # Transactions cost worker and broker CPU whatever they carry: many partitions, or a broker that takes its time,
         # make fewer, larger ones.
@@ -339,7 +344,7 @@ class Driver:
 
     async def _barrier(self, effect: fx.Barrier) -> fx.Passed:
         whole = True
-        if effect.hold and self._settings.read_barrier:
+        if effect.hold:
             began = time.monotonic()
             # INVARIANT (ask after fetch): a ticket counts only for requests fetched before it was drawn.
             if effect.attempt or self._ticket is None or self._covered < self._lanes[Kind.REQUEST].taken:
@@ -403,7 +408,7 @@ class Driver:
         await self._transactor.learn(self._settings.topic(kind) for kind in names)
 
     async def _drop_producer(self, _: fx.DropProducer) -> None:
-        self.meter.state = "starting" if self.promoted.is_set() else "standby"
+        self.meter.move(Life.STARTING if self.promoted.is_set() else Life.STANDBY)
         self._leave_inputs()
         await self._close_reader()
         self._transactor.drop()

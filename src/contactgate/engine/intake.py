@@ -4,8 +4,8 @@ A lane's `next` is the consumer's position after its records were handed over, s
 and aborted records. `Lane.reach` waits until it stands at or beyond an offset; that is what the barrier waits for.
 
 A compacted tail (or a marker at the end) can leave a position below the end with nothing to fetch. After two empty
-waits a one-partition fetch proves such a gap and the lane steps over it (`probe`). It must never step over anything
-else.
+waits a one-partition fetch proves such a gap and the lane steps over it (`probe`).
+INVARIANT (proven gaps only): it never steps over anything else.
 """
 
 from __future__ import annotations
@@ -137,7 +137,6 @@ class Intake:
         self._on_fetch: Callable[[list[Lane]], None] | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._task: asyncio.Task[None] | None = None
-        self.slow_s = 0.0  # a test's brake
 
     async def start(self, on_fetch: Callable[[list[Lane]], None] | None = None) -> None:
         """Connect and begin. `on_fetch` is told which lanes got records, right after they did."""
@@ -205,8 +204,6 @@ class Intake:
                     self.polled_at = time.monotonic()
                     await self._changed.wait()
                     continue
-                if self.slow_s:
-                    await asyncio.sleep(self.slow_s)
                 full = {tp for tp, lane in assigned.items() if lane.full}
                 if full != paused:
                     if full - paused:

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -41,7 +42,7 @@ _log.addFilter(_OursAlone())
 class Pages:
     """The web server of one worker."""
 
-    def __init__(self, worker: Worker, host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
+    def __init__(self, worker: Worker[Any], host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
         """`idle_s`: how long a connection may take for a whole request."""
         self._worker = worker
         self._host, self._port, self._idle_s = host, port, idle_s
@@ -100,7 +101,7 @@ class Pages:
         meters = self._worker.meter.partitions.values()
         body = {
             "ready": self._worker.ready,
-            "partitions": {str(meter.partition): meter.state for meter in sorted(meters, key=lambda m: m.partition)},
+            "partitions": {str(meter.partition): meter.life for meter in sorted(meters, key=lambda m: m.partition)},
             "lag": sum(meter.lag for meter in meters),
         }
         return web.Response(

@@ -64,14 +64,13 @@ class EngineSettings:
     pages_host: str = "127.0.0.1"
     pages_port: int = 6066  # 0: none
     compression: str | None = None
-    read_barrier: bool = True  # False exists for the test that shows what the barrier prevents
 
     def topic(self, kind: Kind) -> str:
         """The full name of a topic by what it is to the engine."""
         return self.prefix + TOPICS[kind]
 
     def transactional_id(self, partition: int) -> str:
-        """Fixed for ever: the fencing of a partition's owners hangs on it."""
+        """INVARIANT (fixed id): a partition's id is the same on every worker and never changes; fencing rests on it."""
         return f"{self.prefix}{self.app_id}-{partition}"
 
     @property

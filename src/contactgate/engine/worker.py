@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Generic
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rocksdict import Cache
@@ -22,11 +23,13 @@ from contactgate.engine.kafka.clients import INPUT_MAX_BYTES, METADATA_MS, plain
 from contactgate.engine.kafka.patches import wait_for_brokers
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
-from contactgate.model.log import Out
+from contactgate.model.alerts import AlertKind
+from contactgate.model.log import Out, State
 from contactgate.names import TOPICS, Kind, requester_of
 from contactgate.ops import alerts
-from contactgate.ops.metrics import WorkerMeter
+from contactgate.ops.metrics import PartitionMeter, WorkerMeter
 from contactgate.partition.broadcast import Broadcast, Feed
+from contactgate.partition.life import Life
 from contactgate.partition.ports import GateFactory, StateCodec
 from contactgate.partition.task import PartitionTask
 from contactgate.store import shared_cache
@@ -45,7 +48,7 @@ class Slot:
         self.task: asyncio.Task[None] | None = None
 
 
-class Worker:
+class Worker(Generic[State]):
     """The engine of one process. `start`, then `converge` whenever the assignment changes, then `stop`.
 
     `fatal` is set when the process must end: an error that needs an operator.
@@ -54,9 +57,9 @@ class Worker:
     def __init__(
         self,
         settings: EngineSettings,
-        make_gate: GateFactory,
+        make_gate: GateFactory[State],
         feed: Feed,
-        codec: StateCodec,
+        codec: StateCodec[State],
         *,
         on_requesters: Callable[[frozenset[str]], None] | None = None,
     ) -> None:
@@ -67,7 +70,6 @@ class Worker:
         self.failed = asyncio.Event()
         self.slots: dict[int, Slot] = {}
         self.barrier = Barrier(settings)
-        self.on_driver: Callable[[Driver], None] | None = None  # a test may hook drivers as they are made
         self._make_gate = make_gate
         self._codec = codec
         self._on_requesters = on_requesters
@@ -76,10 +78,9 @@ class Worker:
         self._changed = asyncio.Event()
         self._stopping = False
         self._wake = asyncio.Event()
-        kind_of = {settings.topic(kind): kind for kind in TOPICS}
-        self.facts = Intake(settings, kind_of, "facts", INPUT_MAX_BYTES)
-        self.requests = Intake(settings, kind_of, "requests", INPUT_MAX_BYTES)
-        self.world = Intake(settings, kind_of, "world", INPUT_MAX_BYTES)
+        self.facts = self.make_intake("facts")
+        self.requests = self.make_intake("requests")
+        self.world = self.make_intake("world")
         control, suppression = (TopicPartition(settings.topic(kind), 0) for kind in (Kind.CONTROL, Kind.SUPPRESSION))
         self.lanes = (
             Lane(control, 0, 1, self._wake, self.broadcast.read_control),
@@ -92,6 +93,11 @@ class Worker:
         self._offsets_lock = asyncio.Lock()
         self._jobs: list[asyncio.Task[None]] = []
         self._told = time.monotonic()  # when the last metrics were told
+
+    def make_intake(self, name: str) -> Intake:
+        """A reader of inputs."""
+        kind_of = {self.settings.topic(kind): kind for kind in TOPICS}
+        return Intake(self.settings, kind_of, name, INPUT_MAX_BYTES)
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -124,7 +130,7 @@ class Worker:
             asyncio.create_task(self._converge_loop(), name="converge"),
             asyncio.create_task(self._report(), name="report"),
         ]
-        self.alert("worker.started", f"worker {self.settings.worker_id}")
+        self.alert(AlertKind.WORKER_STARTED, f"worker {self.settings.worker_id}")
 
     async def stop(self) -> None:
         """Finish running transactions, stop all drivers, disconnect."""
@@ -137,7 +143,7 @@ class Worker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-        self.alert("worker.stopped", f"worker {self.settings.worker_id}")
+        self.alert(AlertKind.WORKER_STOPPED, f"worker {self.settings.worker_id}")
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
@@ -221,13 +227,14 @@ class Worker:
 
     def _launch(self, number: int, standby: bool) -> None:
         meter = self.meter.partition(number)
-        meter.state = "standby" if standby else "starting"
+        meter.begin(Life.STANDBY if standby else Life.STARTING)
         task = PartitionTask(number, self._make_gate, self.broadcast, self._codec, self.settings.limits)
-        driver = Driver(task, self.shared, meter)
-        if self.on_driver is not None:
-            self.on_driver(driver)
-        slot = self.slots[number] = Slot(driver, standby)
+        slot = self.slots[number] = Slot(self.make_driver(task, meter), standby)
         slot.task = asyncio.create_task(self._run(number, slot), name=f"partition-{number}")
+
+    def make_driver(self, task: PartitionTask[State], meter: PartitionMeter) -> Driver:
+        """What carries out a partition's task."""
+        return Driver(task, self.shared, meter)
 
     async def _run(self, number: int, slot: Slot) -> None:
         pause = 0.0
@@ -237,16 +244,17 @@ class Worker:
             # Whoever fenced us decides now. If the assignment still says it is ours, try again when it has settled.
             pause = self.settings.session_timeout_s
         except (Halted, StoreForeign) as error:
-            self.alert("halted" if isinstance(error, Halted) else "store.foreign", f"partition {number}: {error}")
+            kind = AlertKind.HALTED if isinstance(error, Halted) else AlertKind.STORE_FOREIGN
+            self.alert(kind, f"partition {number}: {error}")
             log.exception("partition %d: stopped", number)
             self._fail(error)
             return
         except Exception as error:
             log.exception("partition %d: the task failed", number)
-            self.alert("task.failed", f"partition {number}: {type(error).__name__}: {error}")
+            self.alert(AlertKind.TASK_FAILED, f"partition {number}: {type(error).__name__}: {error}")
             pause = 2.0
         finally:
-            slot.driver.meter.state = "stopped"
+            slot.driver.meter.move(Life.STOPPED)
         if pause and not self._stopping:
             await asyncio.sleep(pause)
         if self.slots.get(number) is slot:
@@ -256,11 +264,13 @@ class Worker:
 
     def _broadcast_dead(self, out: Out) -> None:
         if self.shared.world_complete.is_set() and b'"reason":"policy.' in out.value:
-            self.alert("policy.rejected", "a policy was activated that cannot be used; its dead letter says why")
+            self.alert(
+                AlertKind.POLICY_REJECTED, "a policy was activated that cannot be used; its dead letter says why"
+            )
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
-    def alert(self, kind: str, detail: str) -> None:
+    def alert(self, kind: AlertKind, detail: str) -> None:
         """Send an alert; never waits, never fails."""
         self.meter.alerts[kind] += 1
         if self._ops is not None:

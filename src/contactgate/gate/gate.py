@@ -32,6 +32,8 @@ from contactgate.names import Kind
 
 _VERIFIED: Final = 131_072
 
+SubjectStates = States[SubjectState]
+
 
 class Gate:
     """One input partition: its audit chain, and what its records become."""
@@ -69,15 +71,15 @@ class Gate:
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def consent(self, rec: Record, states: States) -> None:
+    def consent(self, rec: Record, states: SubjectStates) -> None:
         """Apply one record of consent-events."""
         self._event(rec, states)
 
-    def outcome(self, rec: Record, states: States) -> None:
+    def outcome(self, rec: Record, states: SubjectStates) -> None:
         """Apply one record of contact-outcomes."""
         self._event(rec, states)
 
-    def _event(self, rec: Record, states: States) -> None:
+    def _event(self, rec: Record, states: SubjectStates) -> None:
         try:
             message = self._read(rec)
         except MalformedMessage as fault:
@@ -85,7 +87,7 @@ class Gate:
         else:
             self.take_event(message, strict.to_ms(message.time), rec, states)
 
-    def take_event(self, message: Any, at_ms: int, rec: Record, states: States) -> None:
+    def take_event(self, message: Any, at_ms: int, rec: Record, states: SubjectStates) -> None:
         """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
         try:
             check_time(at_ms, rec.timestamp_ms)
@@ -117,7 +119,9 @@ class Gate:
             self._placed.add(key)
         return message
 
-    def _apply(self, subject: bytes, subject_id: str, event: events.SubjectEvent, rec: Record, states: States) -> None:
+    def _apply(
+        self, subject: bytes, subject_id: str, event: events.SubjectEvent, rec: Record, states: SubjectStates
+    ) -> None:
         before = states.get(subject)
         after, recalls = apply(event, before, self._world, rec.timestamp_ms)
         if after is not before:
@@ -143,7 +147,7 @@ class Gate:
 
     # --- what cannot be read whole --------------------------------------------------------------------------------
 
-    def _refuse(self, rec: Record, fault: MalformedMessage, states: States) -> None:
+    def _refuse(self, rec: Record, fault: MalformedMessage, states: SubjectStates) -> None:
         if rec.value is not None:
             key = None if rec.key is None else rec.key.decode("utf-8", "replace")
             for subject_id, event in restrictions(rec.value, key, rec.timestamp_ms, fault):
@@ -160,7 +164,7 @@ class Gate:
                             self._apply(subject, subject_id, instead, rec, states)
         self.out.append(self._letters.letter(rec, fault))
 
-    def refuse(self, rec: Record, states: States) -> None:
+    def refuse(self, rec: Record, states: SubjectStates) -> None:
         """Turn a record that belongs on no topic at all into a dead letter, at its widest reading."""
         try:
             if rec.value is not None:
@@ -171,7 +175,7 @@ class Gate:
 
     # --- requests -------------------------------------------------------------------------------------------------
 
-    def request(self, rec: Record, states: States, now_ms: int, position: Position) -> None:
+    def request(self, rec: Record, states: SubjectStates, now_ms: int, position: Position) -> None:
         """Decide one record of contact-requests."""
         try:
             message = self._read(rec)
@@ -185,7 +189,7 @@ class Gate:
         message: ContactRequested,
         at_ms: int,
         rec: Record,
-        states: States,
+        states: SubjectStates,
         now_ms: int,
         position: Position,
     ) -> None:
@@ -224,7 +228,7 @@ class Gate:
             headers = events.headers("contact.approved", approval_id, decided_ms) if events else NO_HEADERS
             self.out.append(Out(Kind.APPROVAL, requester, token.encode(), value, headers))
 
-    def review(self, subject: bytes, states: States, now_ms: int) -> None:
+    def review(self, subject: bytes, states: SubjectStates, now_ms: int) -> None:
         """Check a subject's open approvals again after the world changed; recalls those that became illegal."""
         before = states.get(subject)
         after, recalls = review(before, self._world, now_ms)

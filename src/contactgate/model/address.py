@@ -1,8 +1,9 @@
 """One spelling per contact: the canonical form of a telephone number, an e-mail address or a postal address.
 
-Every keyed token is made from this form, so two spellings of one contact must come out equal or be refused: a spelling
-that came out as a *fresh* contact would step around an opt-out. Where two contacts cannot be told apart safely (`ß` and
-`ss`, `i` with and without its dot) they become one, because an opt-out then binds too much rather than too little.
+INVARIANT (one spelling): two spellings of one contact come out equal or are refused. Every keyed token is made from
+this form, and a spelling that came out as a *fresh* contact would step around an opt-out. Where two contacts cannot be
+told apart safely (`ß` and `ss`, `i` with and without its dot) they become one, because an opt-out then binds too much
+rather than too little.
 
 What is kept apart on purpose: the dots and `+tags` of a local part (they are different mailboxes at most providers, and
 which ones ignore them is not knowable from outside), and look-alikes from another alphabet (but a word that mixes

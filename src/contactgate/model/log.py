@@ -6,13 +6,15 @@ A record carries bytes and is never looked into here. Must not know a client, a 
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from contactgate.model.facts import SubjectState
 from contactgate.model.messages import WirePosition
 from contactgate.names import Kind
+
+State = TypeVar("State")
+"""A decoded subject state. Only the gate and the codec know its type."""
 
 Headers = list[tuple[str, bytes]]
 NO_HEADERS: Final[Headers] = []
@@ -65,14 +67,14 @@ class Head(NamedTuple):
     meta: bytes
 
 
-class States(Protocol):
+class States(Protocol[State]):
     """The subject states of one partition."""
 
-    def get(self, subject: bytes) -> SubjectState:
-        """The state of a subject, EMPTY when nothing is known."""
+    def get(self, subject: bytes) -> State:
+        """The state of a subject; the empty one when nothing is known."""
         ...
 
-    def put(self, subject: bytes, state: SubjectState) -> None:
+    def put(self, subject: bytes, state: State) -> None:
         """Keep a new state."""
         ...
 

@@ -15,7 +15,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 
+from contactgate.model.alerts import AlertKind
 from contactgate.names import Kind
+from contactgate.partition.life import Life, moved
 
 _RECENT = 2_048
 
@@ -56,7 +58,7 @@ class PartitionMeter:
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
-        self.state = "starting"  # starting, standby, running, stopped
+        self._life = Life.STARTING
         self.decided = 0
         self.passed = 0
         self.duplicates = 0
@@ -69,6 +71,19 @@ class PartitionMeter:
         self.barrier_s: deque[float] = deque(maxlen=_RECENT)
         self.commit_s: deque[float] = deque(maxlen=_RECENT)
         self.append_s: deque[float] = deque(maxlen=_RECENT)  # from a request's append to its committed decision
+
+    @property
+    def life(self) -> Life:
+        """Where the partition stands."""
+        return self._life
+
+    def begin(self, life: Life) -> None:
+        """A new life begins, as a standby or starting."""
+        self._life = life
+
+    def move(self, to: Life) -> None:
+        """The partition moves on. Raises IllegalMove."""
+        self._life = moved(self._life, to)
 
     def barrier(self, seconds: float) -> None:
         """One barrier was passed."""
@@ -105,7 +120,7 @@ class WorkerMeter:
     def __init__(self, worker: str) -> None:
         self.worker = worker
         self.partitions: dict[int, PartitionMeter] = {}
-        self.alerts: Counter[str] = Counter()
+        self.alerts: Counter[AlertKind] = Counter()
         self._before: Counter[str] = Counter()
         self._gone: Counter[str] = Counter()  # totals of partitions that moved away
 
@@ -149,8 +164,8 @@ class WorkerMeter:
                 "transactions": period["transactions"],
                 "decided_total": total["decided"],
                 "lag": sum(meter.lag for meter in meters),
-                "running": sorted(meter.partition for meter in meters if meter.state == "running"),
-                "standby": sorted(meter.partition for meter in meters if meter.state == "standby"),
+                "running": sorted(meter.partition for meter in meters if meter.life is Life.RUNNING),
+                "standby": sorted(meter.partition for meter in meters if meter.life is Life.STANDBY),
                 "barrier_wait_ms": _spread(meter.barrier_s for meter in meters),
                 "commit_ms": _spread(meter.commit_s for meter in meters),
                 "append_to_commit_ms": _spread(meter.append_s for meter in meters),
@@ -200,7 +215,7 @@ class _Collector:
         running = GaugeMetricFamily("contactgate_running", "1: this worker decides the partition", labels=["partition"])
         for number, meter in sorted(self._meter.partitions.items()):
             lag.add_metric([str(number)], meter.lag)
-            running.add_metric([str(number)], float(meter.state == "running"))
+            running.add_metric([str(number)], float(meter.life is Life.RUNNING))
         yield lag
         yield running
         spreads: tuple[tuple[str, str, Callable[[PartitionMeter], Iterable[float]]], ...] = (

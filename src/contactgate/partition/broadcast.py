@@ -8,25 +8,21 @@ its open approvals. Dead letters of these topics are kept with their offsets; th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
-from contactgate.model.log import Record
+from contactgate.core.world import Change
+from contactgate.model.log import Out, Record
 from contactgate.names import Kind
+from contactgate.partition.ports import Pending, Wake
 
 
 class Feed(Protocol):
     """Folds one record into the world (gate.WorldFeed)."""
 
-    out: list[Any]
+    out: list[Out]
 
-    def control(self, rec: Any) -> Any: ...
-    def suppression(self, rec: Any) -> Any: ...
-
-
-class Wake(Protocol):
-    """What ends a task's wait, such as an asyncio.Event."""
-
-    def set(self) -> None: ...
+    def control(self, rec: Record) -> Change | None: ...
+    def suppression(self, rec: Record) -> Change | None: ...
 
 
 class Unreviewed:
@@ -47,13 +43,13 @@ class Unreviewed:
 class Broadcast:
     """A ports.WorldView over a Feed."""
 
-    def __init__(self, feed: Feed, on_dead: Callable[[Any], None] | None = None) -> None:
+    def __init__(self, feed: Feed, on_dead: Callable[[Out], None] | None = None) -> None:
         self._on_dead = on_dead
         self.control = 0
         self.suppression = 0
         self._feed = feed
         self._watching: list[Unreviewed] = []
-        self._dead: list[tuple[str, int, Any]] = []  # (kind, offset, dead letter)
+        self._dead: list[tuple[Kind, int, Out]] = []  # (kind, offset, dead letter)
 
     def watch(self) -> Unreviewed:
         """A new task begins to look."""
@@ -61,15 +57,15 @@ class Broadcast:
         self._watching.append(pending)
         return pending
 
-    def unwatch(self, pending: Any) -> None:
+    def unwatch(self, pending: Pending) -> None:
         """The task is gone."""
         self._watching = [other for other in self._watching if other is not pending]
 
-    def dead_letters(self, control: int, suppression: int) -> list[Any]:
+    def dead_letters(self, control: int, suppression: int) -> list[Out]:
         """Dead letters at or above these offsets."""
         if not self._dead:
             return []
-        below: dict[str, int] = {Kind.CONTROL: control, Kind.SUPPRESSION: suppression}
+        below: dict[Kind, int] = {Kind.CONTROL: control, Kind.SUPPRESSION: suppression}
         return [out for kind, offset, out in self._dead if offset >= below[kind]]
 
     def read_control(self, records: list[Record], position: int) -> None:
@@ -84,7 +80,7 @@ class Broadcast:
             self._note(self._feed.suppression(rec), rec)
         self.suppression = position
 
-    def _note(self, change: Any, rec: Record) -> None:
+    def _note(self, change: Change | None, rec: Record) -> None:
         if self._feed.out:
             self._dead.extend((rec.kind, rec.offset, out) for out in self._feed.out)
             if self._on_dead is not None:

@@ -1,6 +1,7 @@
 """The steps of a partition task as values: what it asks of the outside, and what it gets back.
 
 The task yields one effect at a time and is sent its result, or has one of the exceptions named here thrown into it.
+`Effect[R]` says what the result is, and `ask` hands it on with that type; an effect without a result is just yielded.
 `engine.driver` carries the effects out on a real broker; a simulated log can do the same, so every step between two
 effects is a place where a crash can be put.
 
@@ -10,11 +11,18 @@ StoreCorrupt, StoreError, and StopAsked. Halted and StoreForeign end the task an
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from contactgate.model.log import Head, Out, Positions, Record
+from contactgate.model.alerts import AlertKind
+from contactgate.model.log import Bounds, Head, Out, Positions, Record
 from contactgate.names import Kind
+from contactgate.partition.ports import Pending, Shelf
+
+R = TypeVar("R")
+Offsets = tuple[int | None, int | None, int | None]
+"""What a group has committed of consents, outcomes and requests; None: nothing yet."""
 
 
 class StopAsked(Exception):
@@ -53,19 +61,25 @@ class Passed(NamedTuple):
 
 
 @dataclass(slots=True)
-class Effect:
-    """One step that only the outside can do."""
+class Effect(Generic[R]):
+    """One step that only the outside can do, and whose result is an R."""
+
+
+def ask(effect: Effect[R]) -> Generator[Effect[Any], Any, R]:
+    """Have one effect carried out: `bounds = yield from ask(ReadEnd(...))`."""
+    result: R = yield effect
+    return result
 
 
 @dataclass(slots=True)
-class StoreOpen(Effect):
+class StoreOpen(Effect[Shelf]):
     """Open the local store -> Shelf. `reset` moves an unusable directory aside first and starts empty."""
 
     reset: str | None = None
 
 
 @dataclass(slots=True)
-class StoreWrite(Effect):
+class StoreWrite(Effect[None]):
     """Write committed states, open entries and their head in one batch -> None."""
 
     states: list[tuple[bytes, bytes | None]]
@@ -75,17 +89,17 @@ class StoreWrite(Effect):
 
 
 @dataclass(slots=True)
-class InitProducer(Effect):
+class InitProducer(Effect[None]):
     """A new producer of the partition's id -> None. Fences the previous owner and settles its transaction."""
 
 
 @dataclass(slots=True)
-class DropProducer(Effect):
+class DropProducer(Effect[None]):
     """Throw the producer away without using it again -> None."""
 
 
 @dataclass(slots=True)
-class ReadEnd(Effect):
+class ReadEnd(Effect[Bounds]):
     """Bounds of a topic's partition -> Bounds. `committed`: the end is the last stable offset."""
 
     topic: Kind  # changelog, consent, outcome or request
@@ -93,7 +107,7 @@ class ReadEnd(Effect):
 
 
 @dataclass(slots=True)
-class FetchChangelog(Effect):
+class FetchChangelog(Effect[Tail]):
     """Committed changelog records from `start` -> Tail. `until` None: a standby, which waits for more."""
 
     start: int
@@ -101,26 +115,26 @@ class FetchChangelog(Effect):
 
 
 @dataclass(slots=True)
-class Committed(Effect):
-    """The group's committed input positions -> tuple of three offsets or None (consent, outcome, request)."""
+class Committed(Effect[Offsets]):
+    """The group's committed input positions -> Offsets."""
 
 
 @dataclass(slots=True)
-class StartInputs(Effect):
+class StartInputs(Effect[None]):
     """Read the partition's inputs from these positions, and wait until the broadcast tables are complete -> None."""
 
     positions: Positions
 
 
 @dataclass(slots=True)
-class NextInput(Effect):
+class NextInput(Effect[Input]):
     """Wait for requests, events, world changes or the idle tick -> Input."""
 
-    pending: Any  # ports.Pending: wakes the wait
+    pending: Pending  # wakes the wait
 
 
 @dataclass(slots=True)
-class Barrier(Effect):
+class Barrier(Effect[Passed]):
     """Everything acknowledged before the requests were fetched is read -> Passed.
 
     `hold` False asks for no such proof (there are no requests) and returns what was read so far. An answer that is not
@@ -133,12 +147,12 @@ class Barrier(Effect):
 
 
 @dataclass(slots=True)
-class Begin(Effect):
+class Begin(Effect[None]):
     """Begin a transaction -> None."""
 
 
 @dataclass(slots=True)
-class Produce(Effect):
+class Produce(Effect[None]):
     """Hand all outputs and changelog records to the producer -> None. They are acknowledged by SendOffsets' end."""
 
     outs: list[Out]
@@ -147,34 +161,34 @@ class Produce(Effect):
 
 
 @dataclass(slots=True)
-class SendOffsets(Effect):
-    """Add the input positions to the transaction and wait for every acknowledgement (R1) -> next changelog offset."""
+class SendOffsets(Effect[int]):
+    """Add the input positions to the transaction and wait for every acknowledgement -> next changelog offset."""
 
     positions: Positions
 
 
 @dataclass(slots=True)
-class Commit(Effect):
+class Commit(Effect[None]):
     """End the transaction -> None. Any failure leaves its result unknown."""
 
     tally: dict[str, int] = field(default_factory=dict)  # for the metrics only
 
 
 @dataclass(slots=True)
-class Sleep(Effect):
+class Sleep(Effect[None]):
     """Wait -> None. Raises StopAsked when the partition moved away meanwhile."""
 
     seconds: float
 
 
 @dataclass(slots=True)
-class Now(Effect):
+class Now(Effect[int]):
     """The wall clock -> int milliseconds."""
 
 
 @dataclass(slots=True)
-class Alert(Effect):
+class Alert(Effect[None]):
     """Tell the operators -> None."""
 
-    kind: str
+    kind: AlertKind
     detail: str

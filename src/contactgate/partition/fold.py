@@ -1,6 +1,7 @@
 """One partition's batch as a pure step: inputs in, outputs and changed states out, in the canonical order.
 
-The live task, the simulated log and the offline replay all run this same step. The canonical order within a batch:
+The live task, the simulated log and the offline replay all run this same step.
+INVARIANT (canonical order): within a batch, and each kind in the order of its offsets:
 
     world changes (already folded) -> reviews of open approvals -> consents -> outcomes -> requests
 
@@ -10,14 +11,14 @@ It must never wait, write, or look at a clock; `Work.now_ms` is the only time it
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple
 
 import msgspec
 
 from contactgate.errors import Halted, StoreCorrupt
-from contactgate.model.log import Position, Positions, Record
+from contactgate.model.log import Out, Position, Positions, Record, State
 from contactgate.partition.overlay import GetMany, Overlay
-from contactgate.partition.ports import GatePort, Pending, State, StateCodec, WorldView, open_until_ms
+from contactgate.partition.ports import GatePort, Pending, StateCodec, WorldView, open_until_ms
 
 META_KEY = b"\0meta"
 """Changelog key of a partition's meta record; no subject_id can be it, for identifiers are printable."""
@@ -74,7 +75,7 @@ class Work(NamedTuple):
 class Batch(NamedTuple):
     """What one transaction carries."""
 
-    outs: list[Any]
+    outs: list[Out]
     states: list[tuple[bytes, bytes | None]]
     opened: list[tuple[int, bytes]]
     meta: Meta
@@ -86,15 +87,15 @@ class Batch(NamedTuple):
         return [*self.states, (META_KEY, self.meta_bytes)]
 
 
-class Fold:
+class Fold(Generic[State]):
     """A partition's gate, states and index of open approvals. `apply` then `adopt`, or throw the whole thing away."""
 
     def __init__(
         self,
         partition: int,
-        gate: GatePort,
+        gate: GatePort[State],
         world: WorldView,
-        codec: StateCodec,
+        codec: StateCodec[State],
         get_many: GetMany,
         meta: Meta,
         *,

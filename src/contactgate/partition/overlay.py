@@ -8,16 +8,18 @@ task's run. It never writes the store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Generic
 
-from contactgate.partition.ports import State, StateCodec
+from contactgate.model.log import State
+from contactgate.partition.ports import StateCodec
 
 GetMany = Callable[[list[bytes]], list[bytes | None]]
 
 
-class Overlay:
+class Overlay(Generic[State]):
     """States by subject. The cache holds two generations of `limit` / 2 entries; a hit moves to the young one."""
 
-    def __init__(self, get_many: GetMany, codec: StateCodec, limit: int) -> None:
+    def __init__(self, get_many: GetMany, codec: StateCodec[State], limit: int) -> None:
         self._get_many = get_many
         self._codec = codec
         self._half = max(1, limit // 2)

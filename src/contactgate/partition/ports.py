@@ -1,56 +1,42 @@
-"""What the engine needs from the gate, the codec, the world and the store, as protocols and plain records.
+"""What a partition needs from the gate, the codec, the world and the store, as protocols and plain records.
 
 The partition task is written against these, so that the live worker, the simulated log and the offline replay give it
-their own. Nothing here does anything.
+their own. Generic in the state, which nothing here looks into. Nothing here does anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Protocol
 
-from contactgate.model.log import Head, Out, Position, Record
-
-__all__ = [
-    "GateFactory",
-    "GatePort",
-    "Out",
-    "Pending",
-    "Position",
-    "Record",
-    "Shelf",
-    "State",
-    "StateCodec",
-    "WorldView",
-    "open_until_ms",
-]
-
-State = Any
-"""A decoded subject state. The engine never looks inside; only the gate and the codec know its type."""
+from contactgate.model.log import Head, Out, Position, Record, State, States
 
 
-class GatePort(Protocol):
+class GatePort(Protocol[State]):
     """The synchronous heart of one partition."""
 
     seq: int
     prev: str
     key: str  # fingerprint of the token key; "" when there is none
-    out: list[Any]
+    out: list[Out]
 
-    def consent(self, rec: Any, states: Any) -> None: ...
-    def outcome(self, rec: Any, states: Any) -> None: ...
-    def request(self, rec: Any, states: Any, now_ms: int, position: Any) -> None: ...
-    def review(self, subject: bytes, states: Any, now_ms: int) -> None: ...
+    def consent(self, rec: Record, states: States[State]) -> None: ...
+    def outcome(self, rec: Record, states: States[State]) -> None: ...
+    def request(self, rec: Record, states: States[State], now_ms: int, position: Position) -> None: ...
+    def review(self, subject: bytes, states: States[State], now_ms: int) -> None: ...
 
 
-GateFactory = Callable[[int, int, str], GatePort]
+GateFactory = Callable[[int, int, str], GatePort[State]]
 """(partition, seq, prev) -> the gate that continues that chain: the next decision's number, "" before the first."""
 
 
-class StateCodec(Protocol):
+class StateCodec(Protocol[State]):
     """Bytes of a state. Layout promise: byte 0 is a version, bytes 1..6 are open_until_ms, big-endian."""
 
-    empty: State
+    @property
+    def empty(self) -> State:
+        """The state of a subject of whom nothing is known."""
+        ...
 
     def encode(
         self, state: State, now_ms: int, before: State | None = None, known: bytes | None = None
@@ -72,12 +58,19 @@ def open_until_ms(value: bytes) -> int:
     return int.from_bytes(value[1:7], "big")
 
 
+class Wake(Protocol):
+    """What ends a task's wait, such as an asyncio.Event."""
+
+    def set(self) -> None: ...
+
+
 class Pending(Protocol):
     """World changes one task has not reviewed yet."""
 
     full: bool
     tokens: set[str]
     rest: bool  # a review is running: there is more to do at once
+    wake: Wake | None  # told of every change; whoever waits puts it here
 
 
 class WorldView(Protocol):
@@ -87,8 +80,8 @@ class WorldView(Protocol):
     suppression: int
 
     def watch(self) -> Pending: ...
-    def unwatch(self, pending: Any) -> None: ...
-    def dead_letters(self, control: int, suppression: int) -> list[Any]:
+    def unwatch(self, pending: Pending) -> None: ...
+    def dead_letters(self, control: int, suppression: int) -> list[Out]:
         """Dead letters of broadcast records at or above these offsets, in order."""
         ...
 

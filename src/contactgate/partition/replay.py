@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from contactgate.model.log import Record
+from contactgate.model.log import Out, Record, State
 from contactgate.names import Kind
 from contactgate.partition.broadcast import Broadcast, Feed
 from contactgate.partition.fold import Fold, Meta, Work
@@ -25,7 +25,7 @@ class Replayed(NamedTuple):
     """States by subject as the changelog would hold them, and all outputs in order."""
 
     states: dict[bytes, bytes]
-    outs: list[Any]
+    outs: list[Out]
     seq: int
     prev: str
 
@@ -64,14 +64,14 @@ def replay(
     partition: int,
     inputs: Mapping[Kind, Iterable[Record] | Input],
     steps: Iterable[Meta],
-    make_gate: GateFactory,
+    make_gate: GateFactory[State],
     feed: Feed,
-    codec: StateCodec,
+    codec: StateCodec[State],
     *,
     event_time: bool = False,
 ) -> Replayed:
     """`inputs` by kind (consent, outcome, request, control, suppression); `steps`: the meta record of each one."""
-    own: dict[str, Input] = {}
+    own: dict[Kind, Input] = {}
     for kind in (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST, Kind.CONTROL, Kind.SUPPRESSION):
         given = inputs.get(kind, ())
         own[kind] = given if isinstance(given, Input) else Input(given)
@@ -87,7 +87,7 @@ def replay(
         cache=10_000,
         event_time=event_time,
     )
-    outs: list[Any] = []
+    outs: list[Out] = []
     opened = 0
     for step in steps:
         world.read_control(own[Kind.CONTROL].upto(step.control), step.control)

@@ -21,16 +21,16 @@ The order of opening, for the same reason:
     5. FetchChangelog, StoreWrite    until the store stands there; its meta record wins over the group's positions
     6. StartInputs    and decide
 
-Any failure of a transaction throws the producer, the cache and the batch away and opens again (R2, R4): an unknown
-commit result is settled by InitProducer, and the changelog tells what it was. Only Fenced, Halted and StoreForeign end
-the task. This module must never import asyncio, a client, or a clock.
+INVARIANT (open again): any failure of a transaction throws the producer, the cache and the batch away and opens again:
+an unknown commit result is settled by InitProducer, and the changelog tells what it was. Only Fenced, Halted and
+StoreForeign end the task. This module must never import asyncio, a client, or a clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic
 
 from contactgate.errors import (
     BarrierTimeout,
@@ -41,7 +41,8 @@ from contactgate.errors import (
     StoreError,
     StoreForeign,
 )
-from contactgate.model.log import Bounds, Head, Positions, Record
+from contactgate.model.alerts import AlertKind
+from contactgate.model.log import Bounds, Head, Positions, Record, State
 from contactgate.names import Kind
 from contactgate.partition.effects import (
     Alert,
@@ -56,6 +57,7 @@ from contactgate.partition.effects import (
     Input,
     NextInput,
     Now,
+    Offsets,
     Passed,
     Produce,
     ReadEnd,
@@ -66,12 +68,12 @@ from contactgate.partition.effects import (
     StoreOpen,
     StoreWrite,
     Tail,
+    ask,
 )
 from contactgate.partition.fold import META_KEY, Batch, Fold, Meta, Work, decode_meta, encode_meta
 from contactgate.partition.ports import GateFactory, Shelf, StateCodec, WorldView, open_until_ms
 
-Steps = Generator[Effect, Any, None]
-Offsets = tuple[int | None, int | None, int | None]
+Steps = Generator[Effect[Any], Any, None]
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -85,7 +87,8 @@ class Limits:
     review: int = 500  # open approvals' subjects reviewed in one transaction
     cache: int = 100_000  # decoded states
     event_time: bool = False  # a request is decided at its own timestamp (replays), not at the wall clock
-    rotate_records: int = 1_000_000_000  # R3: before a producer's 31-bit sequence numbers run out
+    # INVARIANT (rotate in time): a producer is replaced before its 31-bit sequence numbers run out.
+    rotate_records: int = 1_000_000_000
     rotate_ms: int = 24 * _HOUR_MS
     heartbeat_ms: int = 12 * _HOUR_MS  # an idle partition commits this often, so that its offsets do not expire
     tombstone_ms: int = 14 * 24 * _HOUR_MS  # a store this old may have missed compacted tombstones: rebuilt
@@ -115,20 +118,25 @@ def _after(some: list[Record], rest: list[Record], before: int, end: int) -> int
 
 
 class _Reopen(Exception):
-    """Not a failure: the producer is rotated by opening again (R3)."""
+    """Not a failure: the producer is rotated by opening again."""
 
 
-class PartitionTask:
+class PartitionTask(Generic[State]):
     """The task of one partition. `run` is the whole life; `ready` tells whether it decides."""
 
     def __init__(
-        self, partition: int, make_gate: GateFactory, world: WorldView, codec: StateCodec, limits: Limits | None = None
+        self,
+        partition: int,
+        make_gate: GateFactory[State],
+        world: WorldView,
+        codec: StateCodec[State],
+        limits: Limits | None = None,
     ) -> None:
         self.partition = partition
         self.limits = limits or Limits()
         self.ready = False
         self.standby_next = 0  # changelog offset a standby has reached
-        self.fold: Fold | None = None
+        self.fold: Fold[State] | None = None
         self._make_gate = make_gate
         self._world = world
         self._codec = codec
@@ -150,22 +158,26 @@ class PartitionTask:
                 self._drop()
                 return
             except _Reopen:
-                yield Alert("producer.rotated", f"partition {self.partition}: a new producer is started (routine)")
+                yield Alert(
+                    AlertKind.PRODUCER_ROTATED, f"partition {self.partition}: a new producer is started (routine)"
+                )
                 self._drop()
                 yield DropProducer()
                 continue
             except Fenced as error:
                 self._drop()
-                yield Alert("fenced", f"partition {self.partition}: {error}")
+                yield Alert(AlertKind.FENCED, f"partition {self.partition}: {error}")
                 raise
             except (Halted, StoreForeign):
                 self._drop()
                 raise
             except StoreCorrupt as error:
                 self._reset = "corrupt"
-                yield Alert("store.corrupt", f"partition {self.partition}: {error}; rebuilding from the changelog")
+                yield Alert(
+                    AlertKind.STORE_CORRUPT, f"partition {self.partition}: {error}; rebuilding from the changelog"
+                )
             except (BrokerError, StoreError) as error:
-                yield Alert("task.restart", f"partition {self.partition}: {type(error).__name__}: {error}")
+                yield Alert(AlertKind.TASK_RESTART, f"partition {self.partition}: {type(error).__name__}: {error}")
             pause = min(self.limits.backoff_s * 2**self._failures, self.limits.backoff_max_s)
             self._failures += 1
             self._drop()
@@ -184,16 +196,16 @@ class PartitionTask:
 
     # --- opening --------------------------------------------------------------------------------------------------
 
-    def _open(self, standby: bool) -> Generator[Effect, Any, Fold]:
-        shelf: Shelf = yield StoreOpen(self._reset)
+    def _open(self, standby: bool) -> Generator[Effect[Any], Any, Fold[State]]:
+        shelf = yield from ask(StoreOpen(self._reset))
         self._reset = None
         if standby:
             shelf = yield from self._tail(shelf)
-        committed: Offsets = yield Committed()
-        # INVARIANT (fence before read): see the head of this module.
+        committed = yield from ask(Committed())
+        # see INVARIANT (fence before read)
         yield InitProducer()
-        now_ms: int = yield Now()
-        bounds: Bounds = yield ReadEnd(Kind.CHANGELOG)
+        now_ms = yield from ask(Now())
+        bounds = yield from ask(ReadEnd(Kind.CHANGELOG))
         shelf, position, meta = yield from self._start(shelf, bounds, now_ms)
         while position < bounds.end:
             position, meta = yield from self._absorb(position, bounds.end, meta)
@@ -221,7 +233,9 @@ class PartitionTask:
         self.ready = True
         return fold
 
-    def _start(self, shelf: Shelf, bounds: Bounds, now_ms: int) -> Generator[Effect, Any, tuple[Shelf, int, bytes]]:
+    def _start(
+        self, shelf: Shelf, bounds: Bounds, now_ms: int
+    ) -> Generator[Effect[Any], Any, tuple[Shelf, int, bytes]]:
         """Where restoring begins; a store that cannot be continued is emptied first."""
         head = shelf.head()
         # An interrupted first restore has not met a meta record yet: this one tells how old it is.
@@ -235,30 +249,30 @@ class PartitionTask:
         else:
             return shelf, head.changelog, head.meta
         yield Alert(
-            "store.rebuilt", f"partition {self.partition}: the local state {why}; rebuilding from the changelog"
+            AlertKind.STORE_REBUILT, f"partition {self.partition}: the local state {why}; rebuilding from the changelog"
         )
-        shelf = yield StoreOpen("outdated")
+        shelf = yield from ask(StoreOpen("outdated"))
         return shelf, bounds.begin, begun
 
     def _too_old(self, meta: bytes, now_ms: int) -> bool:
         return not self.limits.event_time and now_ms - decode_meta(meta).now_ms > self.limits.tombstone_ms
 
-    def _absorb(self, position: int, until: int | None, meta: bytes) -> Generator[Effect, Any, tuple[int, bytes]]:
+    def _absorb(self, position: int, until: int | None, meta: bytes) -> Generator[Effect[Any], Any, tuple[int, bytes]]:
         """Copy one stretch of the changelog into the store, with the offset it stands for in the same batch."""
-        tail: Tail = yield FetchChangelog(position, until)
+        tail = yield from ask(FetchChangelog(position, until))
         if tail.next > position:
             write, meta = _copy(tail, meta)
             yield write
         return tail.next, meta
 
-    def _tail(self, shelf: Shelf) -> Generator[Effect, Any, Shelf]:
+    def _tail(self, shelf: Shelf) -> Generator[Effect[Any], Any, Shelf]:
         """A standby: follow the changelog until promoted."""
-        now_ms: int = yield Now()
-        bounds: Bounds = yield ReadEnd(Kind.CHANGELOG)
+        now_ms = yield from ask(Now())
+        bounds = yield from ask(ReadEnd(Kind.CHANGELOG))
         shelf, position, meta = yield from self._start(shelf, bounds, now_ms)
         while True:
             self.standby_next = position
-            tail: Tail = yield FetchChangelog(position, None)
+            tail = yield from ask(FetchChangelog(position, None))
             if tail.next > position:
                 write, meta = _copy(tail, meta)
                 yield write
@@ -266,7 +280,7 @@ class PartitionTask:
             if tail.promote:
                 return shelf
 
-    def _positions(self, known: Meta | None, committed: Offsets) -> Generator[Effect, Any, Positions]:
+    def _positions(self, known: Meta | None, committed: Offsets) -> Generator[Effect[Any], Any, Positions]:
         """The input positions to go on from: the changelog's; for a new application the beginning."""
         if known is None and any(committed):
             raise Halted(
@@ -276,10 +290,12 @@ class PartitionTask:
         if known is not None and any(
             offset is not None and offset > own for offset, own in zip(committed, known.positions, strict=True)
         ):
-            yield Alert("positions.differ", f"partition {self.partition}: committed positions are ahead; not used")
+            yield Alert(
+                AlertKind.POSITIONS_DIFFER, f"partition {self.partition}: committed positions are ahead; not used"
+            )
         positions: list[int] = []
         for index, topic in enumerate((Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST)):
-            bounds: Bounds = yield ReadEnd(topic, committed=False)
+            bounds = yield from ask(ReadEnd(topic, committed=False))
             position = bounds.begin if known is None else known.positions[index]
             found = (
                 f"partition {self.partition}: the {topic} topic holds offsets {bounds.begin} to {bounds.end} but "
@@ -291,7 +307,9 @@ class PartitionTask:
                         f"{found}unread input was deleted. Restore it; or, if you know what was lost, start the "
                         "workers once with the setting accept_gap"
                     )
-                yield Alert("input.gap", f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted")
+                yield Alert(
+                    AlertKind.INPUT_GAP, f"partition {self.partition}: {topic} {position}..{bounds.begin} were deleted"
+                )
                 position = bounds.begin
             elif position > bounds.end:
                 raise Halted(
@@ -303,9 +321,9 @@ class PartitionTask:
 
     # --- deciding -------------------------------------------------------------------------------------------------
 
-    def _work(self, fold: Fold) -> Steps:
+    def _work(self, fold: Fold[State]) -> Steps:
         while True:
-            taken: Input = yield NextInput(fold.pending)
+            taken = yield from ask(NextInput(fold.pending))
             passed = yield from self._pass(bool(taken.requests) or fold.behind)
             while not passed.whole:
                 # More facts below the barrier than memory takes (a long absence): they go first, the requests wait.
@@ -324,18 +342,20 @@ class PartitionTask:
             ):
                 raise _Reopen
 
-    def _pass(self, hold: bool) -> Generator[Effect, Any, Passed]:
-        """The barrier. Fail closed: a batch past the deadline is held and asked again, never decided on stale facts."""
+    def _pass(self, hold: bool) -> Generator[Effect[Any], Any, Passed]:
+        """The barrier.
+
+        INVARIANT (fail closed): a batch past the deadline is held and asked again, never decided on stale facts.
+        """
         attempt = 0
         while True:
             try:
-                passed: Passed = yield Barrier(hold, attempt)
-                return passed
+                return (yield from ask(Barrier(hold, attempt)))
             except BarrierTimeout as error:
                 attempt += 1
-                yield Alert("barrier.timeout", f"partition {self.partition}: {error} (attempt {attempt})")
+                yield Alert(AlertKind.BARRIER_TIMEOUT, f"partition {self.partition}: {error} (attempt {attempt})")
 
-    def _decide(self, fold: Fold, taken: Input, passed: Passed) -> Steps:
+    def _decide(self, fold: Fold[State], taken: Input, passed: Passed) -> Steps:
         """All of the taken input, in as many transactions as it needs: reviews and facts first, then requests."""
         consents, outcomes, requests = passed.consents, passed.outcomes, taken.requests
         while True:
@@ -359,10 +379,11 @@ class PartitionTask:
             if not (consents or outcomes or requests):
                 return
 
-    def _batch_time(self, fold: Fold, now_ms: int, *parts: list[Any]) -> int:
-        """One decision time per batch: the wall clock, never before a record's broker timestamp.
+    def _batch_time(self, fold: Fold[State], now_ms: int, *parts: list[Record]) -> int:
+        """The time a batch is decided at.
 
-        Nor before the last transaction's, as far as clocks of workers may differ: a cap does not count what lies
+        INVARIANT (one instant): one decision time per batch: the wall clock, never before a record's broker timestamp,
+        nor before the last transaction's, as far as clocks of workers may differ: a cap does not count what lies
         ahead, and a consent applied before would not be in effect yet. A clock that was wrong by more is not followed.
         """
         newest = max((rec.timestamp_ms for part in parts for rec in part), default=0)
@@ -372,13 +393,13 @@ class PartitionTask:
             now_ms = fold.meta.now_ms
         return max(now_ms, newest)
 
-    def _transact(self, fold: Fold, batch: Batch, now_ms: int) -> Steps:
+    def _transact(self, fold: Fold[State], batch: Batch, now_ms: int) -> Steps:
         changelog = batch.changelog
         yield Begin()
         yield Produce(batch.outs, changelog, batch.meta.now_ms)
-        changelog_next: int = yield SendOffsets(batch.meta.positions)
+        changelog_next = yield from ask(SendOffsets(batch.meta.positions))
         yield Commit()
-        # INVARIANT (store after commit): an unknown result never reaches this line.
+        # see INVARIANT (store after commit); an unknown result never reaches this line.
         purge = max(0, batch.meta.now_ms - _HOUR_MS) if now_ms - self._last_purge_ms > _MINUTE_MS else 0
         yield StoreWrite(batch.states, batch.opened, Head(changelog_next, batch.meta_bytes), purge)
         fold.adopt(batch)

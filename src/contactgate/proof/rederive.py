@@ -21,6 +21,7 @@ from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
+from contactgate.model.facts import SubjectState
 from contactgate.model.log import Out, Position, Record, States
 from contactgate.model.world import Listing
 from contactgate.names import Kind
@@ -107,19 +108,19 @@ class _Witness:
     def prev(self) -> str:
         return self._gate.prev
 
-    def consent(self, rec: Record, states: States) -> None:
+    def consent(self, rec: Record, states: States[SubjectState]) -> None:
         self._gate.consent(rec, states)
         self._gate.out.clear()
 
-    def outcome(self, rec: Record, states: States) -> None:
+    def outcome(self, rec: Record, states: States[SubjectState]) -> None:
         self._gate.outcome(rec, states)
         self._gate.out.clear()
 
-    def review(self, subject: bytes, states: States, now_ms: int) -> None:
+    def review(self, subject: bytes, states: States[SubjectState], now_ms: int) -> None:
         self._gate.review(subject, states, now_ms)
         self._gate.out.clear()
 
-    def request(self, rec: Record, states: States, now_ms: int, position: Position) -> None:
+    def request(self, rec: Record, states: States[SubjectState], now_ms: int, position: Position) -> None:
         gate, book = self._gate, self._book
         kept = book.expected.pop(rec.offset, None)
         told = None
@@ -141,7 +142,7 @@ class _Witness:
         if told is not None:
             book.looked.append(Looked(kept, difference, told))
 
-    def _explain(self, rec: Record, states: States, now_ms: int) -> Explanation | None:
+    def _explain(self, rec: Record, states: States[SubjectState], now_ms: int) -> Explanation | None:
         try:
             message = strict.decode(Kind.REQUEST, rec.value or b"")
             request = read.request(message, strict.to_ms(message.time), self._tokens)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from contactgate.ops.alerts import SEVERITY
+from contactgate.model.alerts import AlertKind
 from contactgate.ops.metrics import WorkerMeter, exposition
 from contactgate.settings import Settings
 
@@ -39,8 +39,8 @@ def test_every_setting_is_there_with_its_default() -> None:
 def test_every_alert_is_there_with_its_severity() -> None:
     """All kinds a worker raises; the most urgent first."""
     rows = [(row[0].strip("`"), row[1]) for row in _rows("Alerts")]
-    assert dict(rows) == SEVERITY
-    assert len(rows) == len(SEVERITY)
+    assert dict(rows) == {kind.value: kind.severity.value for kind in AlertKind}
+    assert len(rows) == len(AlertKind)
     rank = ["critical", "warning", "info"]
     assert [rank.index(severity) for _, severity in rows] == sorted(rank.index(severity) for _, severity in rows)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
+from contactgate.model.alerts import AlertKind, Severity
 from contactgate.model.log import Out
-from contactgate.ops.alerts import ADVICE, SEVERITY, alert
+from contactgate.ops.alerts import alert
 from contactgate.ops.metrics import WorkerMeter, exposition, quantile
+from contactgate.partition.life import MOVES, IllegalMove, Life
 
 
 def _decision(verdict: str, *rules: str, duplicate: bool = False) -> Out:
@@ -18,7 +21,7 @@ def test_a_record_counts_its_period_and_keeps_totals_of_partitions_that_moved_aw
     """Counts are of the period, `decided_total` of the worker's life, whoever owns the partition now."""
     meter = WorkerMeter("w1")
     one = meter.partition(0)
-    one.state = "running"
+    one.move(Life.RUNNING)
     one.committed([_decision("pass"), _decision("block", "cap.a", "pause.b"), Out("dead", None, None, b"{}", [])], 0.01)
     one.barrier(0.002)
     one.arrived(0.02)
@@ -44,9 +47,10 @@ def test_recalls_are_counted_and_approvals_are_not() -> None:
 def test_prometheus_gets_counters_gauges_and_quantiles() -> None:
     """The text format holds every family, with no label that could name a person."""
     meter = WorkerMeter("w1")
-    meter.alerts["fenced"] += 2
+    meter.alerts[AlertKind.FENCED] += 2
     part = meter.partition(3)
-    part.state, part.lag = "running", 7
+    part.move(Life.RUNNING)
+    part.lag = 7
     part.committed([_decision("block", "cap.a")], 0.5)
     text = exposition(meter)().decode()
     assert "contactgate_decided_total 1.0" in text
@@ -65,8 +69,34 @@ def test_quantiles_are_nearest_rank() -> None:
 
 def test_every_kind_of_alert_has_a_severity_and_an_advice() -> None:
     """Nobody on duty gets an alert without being told what to do."""
-    assert SEVERITY.keys() == ADVICE.keys()
-    record = msgspec.json.decode(alert("w1", "barrier.timeout", "partition 3: late", 5))
-    assert record["severity"] == "critical"
+    assert all(isinstance(kind.severity, Severity) and kind.advice for kind in AlertKind)
+    record = msgspec.json.decode(alert("w1", AlertKind.BARRIER_TIMEOUT, "partition 3: late", 5))
+    assert (record["kind"], record["severity"]) == ("barrier.timeout", "critical")
     assert "held" in record["advice"]
-    assert msgspec.json.decode(alert("w1", "new.kind", "", 5))["advice"]
+
+
+def test_an_alert_of_an_unknown_kind_cannot_be_made() -> None:
+    """A word with a slip in it is an error where it is written, not a warning at night."""
+    with pytest.raises(ValueError, match="corupt"):
+        AlertKind("store.corupt")  # type: ignore[call-arg]
+
+
+def test_a_partition_moves_only_as_its_life_allows() -> None:
+    """Every pair of states: the legal moves are made, staying is no move, everything else is refused."""
+    for now in Life:
+        for to in Life:
+            meter = WorkerMeter("w1").partition(0)
+            meter.begin(now)
+            if to is now or to in MOVES[now]:
+                meter.move(to)
+                assert meter.life is to
+            else:
+                with pytest.raises(IllegalMove, match=f"{now} cannot become {to}"):
+                    meter.move(to)
+                assert meter.life is now
+
+
+def test_a_partition_that_decided_never_stands_by_and_one_that_stopped_stays_so() -> None:
+    """The two rules that the drawing in `partition.life` is there for."""
+    assert all(Life.STANDBY not in MOVES[now] for now in Life)
+    assert not MOVES[Life.STOPPED]

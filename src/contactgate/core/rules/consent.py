@@ -290,7 +290,7 @@ class ConsentRule(Rule):
 
 
 class ErasedRule(Rule):
-    """An erased person is left alone until a newer consent covers the request."""
+    """INVARIANT (erased is closed): an erased person is left alone until a newer consent covers the request."""
 
     name = "subject.erased"
     words = "the person was not erased, or consented anew"

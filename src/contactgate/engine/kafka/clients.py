@@ -17,15 +17,18 @@ from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError, Fenced, Halted
 
 MIB = 1 << 20
-INPUT_MAX_BYTES = 2 * MIB  # R6: above max.message.bytes of the input topics
+# INVARIANT (every record fits): a fetch is larger than the topic's max.message.bytes; aiokafka skips what is larger.
+INPUT_MAX_BYTES = 2 * MIB
 METADATA_MS = 15_000  # aiokafka asks again no sooner after a question that failed; its default is five minutes
-CHANGELOG_MAX_BYTES = 8 * MIB  # R6: above max.message.bytes of the changelog
+CHANGELOG_MAX_BYTES = 8 * MIB
 
 
 def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: Any) -> AIOKafkaConsumer:
-    """A consumer without a group. Where it stands is ours to say: an offset that is gone is an error, never a jump.
+    """A consumer without a group.
 
-    Its records have an offset, a timestamp, a key, a value and headers, and nothing else (`patch_records`).
+    INVARIANT (never a jump): where it stands is ours to say; an offset that is gone is an error.
+
+    Its records have an offset, a timestamp, a key, a value and headers, and nothing else (`patches.unwrap_records`).
     """
     read_any_headers()
     unwrap_records()
@@ -75,7 +78,7 @@ def translate(error: BaseException, what: str) -> ContactgateError:
     if isinstance(error, kafka_errors.ProducerFenced | kafka_errors.InvalidProducerEpoch):
         return Fenced("another worker has taken over this partition's transactional id")
     if isinstance(error, kafka_errors.RecordTooLargeError):
-        # R6: aiokafka steps over such a record.
+        # see INVARIANT (every record fits)
         return Halted(f"a record is larger than the fetch size while {what}; lower max.message.bytes of the topic")
     if isinstance(error, kafka_errors.OffsetOutOfRangeError):
         return Halted(f"the next offset to read is gone while {what}: unread input was deleted")

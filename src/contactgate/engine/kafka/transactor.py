@@ -1,17 +1,20 @@
-"""One partition's transactional writer: Kafka's transaction protocol, as far as the task needs it (rules R1 to R9).
+"""One partition's transactional writer: Kafka's transaction protocol, as far as the task needs it.
 
-R1  every batch's acknowledgement and that of the input positions is awaited before the commit
-R2  after any exception the writer is thrown away (`drop`), never aborted, never used again
-R4  a failure of `commit` leaves its result unknown; the caller opens again and the changelog tells
-R5  one request adds all partitions to the transaction (v1; none is needed in v2), one produce request a node and
-    round carries a batch of every partition, and the input positions go along behind it on the same connection
-R7  a coordinator that still writes the last transaction's markers is asked again after a few milliseconds
-R8  a short transaction timeout; an expired transactional id fails like anything else and is made anew
-R9  each has its own connections; they are opened in parallel
+INVARIANT (all acknowledged): the acknowledgements of all batches and of the input positions come before the commit.
+INVARIANT (never used again): after any exception the writer is thrown away (`drop`), never aborted, never used again.
+INVARIANT (unknown commit): a failure of `commit` leaves its result unknown; the caller opens again and the changelog
+tells.
+INVARIANT (no blind repeat): only answers that say that nothing was done are followed by the same question: a cut
+connection, a timeout or any other error ends this writer.
 
-R3 (rotation) is the task's, R6 (record size) the consumers'. Only answers that say that nothing was done are followed
-by the same question: a cut connection, a timeout or any other error ends this writer. `init` makes the next one, which
-fences this one and settles what it left. It must never decide whether to try again after that.
+What makes it quick: one request adds all partitions to the transaction (v1; none is needed in v2), one produce request
+a node and round carries a batch of every partition, and the input positions go along behind it on the same connection;
+a coordinator that still writes the last transaction's markers is asked again after a few milliseconds; each writer has
+its own connections, opened in parallel. The transaction timeout is short, and an expired transactional id fails like
+anything else and is made anew. Rotation is the task's, record sizes are the consumers'.
+
+`init` makes the next writer, which fences this one and settles what it left. It must never decide whether to try again
+after that.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import aiokafka.errors as kafka_errors
@@ -69,10 +72,9 @@ class _Session:
 class Transactor:
     """The writer of one partition. After any exception call `drop`, then `init` for a new one."""
 
-    def __init__(self, settings: EngineSettings, partition: int, *, newest: int = 2) -> None:
+    def __init__(self, settings: EngineSettings, partition: int) -> None:
         self.partition = partition
         self.inits = 0
-        self._newest = newest  # version of the transaction protocol; a test speaks the old one to a new broker
         self._settings = settings
         self._timeout_s = settings.transaction_timeout_ms / 1000
         self._session: _Session | None = None
@@ -112,7 +114,7 @@ class Transactor:
                         CoordinationType.GROUP, settings.group_id
                     )
                     features = await client.send(session.coordinator, wire.api_versions("contactgate", "1"))
-                    session.v2 = min(self._newest, features.get("transaction.version", 0)) >= 2
+                    session.v2 = self._speaks_v2(features)
                 code, number, epoch = await client.send(
                     session.coordinator, wire.init_producer(name, settings.transaction_timeout_ms)
                 )
@@ -133,8 +135,12 @@ class Transactor:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
+    def _speaks_v2(self, features: Mapping[str, int]) -> bool:
+        """Whether the cluster has turned on the second version of the transaction protocol."""
+        return features.get("transaction.version", 0) >= 2
+
     def drop(self) -> None:
-        """R2: this identity is used no more; its connections are closed in the background."""
+        """End this identity, see INVARIANT (never used again); its connections are closed in the background."""
         session, self._session = self._session, None
         self._rounds, self._settled = [], False
         if session is not None:
@@ -229,7 +235,7 @@ class Transactor:
             await self._call(client._wait_on_metadata(name), f"asking for the partitions of {name}")
 
     async def settle(self, positions: Positions) -> int:
-        """Send everything and the input positions, wait for every acknowledgement (R1); the next changelog offset."""
+        """Send everything and the input positions, wait for every acknowledgement; the next changelog offset."""
         session = self._need()
         session.spoilt = True
         following: int = await self._call(self._send(session, positions), "sending a transaction")
@@ -313,7 +319,7 @@ class Transactor:
         return dict(sorted(nodes.items(), key=lambda item: item[0] == session.group_coordinator))
 
     async def _ask(self, session: _Session, questions: list[_Question], *, again: bool = True) -> None:
-        """Send all, in this order where they go to the same node; ask again while a coordinator is still busy (R7)."""
+        """Send all, in this order where they go to the same node; ask again while a coordinator is still busy."""
         client, pause_s = session.client, _FIRST_PAUSE_S
         while True:
             for question in questions:
@@ -337,7 +343,7 @@ class Transactor:
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
     async def commit(self) -> None:
-        """End the transaction. Any exception leaves the result unknown (R4)."""
+        """End the transaction. Any exception leaves the result unknown."""
         session = self._need()
         if not self._settled:
             raise BrokerError("a transaction is committed before everything in it is acknowledged")
