@@ -12,7 +12,7 @@ from contactgate.cli.policy import app
 from contactgate.policy.document import PolicyDoc
 from contactgate.policy.load import load_policy
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "writing-a-policy.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 BLOCKS = [part.split("```", 1)[0] for page in PAGES for part in page.read_text("utf-8").split("```yaml\n")[1:]]
