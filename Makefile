@@ -31,6 +31,7 @@ check: venv ## lint, format, types, layer contracts, module length: what CI runs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_modules.py
+	$(BIN)/python tools/check_news.py
 
 system-tests: ## system, and what only the tests need: Node.js and kafkajs, exactly as locked
 	@tools/system-packages.sh tests
@@ -67,7 +68,7 @@ chaos-long: venv system ## the same with new seeds for so long: make chaos-long 
 chaos-bugs: venv system ## the tests' test: every seeded bug must be caught, with a table
 	$(BIN)/python -m tests.chaos --bugs
 
-.PHONY: docs docs-cli
+.PHONY: docs docs-cli changelog
 docs-cli: venv ## write docs/cli.md from the command line
 	$(BIN)/python tools/cli_docs.py
 
@@ -82,6 +83,9 @@ $(DOCS)/.installed: pyproject.toml
 
 docs: $(DOCS)/.installed ## the site of docs/, in site/; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+changelog: $(DOCS)/.installed ## put the fragments of news/ into CHANGELOG.md under the version of src/contactgate/__init__.py
+	$(DOCS)/bin/towncrier build --yes --version $$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/contactgate/__init__.py)
 
 demo: venv system ## a live decision stream on a real Apache Kafka, which checks its own promises
 	$(BIN)/contactgate demo

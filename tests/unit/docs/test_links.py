@@ -15,7 +15,7 @@ import pytest
 import yaml
 from tools.site_links import rewritten
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDERS = ("docs", "examples", "bench", "tests", ".github", "news")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 PAGES = [page for page in PAGES if not {"node_modules", "target", "results"} & set(page.relative_to(ROOT).parts)]

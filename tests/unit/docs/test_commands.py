@@ -2,7 +2,7 @@
 
 Reads blocks of shell (fenced, or indented and beginning with a command of ours) and, for `contactgate` and `make`, code
 in running text. docs/cli.md is made from the command line and has a test of its own. Runs nothing: what can run offline
-is run by tests/unit/test_examples.py.
+is run by tests/unit/docs/test_examples.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tools.cli_docs import commands
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDERS = (ROOT, ROOT / "docs", ROOT / "examples", ROOT / "bench")
 PAGES = sorted(page for folder in FOLDERS for page in folder.glob("*.md") if page.name != "cli.md")
 COMMANDS = {entry.path: entry.command for entry in commands()}
