@@ -49,7 +49,7 @@ class Settings(BaseModel):
     tls_key_file: Path | None = Field(None, description="its private key")
 
     token_key: SecretBytes | None = Field(
-        None, description="at least 32 bytes; addresses and vendors' tokens hang on it"
+        None, description="at least 32 bytes; every address token and vendor token is derived from it"
     )
     seal_key: SecretBytes | None = Field(None, description="exactly 32 bytes, or 64 hex digits; seals dead letters")
 

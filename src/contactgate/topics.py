@@ -350,7 +350,7 @@ class TopicAdmin:
             with self._translated("describe topics"):
                 topics = self._client.describe_topics(wanted)
             unknown = {topic["name"] for topic in topics if topic["error_code"] == _UNKNOWN_TOPIC}
-            # Whoever is asked now may not have heard of what another broker created a moment ago.
+            # The broker that answers may not know yet what another one created a moment ago.
             if unknown.isdisjoint(self._created) or time.monotonic() > until:
                 break
             time.sleep(0.1)

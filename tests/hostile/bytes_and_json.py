@@ -60,7 +60,7 @@ ROWS = [
         suppress("suppression", None, "applied", "pass"),
     )),
     Row(3, "null key; empty key; key that is not the subject",
-        "Dead letter; an opt-out binds whoever its key and its `subject_id` name.", (
+        "Dead letter; an opt-out binds both subjects, of its key and of its `subject_id`.", (
         opt_out("opt-out without key", withdrawal(), "key.missing", key=None),
         opt_out("opt-out, empty key", withdrawal(), "key.missing", key=b""),
         opt_out("opt-out, key of another", withdrawal(), "key.mismatch", key=b"x-9"),

@@ -1,8 +1,8 @@
 """An embedded, real Apache Kafka for development, the demo and the tests.
 
     DevKafka, DevCluster    one node or several, children of this process
-    bootstrap_or_start      the cluster KAFKA_BOOTSTRAP names, or an own one for the length of a `with`
-    up, down, status        one that stays until it is told to stop
+    bootstrap_or_start      the cluster KAFKA_BOOTSTRAP names, or one of its own for the duration of the `with` block
+    up, down, status        one that stays until it is stopped
 
 Production never imports this package: only the command line and the tests do.
 """

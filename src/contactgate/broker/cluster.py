@@ -101,7 +101,7 @@ class DevCluster:
         self.start()
 
     def close(self) -> None:
-        """Stop without ceremony and remove the directory if it was a temporary one."""
+        """Kill the nodes and remove the directory if it was a temporary one."""
         if self._temporary:
             self.kill()
             shutil.rmtree(self.directory, ignore_errors=True)

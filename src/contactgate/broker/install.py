@@ -140,7 +140,7 @@ def _download(root: Path, resources: dict[str, bytes]) -> None:
         if done.returncode != 0 or not any((building / "jars").glob("kafka_*.jar")):
             raise BrokerError(
                 "maven could not resolve the embedded broker's jars; check the network and maven's settings, "
-                f"or set KAFKA_BOOTSTRAP to a running cluster. its last words:\n{_tail(done.stdout)}"
+                f"or set KAFKA_BOOTSTRAP to a running cluster. its last output:\n{_tail(done.stdout)}"
             )
         building.rename(root)
     except subprocess.TimeoutExpired as late:

@@ -1,7 +1,7 @@
 """`contactgate dead-letters list|open|resubmit`: what could not be processed, opened with the key, sent again.
 
 `list` never shows contents: they may hold an address. `open` says so. `resubmit` sends nothing that would be a dead
-letter again, unless told to.
+letter again, unless forced to.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def _headers(topics: Installation, letter: Letter, sealed: Sealed) -> list[tuple
 
 
 def _check(letter: Letter, key: bytes | None, value: bytes | None, *, force: bool) -> None:
-    """Refuse what the gate would only refuse again, as far as the message alone tells."""
+    """Refuse what the gate would only refuse again, as far as the message alone shows."""
     if force or value is None:
         return
     try:

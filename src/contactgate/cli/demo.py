@@ -1,7 +1,7 @@
 """`contactgate demo`: a live decision stream on a real Apache Kafka that checks its own promises.
 
 The composition root of the demonstration: broker, topics, two workers, the run, the audit. Exit status 1 when a promise
-broke or a part failed. Must never touch topics of another prefix, and removes what it made unless told to keep it.
+broke or a part failed. Must never touch topics of another prefix, and removes what it made unless asked to keep it.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def _run(
             *judge(found, document),
             malformed(found, run.malformed),
             Finding(
-                "the scenes went as told", held=not run.broken, detail="; ".join(run.broken) or "opt-out, recall, kill"
+                "the scenes went to plan", held=not run.broken, detail="; ".join(run.broken) or "opt-out, recall, kill"
             ),
         ]
     summary(console, tally.snapshot(), findings)

@@ -51,7 +51,7 @@ def explain(
     ] = None,
     key_file: KeyFile = None,
 ) -> None:
-    """Tell why a request passed or was blocked: every rule, its facts, the events they came from, until when."""
+    """Explain why a request passed or was blocked: every rule, its facts, the events they came from, until when."""
     try:
         if offline:
             if policy is None or events is None:
@@ -136,7 +136,7 @@ def _nowhere(topics: Provable, partitions: Iterable[int], request_id: str) -> st
                 if letter is None:
                     return f"{place} and is not decided yet; is a worker running?"
                 return f"{place} and became dead letter {letter.name}: {letter.reason}: {letter.detail}"
-    return "no decision and no request has this request_id; is it written right, and is the prefix the right one?"
+    return "no decision and no request has this request_id; check its spelling and the prefix"
 
 
 def _asks(found: Found, request_id: str) -> bool:

@@ -115,7 +115,7 @@ def diff(
     before: Annotated[Path, typer.Argument(help="The policy in force.")],
     after: Annotated[Path, typer.Argument(help="The policy that would replace it.")],
     events: Annotated[Path, typer.Option(help="JSON lines to decide under both, as for `contactgate decide`.")],
-    limit: Annotated[int, typer.Option(min=0, help="Show so many changed decisions; all are counted.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, help="Show at most this many changed decisions; all are counted.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per changed decision, all of them.")] = False,
 ) -> None:
     """Show every decision that would change, with counts by reason and campaign. Exit status 1 when one would."""
@@ -185,7 +185,7 @@ def show_pack(
     name: Annotated[str, typer.Argument(help="The pack's name, such as us-fed.")],
     as_json: Annotated[bool, typer.Option("--json", help="The normalised document, as it is hashed.")] = False,
 ) -> None:
-    """Show a pack: every line with its source and confidence, and the facts it tells without enforcing them."""
+    """Show a pack: every line with its source and confidence, and the facts it states without enforcing them."""
     library = shipped()
     if name not in library.names():
         _fail(

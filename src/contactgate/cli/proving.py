@@ -67,7 +67,7 @@ class Provable(Installation):
 
 
 def kept(found: Iterable[Found]) -> Iterator[Kept]:
-    """The decisions among records; what is none has been told by the walk along the chain."""
+    """The decisions among records; what is none was reported by the walk along the chain."""
     for each in found:
         try:
             yield Kept(each.offset, each.value or b"", decode(each.value or b""))

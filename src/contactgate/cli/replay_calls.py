@@ -34,7 +34,7 @@ _KEY = b"replay-calls: the list holds no address to protect"
 
 def replay_calls(
     file: Annotated[Path, typer.Argument(help="CSV with the columns client, last_call (YYYY-MM-DD) and calls.")],
-    cap: Annotated[int, typer.Option(help="At most so many calls to one client …", min=0, max=10_000)] = 3,
+    cap: Annotated[int, typer.Option(help="At most this many calls to one client …", min=0, max=10_000)] = 3,
     window: Annotated[str, typer.Option(help="… in every sliding window of this length: 30d, 36h.")] = "30d",
     offline: Annotated[
         bool, typer.Option(help="Through the same core without Kafka, instead of a broker and two workers.")

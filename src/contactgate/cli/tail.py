@@ -53,7 +53,7 @@ def tail(
     prefix: PrefixOption = "",
     from_beginning: Annotated[bool, typer.Option(help="Start with the oldest record kept.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with partition and offset.")] = False,
-    maximum: Annotated[int, typer.Option("--max", help="End after so many records; 0 follows for ever.", min=0)] = 0,
+    maximum: Annotated[int, typer.Option("--max", help="End after this many records; 0 follows forever.", min=0)] = 0,
     until_end: Annotated[bool, typer.Option(help="End where the topic ends now instead of following it.")] = False,
 ) -> None:
     """Show what is committed on a topic."""
@@ -112,7 +112,7 @@ def as_line(record: Any) -> bytes:
 def in_words(record: Any) -> Text:
     """One record as one line: where, when, and what it means; what cannot be printed in it stands as `\ufffd`."""
     line = _in_words(record)
-    if not line.plain.isprintable():  # whoever writes to a topic must not write to the operator's terminal
+    if not line.plain.isprintable():  # a record must not control the operator's terminal
         line.plain = "".join([char if char.isprintable() else "\ufffd" for char in line.plain])
     return line
 

@@ -107,7 +107,7 @@ def resubmit(
         sent = producer.send(topic, key=key, value=value, headers=[*kept, (RESUBMITS, letter.encode())]).get(timeout=30)
     except KafkaError as error:
         raise BrokerError(
-            f"kafka did not acknowledge the message on {topic} ({type(error).__name__}); look whether it is there "
+            f"kafka did not acknowledge the message on {topic} ({type(error).__name__}); check whether it arrived "
             f"(header {RESUBMITS}) before sending it again"
         ) from error
     finally:

@@ -1,7 +1,7 @@
 """Records whose headers have names that are no text: kafka-python stops at them; here they are read.
 
-Whoever may write to a topic could so keep everybody from listing, tailing or proving it. Such a record is read once
-more by `codec.rawrecord`. Must never change offset, time, key or value of any record.
+Anyone who may write to a topic could otherwise keep everybody from listing, tailing or proving it. Such a record is
+read again by `codec.rawrecord`. Must never change offset, time, key or value of any record.
 """
 
 from __future__ import annotations

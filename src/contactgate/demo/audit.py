@@ -1,7 +1,7 @@
 """Judges a run from its topics alone: did every promise hold? Must never ask a worker, and never use the core's rules.
 
-Counting is done anew here, from the messages and the policy document, so that a fault of the gate cannot excuse itself;
-only the hash chain is checked with the gate's own function, which is its definition.
+Counting is done again here, from the messages and the policy document, so that a fault of the gate cannot excuse
+itself; only the hash chain is checked with the gate's own function, which is its definition.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def judge(found: Evidence, policy: dict[str, Any]) -> list[Finding]:
 
 
 def malformed(found: Evidence, sent: int) -> Finding:
-    """Held against what the demonstration knows it sent: so many malformed requests, and no malformed consent."""
+    """Held against what the demonstration knows it sent: that many malformed requests, and no malformed consent."""
     letters = sum(found.dead.values())
     wrong = [f"{letters} requests became dead letters, {sent} were malformed"] if letters != sent else []
     wrong += [f"{found.dead_consents} good consent events became dead letters"] if found.dead_consents else []

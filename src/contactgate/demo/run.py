@@ -29,7 +29,7 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _ANNA = "p-anna"
 _PATIENCE = 1.6  # times the planned length of the stream
-_TAKEOVER_S = 15.0  # what is undecided may be so many seconds' worth
+_TAKEOVER_S = 15.0  # requests of this many seconds may be undecided
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Worker processes of the demonstration, the load generator and replays: started, watched, stopped, killed.
 
 Each is a real `contactgate worker` in a process of its own with its own state directory and log file. Must never leave
-one behind: whoever starts them stops them, and a worker whose parent died is stopped by the system (Linux).
+one behind: the code that starts them stops them, and a worker whose parent died is stopped by the system (Linux).
 """
 
 from __future__ import annotations

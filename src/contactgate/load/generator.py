@@ -54,7 +54,7 @@ class Arrivals(Watcher[Arrival]):
         super().__init__(_watch, bootstrap, prefix)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> None:
-        """Until so many have come. Raises BrokerUnavailable after the timeout, and whatever `check` raises."""
+        """Until `count` have come. Raises BrokerUnavailable after the timeout, and whatever `check` raises."""
         deadline = time.monotonic() + timeout_s
         while (come := self.count) < count:
             check()

@@ -1,6 +1,6 @@
 """A consumer in a process of its own, so that what its owner does meanwhile never delays what it sees.
 
-The owner knows at any time how many have come, and is told what they were when all is over. Must not know what they
+The owner knows at any time how many have come, and gets them when all is over. Must not know what they
 are, nor how they are read.
 """
 

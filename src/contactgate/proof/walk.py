@@ -1,7 +1,7 @@
 """One partition's chain of decisions, checked record by record, and held against a checkpoint kept elsewhere.
 
 Found: an edited, missing, inserted, repeated, swapped or foreign record. A tail that was cut off, and a chain that was
-made anew from some record on, look whole: only a checkpoint (`Heads`) that the writer of the topic cannot change shows
+forged from some record on, look whole: only a checkpoint (`Heads`) that the writer of the topic cannot change shows
 them, and only up to the decision it names. Never repairs anything.
 """
 
@@ -97,7 +97,7 @@ class Walk:
             return f"seq {head.seq} decides request offset {where.position.request} after {self._request}: twice"
         if self._checkpoint is not None and head.seq == self._checkpoint.seq:
             if head.hash != self._checkpoint.hash:
-                return f"seq {head.seq} is not the decision that the checkpoint knows: history was written anew"
+                return f"seq {head.seq} is not the decision that the checkpoint knows: history was rewritten"
             self.met_checkpoint = True
         self._request = where.position.request
         self.head = head

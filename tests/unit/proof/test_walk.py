@@ -177,7 +177,7 @@ def test_a_chain_made_anew_is_found_with_a_checkpoint_and_only_with_it(decisions
     assert walk(anew).broken is None
     found = walk(anew, walk(decisions).head)
     assert found.broken is not None
-    assert "history was written anew" in str(found.broken)
+    assert "history was rewritten" in str(found.broken)
     assert walk(anew, walk(decisions[:BAD]).head).broken is None
 
 
