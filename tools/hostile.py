@@ -21,8 +21,8 @@ to make it forget an opt-out. `tools/hostile.py` writes this page from the table
 restrictive reading asserted by the next request of the person it names. What only a broker shows is run against one.
 
 Everywhere: no crash, no stall, one fate for every record (an applied event, a decision, or a
-[dead letter](dead-letters.md) with a reason of the closed list), and none of the input in what is reported. An opt-out that
-can be read in part binds at its widest reading; a consent that cannot be read whole permits nothing.
+[dead letter](dead-letters.md) with a reason of the closed list), and none of the input in what is reported. An opt-out
+that can be read in part binds at its widest reading; a consent that cannot be read whole permits nothing.
 
 `applied` and `decided …` are fates, too; the others are the reasons of dead letters. *Records* counts the table's own
 records of the row; *tests* are further ones.
