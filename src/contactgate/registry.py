@@ -218,7 +218,15 @@ def _write(
     for at, number in enumerate(starts):
         total += number
         starts[at] = total
-    header = Header(registry, version, kept, bits, dated, tokens.fingerprint, "0" * 64)
+    header = Header(
+        registry=registry,
+        version=version,
+        count=kept,
+        bits=bits,
+        dated=dated,
+        key=tokens.fingerprint,
+        sha256="0" * 64,
+    )
     size = len(msgspec.json.encode(header))
     padded = (12 + size + _PAGE - 1) // _PAGE * _PAGE - 12
     file.seek(12 + padded)

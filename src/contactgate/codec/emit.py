@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from contactgate.core import chain
+from contactgate.model.decision import Decision, Recall
 from contactgate.model.facts import Reason
 from contactgate.model.log import Headers
 from contactgate.model.messages import (
@@ -23,7 +24,7 @@ from contactgate.model.messages import (
     WirePosition,
     WireReason,
 )
-from contactgate.model.request import Decision, Recall, Request
+from contactgate.model.request import Request
 
 _encode: Final = msgspec.json.Encoder().encode
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
@@ -75,22 +76,22 @@ def decision(
     eligible, until = made.next_eligible_ms, made.valid_until_ms
     body = _encode(
         ContactDecided(
-            request.request_id,
-            request.subject_id,
-            request.requester,
-            request.campaign,
-            request.channel,
-            "block" if made.reasons else "pass",
-            reasons(made.reasons) if made.reasons else [],
-            None if eligible is None else instant(eligible),
-            approval_id,
-            None if until is None else instant(until),
-            instant(made.decided_ms),
-            policy,
-            position,
-            made.duplicate,
-            seq,
-            prev,
+            request_id=request.request_id,
+            subject_id=request.subject_id,
+            requester=request.requester,
+            campaign_id=request.campaign,
+            channel=request.channel,
+            verdict="block" if made.reasons else "pass",
+            reasons=reasons(made.reasons) if made.reasons else [],
+            next_eligible_at=None if eligible is None else instant(eligible),
+            approval_id=approval_id,
+            valid_until=None if until is None else instant(until),
+            decided_at=instant(made.decided_ms),
+            policy=policy,
+            position=position,
+            duplicate=made.duplicate,
+            seq=seq,
+            prev=prev,
         )
     )
     # INVARIANT (hash what is sent): the hash covers the body as it stands in the record, byte for byte.

@@ -64,15 +64,15 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
     timezones, jurisdictions, flags, preferred = shared(facts)
     zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = row
     return Profile(
-        timezones,
-        0 if zones_ms is None else zones_ms + base_ms,
-        jurisdictions,
-        0 if jurisdictions_ms is None else jurisdictions_ms + base_ms,
-        flags,
-        0 if flags_ms is None else flags_ms + base_ms,
-        unpack_spans(preferred) if preferred else (),
-        0 if preferred_ms is None else preferred_ms + base_ms,
-        tuple(
+        timezones=timezones,
+        timezones_ms=0 if zones_ms is None else zones_ms + base_ms,
+        jurisdictions=jurisdictions,
+        jurisdictions_ms=0 if jurisdictions_ms is None else jurisdictions_ms + base_ms,
+        flags=flags,
+        flags_ms=0 if flags_ms is None else flags_ms + base_ms,
+        preferred=unpack_spans(preferred) if preferred else (),
+        preferred_ms=0 if preferred_ms is None else preferred_ms + base_ms,
+        relationships=tuple(
             [
                 Relationship(
                     controller,
@@ -85,6 +85,6 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
                 for controller, kind, date, until, event_id, time in relations or ()
             ]
         ),
-        tuple([address(token) for token in wrong or ()]),
-        0 if erased_ms is None else erased_ms + base_ms,
+        wrong_addresses=tuple([address(token) for token in wrong or ()]),
+        erased_ms=0 if erased_ms is None else erased_ms + base_ms,
     )

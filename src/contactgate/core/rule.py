@@ -73,7 +73,16 @@ def context(request: Request, state: SubjectState, world: World, policy: Policy)
     """The context of a request."""
     profile = state.profile
     zones = zones_of(profile.timezones or request.number_zones)
-    return Context(request, state, profile, world, policy, zones, prefixes(request.purpose), {})
+    return Context(
+        request=request,
+        state=state,
+        profile=profile,
+        world=world,
+        policy=policy,
+        zones=zones,
+        prefixes=prefixes(request.purpose),
+        memo={},
+    )
 
 
 @lru_cache(maxsize=65_536)

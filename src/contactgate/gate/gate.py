@@ -24,10 +24,11 @@ from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.letters import DeadLetters, check_time, ours
 from contactgate.model import events
+from contactgate.model.decision import Decision, Recall
 from contactgate.model.facts import Reason, Seen, SubjectState
 from contactgate.model.log import NO_HEADERS, Out, Position, Record, States, murmur2
 from contactgate.model.messages import ContactRequested
-from contactgate.model.request import Decision, Recall, Request
+from contactgate.model.request import Request
 from contactgate.names import Kind
 
 _VERIFIED: Final = 131_072
@@ -217,7 +218,13 @@ class Gate:
         )
         policy, seq, events = world.policy, self.seq, self._events
         value, self.prev = emit.decision(
-            request, made, approval_id, None if policy is None else policy.hash, position, seq, self.prev
+            request=request,
+            made=made,
+            approval_id=approval_id,
+            policy=None if policy is None else policy.hash,
+            position=position,
+            seq=seq,
+            prev=self.prev,
         )
         self.seq = seq + 1
         headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS

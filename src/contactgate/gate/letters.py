@@ -43,14 +43,14 @@ class DeadLetters:
             large = len(rec.key or b"") + len(rec.value or b"") > SEALED_BYTES
             value = emit.dead(
                 DeadLetter(
-                    fault.reason,
-                    fault.detail,
-                    rec.kind,
-                    rec.partition,
-                    rec.offset,
-                    emit.instant(max(rec.timestamp_ms, 0)),
-                    None if large else self._sealer.seal(place, Sealed(rec.key, rec.value, [])),
-                    sha256(rec.value or b"").hexdigest() if large else None,
+                    reason=fault.reason,
+                    detail=fault.detail,
+                    topic=rec.kind,
+                    partition=rec.partition,
+                    offset=rec.offset,
+                    time=emit.instant(max(rec.timestamp_ms, 0)),
+                    sealed=None if large else self._sealer.seal(place, Sealed(rec.key, rec.value, [])),
+                    sha256=sha256(rec.value or b"").hexdigest() if large else None,
                 )
             )
         name = f"{rec.kind}-{rec.partition}-{rec.offset}"

@@ -94,13 +94,13 @@ def replay(
         world.read_suppression(own[Kind.SUPPRESSION].upto(step.suppression), step.suppression)
         batch = fold.apply(
             Work(
-                own[Kind.CONSENT].upto(step.consent),
-                own[Kind.OUTCOME].upto(step.outcome),
-                own[Kind.REQUEST].upto(step.request),
-                step.positions,
-                step.now_ms,
-                0,
-                step,
+                consents=own[Kind.CONSENT].upto(step.consent),
+                outcomes=own[Kind.OUTCOME].upto(step.outcome),
+                requests=own[Kind.REQUEST].upto(step.request),
+                positions=step.positions,
+                now_ms=step.now_ms,
+                review_limit=0,
+                again=step,
             )
         )
         if batch is None:

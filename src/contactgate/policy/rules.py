@@ -203,12 +203,28 @@ def _cap(doc: CapDoc) -> Cap:
             zone=window.zone or "subject",
             week_starts=WEEKDAYS.index(window.week_starts or "mon"),
         )
-    return Cap(f"cap.{doc.name}", doc.limit, compiled, _scope(list(doc.scope)), _selector(doc), doc.counts, doc.lacking)
+    return Cap(
+        rule=f"cap.{doc.name}",
+        limit=doc.limit,
+        window=compiled,
+        scope=_scope(list(doc.scope)),
+        selector=_selector(doc),
+        counts=doc.counts,
+        lacking=doc.lacking,
+    )
 
 
 def _gap(doc: GapDoc) -> Cap:
     window = CapWindow("sliding", length_ms=doc.at_least)
-    return Cap(f"gap.{doc.name}", 1, window, _scope(list(doc.scope)), _selector(doc), doc.counts, doc.lacking)
+    return Cap(
+        rule=f"gap.{doc.name}",
+        limit=1,
+        window=window,
+        scope=_scope(list(doc.scope)),
+        selector=_selector(doc),
+        counts=doc.counts,
+        lacking=doc.lacking,
+    )
 
 
 def _cooloff(doc: CoolOffDoc) -> CoolOff:
