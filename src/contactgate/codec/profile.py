@@ -12,7 +12,7 @@ text, which is read alike. Nothing here may change meaning, as `codec.state` say
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from contactgate.codec.packing import (
     CODE,
@@ -26,7 +26,7 @@ from contactgate.codec.packing import (
     shared,
     unpack_spans,
 )
-from contactgate.model.facts import Profile, Relationship
+from contactgate.model.facts import Profile, Relation, Relationship
 
 NOBODY: Final = Profile()
 
@@ -76,7 +76,7 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
             [
                 Relationship(
                     controller,
-                    WORDS[kind] if type(kind) is int else kind,
+                    cast("Relation", WORDS[kind]) if type(kind) is int else kind,
                     date,
                     until,
                     identifier(event_id),

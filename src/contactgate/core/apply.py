@@ -9,11 +9,10 @@ INVARIANT (latest word): a later event time wins, whenever the event comes; equa
 
 from __future__ import annotations
 
-from typing import get_args
-
 import msgspec
 
-from contactgate.core.decide import RESTRICTING, approval_of, with_contact
+from contactgate.core.decide import approval_of, with_contact
+from contactgate.core.outcomes import RESTRICTING, SEVERITY
 from contactgate.core.review import is_open, recall, review
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
@@ -32,7 +31,6 @@ from contactgate.model.events import (
 from contactgate.model.facts import (
     Contact,
     Grant,
-    Outcome,
     Profile,
     Relationship,
     Span,
@@ -40,8 +38,6 @@ from contactgate.model.facts import (
     Withdrawal,
 )
 from contactgate.policy.plan import covers
-
-_RANK: dict[Outcome, int] = {outcome: rank for rank, outcome in enumerate(get_args(Outcome))}
 
 _REPEATS = 8
 """How many of the newest consents that say the same are kept.
@@ -335,7 +331,7 @@ def _told(contact: Contact, event: OutcomeReported) -> Contact:
         named = True
     result, result_ms = event.outcome, event.time_ms
     if contact.outcome is not None:
-        old, new = _RANK[contact.outcome], _RANK[event.outcome]
+        old, new = SEVERITY[contact.outcome], SEVERITY[event.outcome]
         if old > new or (old == new and contact.outcome_ms <= event.time_ms):
             result, result_ms = contact.outcome, contact.outcome_ms
     return msgspec.structs.replace(contact, outcome=result, outcome_ms=result_ms, matters=matters, matters_told=named)

@@ -11,15 +11,13 @@ from operator import attrgetter
 
 from contactgate.core.judge import ask, error, failures
 from contactgate.core.next_eligible import next_eligible
+from contactgate.core.outcomes import RESTRICTING
 from contactgate.core.rule import context
 from contactgate.core.rulebook import Rulebook, kind_at, rulebook_at
 from contactgate.core.world import Policy, World
 from contactgate.model.decision import Decision
-from contactgate.model.facts import Contact, Outcome, Reason, Seen, SubjectState
+from contactgate.model.facts import Contact, Reason, Seen, SubjectState
 from contactgate.model.request import Request
-
-RESTRICTING: frozenset[Outcome] = frozenset(("refused", "wrong_number", "unsubscribed", "complained"))
-"""Outcomes that are never forgotten, however old."""
 
 _request_id = attrgetter("request_id")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contactgate.model.facts import Outcome
+from contactgate.model.request import Mode
 from contactgate.model.world import Campaign, Notice, Party, Pause, RegistryVersion, Suppression
 from contactgate.policy.plan import Limits, Plan
 
@@ -33,7 +34,7 @@ class Policy(Protocol):
         """Outcomes that a cool-off without an end, or a threshold, may still ask for."""
         ...
 
-    def plan(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+    def plan(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
         """Every rule for requests of one kind at one instant."""
         ...
 

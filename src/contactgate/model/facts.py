@@ -34,7 +34,10 @@ Outcome = Literal[
     "unsubscribed",
     "complained",
 ]
-"""Outcomes from the least to the most restricting: when two are reported for one request the later here holds."""
+"""What may become of a contact, as it stands on the wire. `core.outcomes` says which of two reports holds, and
+`codec.packing` which number it is on disk: the order here says nothing."""
+
+Relation = Literal["purchase", "inquiry", "contract"]
 
 
 class Span(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -189,7 +192,7 @@ class Relationship(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An established business relationship with one controller."""
 
     controller: str
-    kind: str  # purchase | inquiry | contract
+    kind: Relation
     date: int  # proleptic ordinal of the local date (datetime.date.toordinal)
     until: int | None  # ordinal of the last day, None: open
     event_id: str

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from contactgate.model.decision import RecallWord, Verdict
-from contactgate.model.facts import Outcome
+from contactgate.model.facts import Outcome, Relation
 from contactgate.model.request import Mode
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, description="1 to 128 printable characters")]
@@ -123,7 +123,7 @@ class RelationshipRecorded(msgspec.Struct, gc=False, tag_field="type", tag="rela
     subject_id: Identifier
     time: Instant
     controller: Identifier
-    kind: Literal["purchase", "inquiry", "contract"]
+    kind: Relation
     date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     until: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | UnsetType | None = UNSET
 

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from contactgate.model.facts import Outcome
+from contactgate.model.request import Mode
 from contactgate.policy.document import PolicyDoc
 from contactgate.policy.durations import DAY_MS
 from contactgate.policy.packs import Pack
@@ -65,7 +66,7 @@ class CompiledPolicy:
         self._boundaries = sorted({at for source in self._sources for at in source.boundaries()})
         self._plans: dict[_Key, Plan] = {}
 
-    def plan(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+    def plan(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
         """Every rule for such a request. `jurisdictions` sorted, countries of subdivisions included."""
         epoch = bisect_right(self._boundaries, now_ms) if self._boundaries else 0
         key = (purpose, channel, mode, jurisdictions, epoch)
@@ -77,7 +78,7 @@ class CompiledPolicy:
             self._plans[key] = plan
         return plan
 
-    def _make(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+    def _make(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
         sources = [source for source in self._sources if source.applies(jurisdictions, now_ms)]
         caps: list[Cap] = []
         cooloffs: list[CoolOff] = []

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from contactgate.model.facts import Outcome
+from contactgate.model.request import Mode
 from contactgate.policy import durations, words
 from contactgate.policy.durations import Weekday
 from contactgate.policy.plan import Counts, Lacking
@@ -44,7 +45,6 @@ Dates = Annotated[Any, BeforeValidator(durations.dates), PlainSerializer(lambda 
 Clock = Annotated[StrictInt, BeforeValidator(durations.time_of_day)]
 Day = Annotated[date, BeforeValidator(durations.day)]
 Text = Annotated[StrictStr, Field(max_length=2_000)]
-Mode = Literal["live", "autodialled", "prerecorded"]
 Evidence = Literal["written", "esign", "recorded_call", "web", "double_opt_in"]
 Confidence = Literal["high", "medium", "low"]
 Unless = Literal["consent", "relationship", "purchase", "inquiry", "contract"]

@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from contactgate.model.facts import Outcome, Span
+from contactgate.model.facts import Outcome, Relation, Span
 
 Counts = Literal["approved", "attempted", "connected", "delivered", "conversation"]
 Lacking = Literal["block", "any"]
 """What a scope does with a request that lacks its field: `block` (SEMANTICS rule 6), or `any`: the field then narrows
 nothing, every contact counts whatever its value, and a contact without the field counts for every value."""
 ScopeField = Literal["address", "channel", "purpose", "controller", "requester", "campaign", "matter"]
-Relation = Literal["purchase", "inquiry", "contract"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Generic, TypeVar, cast
 
-from contactgate.model.facts import Span
+from contactgate.model.facts import Relation, Span
+from contactgate.model.request import Mode
 from contactgate.policy import zones
 from contactgate.policy.document import (
     BasisDoc,
@@ -36,7 +37,6 @@ from contactgate.policy.plan import (
     CapWindow,
     CoolOff,
     RegistryRule,
-    Relation,
     RelationPeriod,
     ScopeField,
     Selector,
@@ -54,11 +54,11 @@ class Line(Generic[R]):
 
     value: R
     selector: Selector
-    modes: frozenset[str] | None
+    modes: frozenset[Mode] | None
     from_ms: int | None
     to_ms: int | None
 
-    def applies(self, channel: str, purpose: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> bool:
+    def applies(self, channel: str, purpose: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> bool:
         """Whether the line binds such a request at that instant."""
         return (
             (self.from_ms is None or self.from_ms <= now_ms)
@@ -104,7 +104,7 @@ class Source:
         for from_ms, to_ms in [(self.from_ms, self.to_ms), *((line.from_ms, line.to_ms) for line in lines)]:
             yield from (at for at in (from_ms, to_ms) if at is not None)
 
-    def bases(self, purpose: str, channel: str, mode: str, now_ms: int) -> tuple[Basis, ...]:
+    def bases(self, purpose: str, channel: str, mode: Mode, now_ms: int) -> tuple[Basis, ...]:
         """What this source asks of consent: of the longest of its prefixes that holds now; () when none does.
 
         A channel's and a mode's override both bind when both match, each filled up from the block around it.
@@ -117,10 +117,10 @@ class Source:
                     return self._basis(line.value, channel, mode)
         return ()
 
-    def _basis(self, block: BasisDoc, channel: str, mode: str) -> tuple[Basis, ...]:
+    def _basis(self, block: BasisDoc, channel: str, mode: Mode) -> tuple[Basis, ...]:
         overrides = [
             override
-            for override in ((block.channels or {}).get(channel), (block.mode or {}).get(mode))  # type: ignore[call-overload]
+            for override in ((block.channels or {}).get(channel), (block.mode or {}).get(mode))
             if override is not None
         ]
         if not overrides:
