@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
-from contactgate.codec.strict import to_ms
 from contactgate.codec.tokens import Contactable, Tokens, is_address_token
 from contactgate.codec.widest import suspicious
 from contactgate.errors import MalformedMessage
 from contactgate.model import events, messages
 from contactgate.model.address import AddressError
 from contactgate.model.facts import FOREVER_MS, Grant, Span, Withdrawal
+from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
 from contactgate.model.request import Request
 from contactgate.model.world import Suppression
 
@@ -40,7 +40,7 @@ def optional_ms(instant: Any) -> int | None:
 
 def _clock_ms(text: str) -> int:
     hours, minutes, *seconds = text.split(":")
-    return (int(hours) * 3600 + int(minutes) * 60 + int(seconds[0] if seconds else 0)) * 1000
+    return int(hours) * HOUR_MS + int(minutes) * MINUTE_MS + int(seconds[0] if seconds else 0) * SECOND_MS
 
 
 def spans(hours: Iterable[messages.Hours]) -> tuple[Span, ...]:
@@ -51,7 +51,7 @@ def spans(hours: Iterable[messages.Hours]) -> tuple[Span, ...]:
                 Span(
                     days=tuple(sorted({_DAYS[day] for day in h.days or ()})),
                     from_ms=_clock_ms(h.from_) if h.from_ else 0,
-                    to_ms=_clock_ms(h.to) if h.to else 86_400_000,
+                    to_ms=_clock_ms(h.to) if h.to else DAY_MS,
                     from_exclusive=bool(h.from_exclusive),
                     to_inclusive=bool(h.to_inclusive),
                     holidays=h.holidays or None,

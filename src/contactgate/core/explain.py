@@ -13,9 +13,9 @@ from contactgate.core.judge import ask, failures
 from contactgate.core.next_eligible import next_eligible
 from contactgate.core.rule import NEVER, Context, Rule, context, until
 from contactgate.core.rulebook import Rulebook, kind_at
-from contactgate.core.time.instants import instant
 from contactgate.core.world import World
 from contactgate.model.facts import Seen, SubjectState
+from contactgate.model.instants import instant
 from contactgate.model.request import Request
 
 

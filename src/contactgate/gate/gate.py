@@ -26,6 +26,7 @@ from contactgate.gate.letters import DeadLetters, check_time, ours
 from contactgate.model import events
 from contactgate.model.decision import Decision, Recall
 from contactgate.model.facts import Reason, Seen, SubjectState
+from contactgate.model.instants import to_ms
 from contactgate.model.log import NO_HEADERS, Out, Position, Record, States, murmur2
 from contactgate.model.messages import ContactRequested
 from contactgate.model.request import Request
@@ -86,7 +87,7 @@ class Gate:
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_event(message, strict.to_ms(message.time), rec, states)
+            self.take_event(message, to_ms(message.time), rec, states)
 
     def take_event(self, message: Any, at_ms: int, rec: Record, states: SubjectStates) -> None:
         """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
@@ -183,7 +184,7 @@ class Gate:
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_request(message, strict.to_ms(message.time), rec, states, now_ms, position)
+            self.take_request(message, to_ms(message.time), rec, states, now_ms, position)
 
     def take_request(
         self,

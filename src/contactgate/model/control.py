@@ -6,26 +6,24 @@ must be of its kind, except that `widest` readings of restricting events drop wh
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
+from contactgate.model.instants import to_ms
 from contactgate.model.messages import Instant as WireInstant
 from contactgate.model.world import Agreement, Campaign, CampaignStatus, Notice, Party, PartyStatus, Pause
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _milliseconds(value: Any) -> int:
     if not isinstance(value, str):
         raise ValueError("must be RFC 3339 with an offset, as text")  # noqa: TRY004  # pydantic collects ValueError
     try:
-        since = msgspec.convert(value, WireInstant) - _EPOCH
+        return to_ms(msgspec.convert(value, WireInstant))
     except msgspec.ValidationError:
         raise ValueError("must be RFC 3339 with an offset (2026-01-31T09:30:00Z)") from None
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def _ordinal(value: Any) -> int:

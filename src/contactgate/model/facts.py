@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+from contactgate.model.instants import DAY_MS
 from contactgate.model.request import Mode, Request
 
 FOREVER_MS = 253402214400000
@@ -45,7 +46,7 @@ class Span(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknow
 
     days: tuple[int, ...] = ()  # 0 = Monday .. 6 = Sunday; empty = every day
     from_ms: int = 0  # of the local day
-    to_ms: int = 86_400_000  # of the local day; before from_ms = overnight, belongs to the day it starts on
+    to_ms: int = DAY_MS  # of the local day; before from_ms = overnight, belongs to the day it starts on
     from_exclusive: bool = False
     to_inclusive: bool = False
     holidays: str | None = None  # `CN`, `AU-NSW`: closed on that calendar's public holidays

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from contactgate.model.facts import Outcome
 from contactgate.model.request import Mode
 from contactgate.policy.document import PolicyDoc
-from contactgate.policy.durations import DAY_MS
 from contactgate.policy.packs import Pack
 from contactgate.policy.plan import Cap, CoolOff, Limits, Plan, RegistryRule, Requirements, WindowRule, covers
 from contactgate.policy.rules import Line, Source
@@ -146,8 +145,8 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
     # As long as a request_id may come again, what became of its approval is told.
     needed = [document.contact_history, document.dedup_horizon + document.approval_ttl]
     for source in sources:
-        needed += [_cap_looks_back(line.value) for line in source.caps]
-        needed += [_cooloff_looks_back(line.value) for line in source.cooloffs]
+        needed += [line.value.window.looks_back_ms for line in source.caps]
+        needed += [line.value.looks_back_ms for line in source.cooloffs]
     require = document.require
     return Limits(
         approval_ttl_ms=document.approval_ttl,
@@ -156,20 +155,3 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
         unreported_counts=document.unreported == "count",
         requirements=Requirements(require.campaign, require.party, require.notice, require.two_people),
     )
-
-
-def _cap_looks_back(cap: Cap) -> int:
-    window = cap.window
-    if window.kind == "sliding":
-        return window.length_ms
-    # Two days of slack: local dates begin up to 26 hours apart, and a clock change adds an hour.
-    return (
-        window.days if window.kind == "days" else {"day": 1, "week": 7, "month": 31}[window.unit]
-    ) * DAY_MS + 2 * DAY_MS
-
-
-def _cooloff_looks_back(cooloff: CoolOff) -> int:
-    length = (
-        cooloff.length_ms if cooloff.kind == "elapsed" else (cooloff.days + 2) * DAY_MS if cooloff.kind == "days" else 0
-    )
-    return length + cooloff.after_within_ms

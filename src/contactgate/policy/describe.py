@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from contactgate.policy.checks import blocks, overrides
 from contactgate.policy.document import (
     BasisDoc,
@@ -23,7 +24,7 @@ from contactgate.policy.document import (
     RulesDoc,
     WindowDoc,
 )
-from contactgate.policy.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WEEKDAYS, Span
+from contactgate.policy.durations import WEEKDAYS, Span
 
 
 class Row(NamedTuple):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from contactgate.core.rule import NEVER, PERSONAL, UNPLACED, Context, Rule, until
 from contactgate.core.rules.consent import counting_under
 from contactgate.core.time.hours import HORIZON_DAYS, OpenHours, is_open, next_open, open_hours, open_until
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import Grant, Reason, Span
+from contactgate.model.instants import DAY_MS, instant
 from contactgate.policy.plan import Basis, WindowRule
 
-HORIZON_MS = HORIZON_DAYS * 86_400_000
+HORIZON_MS = HORIZON_DAYS * DAY_MS
 """How far ahead an opening is looked for."""
 
 _MAX_TOLD = 1_024

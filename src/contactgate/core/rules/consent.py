@@ -9,8 +9,8 @@ from __future__ import annotations
 from contactgate.core.rule import NEVER, PERSONAL, WITHDRAWALS, Context, Rule, prefixes, until
 from contactgate.core.rules.relations import relation_from, relation_until
 from contactgate.core.time.calendars import days_after, months_after
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
+from contactgate.model.instants import instant
 from contactgate.model.world import Notice
 from contactgate.policy.plan import Basis
 

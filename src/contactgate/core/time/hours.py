@@ -15,8 +15,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from contactgate.core.time.holiday import day_kind
-from contactgate.core.time.zones import DAY_MS, Zone, zone
+from contactgate.core.time.zones import Zone, zone
 from contactgate.model.facts import Span
+from contactgate.model.instants import DAY_MS
 
 HORIZON_DAYS = 400
 """How far ahead an opening or a closing is looked for, in days."""

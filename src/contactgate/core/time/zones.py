@@ -11,12 +11,11 @@ from bisect import bisect_right
 from datetime import datetime
 from zoneinfo import ZoneInfo, reset_tzpath
 
+from contactgate.model.instants import DAY_MS
 from contactgate.policy import zones
 
 # Also for every other user of zoneinfo in this process: one set of rules, whoever asks.
 reset_tzpath(to=[])
-
-DAY_MS = 86_400_000
 
 _FIRST_MS = -62_000_000_000_000  # in the year 5
 _LAST_MS = 253_000_000_000_000  # in the year 9987; rules are not asked for outside of these
