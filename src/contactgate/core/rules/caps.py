@@ -148,8 +148,10 @@ class CapRule(Rule):
     def _places(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
         """From when until when each contact counts that may count at t or later. Remembered in the context."""
         known: tuple[int, list[tuple[int, int, Contact]]] | None = ctx.memo.get(id(self))
-        if known is not None and known[0] <= t:
-            return known[1]
+        if known is not None:
+            since, places = known
+            if since <= t:
+                return places
         places = []
         oldest = t - self._longest_ms
         counted, sliding_ms = self._counted, self._sliding_ms
@@ -177,7 +179,7 @@ class CapRule(Rule):
         return places
 
     def _live(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
-        return [place for place in self._places(ctx, t) if place[0] <= t < place[1]]
+        return [(start, end, contact) for start, end, contact in self._places(ctx, t) if start <= t < end]
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
