@@ -8,7 +8,16 @@ from contactgate.model.world import Pause, RegistryVersion, Suppression
 
 def suppression(event_id: str, expires_ms: int | None = None, channels: tuple[str, ...] | None = None) -> Suppression:
     """A suppression."""
-    return Suppression(T, channels, None, None, None, "manual", expires_ms, event_id)
+    return Suppression(
+        time_ms=T,
+        channels=channels,
+        controller=None,
+        purposes=None,
+        campaigns=None,
+        reason="manual",
+        expires_ms=expires_ms,
+        event_id=event_id,
+    )
 
 
 def test_the_same_again_changes_nothing() -> None:
