@@ -276,17 +276,17 @@ def compile_source(
     """Every line of a checked document, ready to be asked."""
 
     def line(rule: Dated, value: R) -> Line[R]:
-        from_ms, to_ms = dated(rule.valid_from, rule.valid_to, doc.zone)
+        begins, ends = dated(rule.valid_from, rule.valid_to, doc.zone)
         if not isinstance(rule, Rule):
-            return Line(value, Selector(), None, from_ms, to_ms)
-        return Line(value, _selector(rule), None if rule.mode is None else frozenset(rule.mode), from_ms, to_ms)
+            return Line(value, Selector(), None, begins, ends)
+        return Line(value, _selector(rule), None if rule.mode is None else frozenset(rule.mode), begins, ends)
 
-    whole = dated(valid_from, valid_to, doc.zone)
+    from_ms, to_ms = dated(valid_from, valid_to, doc.zone)
     return Source(
         name=name,
         jurisdiction=jurisdiction,
-        from_ms=whole[0],
-        to_ms=whole[1],
+        from_ms=from_ms,
+        to_ms=to_ms,
         purposes={purpose: tuple(line(block, block) for block in blocks) for purpose, blocks in doc.purposes.items()},
         caps=(*(line(cap, _cap(cap)) for cap in doc.caps), *(line(gap, _gap(gap)) for gap in doc.gaps)),
         cooloffs=tuple(line(cooloff, _cooloff(cooloff)) for cooloff in doc.cooloffs),

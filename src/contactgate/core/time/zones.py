@@ -48,13 +48,15 @@ class Zone:
         """Local wall time minus UTC at an instant."""
         if self._from_ms <= utc_ms < self._until_ms:
             return self._offset_ms
-        return self.segment(utc_ms)[2]
+        _, _, offset = self.segment(utc_ms)
+        return offset
 
     def local(self, utc_ms: int) -> int:
         """The wall time an instant shows."""
         if self._from_ms <= utc_ms < self._until_ms:
             return utc_ms + self._offset_ms
-        return utc_ms + self.segment(utc_ms)[2]
+        _, _, offset = self.segment(utc_ms)
+        return utc_ms + offset
 
     def segment(self, utc_ms: int) -> tuple[int, int, int]:
         """(from, until, offset): the offset holds for from <= t < until; neighbours may have the same offset."""
