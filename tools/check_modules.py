@@ -1,6 +1,7 @@
-"""Fails when a module has no docstring, is too long, or has a name that says nothing.
+"""Fails when a module has no docstring, is too long, has a name that says nothing, or passes many values by place.
 
-A module over 500 lines has more than one subject; one named `utils` has none. Must never change a file.
+A module over 500 lines has more than one subject; one named `utils` has none. Two of eight arguments without names are
+swapped before anybody sees it. Must never change a file.
 """
 
 import ast
@@ -10,6 +11,9 @@ from pathlib import Path
 MAX_LINES = 500
 MEANINGLESS = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 ROOTS = ("src", "tools", "tests", "bench")
+MAX_POSITIONAL = 7
+BYTE_LAYOUTS = {"src/contactgate/codec/state.py", "src/contactgate/codec/state_v1.py"}
+"""Places where a field's number is what the code is about, and a decoder of every stored state."""
 
 
 def faults(path: Path) -> list[str]:
@@ -24,6 +28,12 @@ def faults(path: Path) -> list[str]:
     tree = ast.parse(text, filename=str(path))
     if path.name != "__init__.py" and ast.get_docstring(tree) is None:
         found.append(f"{path}: no module docstring; say what the module is for and what it must never do")
+    if path.parts[0] == "src" and path.as_posix() not in BYTE_LAYOUTS:
+        found += [
+            f"{path}:{node.lineno}: {len(node.args)} arguments without a name; name them, or make a named constructor"
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and len(node.args) > MAX_POSITIONAL
+        ]
     if path.parts[0] == "tests":
         found += [
             f"{path}:{node.lineno}: {node.name} has no docstring; state the behaviour in one sentence"

@@ -21,6 +21,7 @@ from contactgate.gate import Gate, WorldFeed
 from contactgate.gate.letters import EARLIEST_MS, LATEST_MS
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import EMPTY, SubjectState
+from contactgate.model.instants import to_ms
 from contactgate.model.log import Position, Record
 from contactgate.model.messages import ConsentMessage, OutcomeMessage, RequestMessage, SuppressionMessage
 from contactgate.model.world import Listing
@@ -84,7 +85,7 @@ class Fold:
         if message is None:
             return self._other(line)
         kind = _KINDS[type(message)]
-        at_ms = told_ms = strict.to_ms(message.time)
+        at_ms = told_ms = to_ms(message.time)
         if told_ms > self._latest_ms:
             if told_ms < LATEST_MS:
                 self._latest_ms = told_ms

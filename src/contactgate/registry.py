@@ -35,11 +35,11 @@ from contactgate.codec.tokens import Tokens
 from contactgate.errors import MalformedMessage, StoreCorrupt, StoreForeign
 from contactgate.model.address import AddressError, normalise
 from contactgate.model.control import RegistryPublished
+from contactgate.model.instants import EPOCH_ORDINAL
 from contactgate.model.world import Listing
 
 MAGIC: Final = b"CGREG\x01\r\n"
 _PAGE: Final = 4096
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _SHARDS: Final = 256
 _RECORD: Final = 10  # 8 bytes of token, 2 bytes of day, big-endian: sorts as bytes
 _PER_BUCKET: Final = 16
@@ -102,7 +102,7 @@ class Snapshot:
         if not self.header.dated:
             return 0
         (day,) = _DAY.unpack_from(self._map, self._days + 2 * (first + at // 5))
-        return day + _EPOCH_DAY if day else 0
+        return day + EPOCH_ORDINAL if day else 0
 
     def verify(self) -> None:
         """Read all of it. Raises StoreCorrupt when it is not what was built."""
@@ -168,7 +168,7 @@ def _scatter(lines: Iterable[str], tokens: Tokens, shards: Sequence[IO[bytes]]) 
             continue
         try:
             token = tokens.address("voice", normalise("voice", number))
-            listed = date.fromisoformat(day.strip()).toordinal() - _EPOCH_DAY if comma else 0
+            listed = date.fromisoformat(day.strip()).toordinal() - EPOCH_ORDINAL if comma else 0
             if not 0 <= listed < 1 << 16:
                 raise ValueError
         except (AddressError, ValueError):
@@ -218,7 +218,15 @@ def _write(
     for at, number in enumerate(starts):
         total += number
         starts[at] = total
-    header = Header(registry, version, kept, bits, dated, tokens.fingerprint, "0" * 64)
+    header = Header(
+        registry=registry,
+        version=version,
+        count=kept,
+        bits=bits,
+        dated=dated,
+        key=tokens.fingerprint,
+        sha256="0" * 64,
+    )
     size = len(msgspec.json.encode(header))
     padded = (12 + size + _PAGE - 1) // _PAGE * _PAGE - 12
     file.seek(12 + padded)

@@ -24,6 +24,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, for_code
 
 from contactgate.errors import BrokerError, BrokerUnavailable, TopicsDiffer
+from contactgate.model.instants import DAY_MS
 from contactgate.names import (
     ADDRESS_SUPPRESSIONS,
     APPROVALS,
@@ -54,8 +55,7 @@ __all__ = [
 
 DEFAULT_PARTITIONS = 8
 
-_DAY_MS = 86_400_000
-_TEN_YEARS_MS = 3653 * _DAY_MS
+_TEN_YEARS_MS = 3653 * DAY_MS
 _FOREVER = -1
 _MIB = 1 << 20
 
@@ -158,7 +158,7 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
 
     def kept(days: int) -> dict[str, str]:
         # Old event times would make fresh records of a replay older than any limit.
-        keep_ms = _FOREVER if layout.event_time else days * _DAY_MS
+        keep_ms = _FOREVER if layout.event_time else days * DAY_MS
         return {"cleanup.policy": "delete", "retention.ms": str(keep_ms)}
 
     def spec(name: str, partitions: int, *parts: Mapping[str, str]) -> TopicSpec:
@@ -168,7 +168,7 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
         return TopicSpec(full, partitions, layout.replication, configs)
 
     many = layout.partitions
-    ten_years = _TEN_YEARS_MS // _DAY_MS
+    ten_years = _TEN_YEARS_MS // DAY_MS
     compact = {"cleanup.policy": "compact"}
     history = {"min.compaction.lag.ms": str(_TEN_YEARS_MS), "max.compaction.lag.ms": str(2**63 - 1)}
     return (
@@ -185,17 +185,17 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
             compact,
             {
                 "min.cleanable.dirty.ratio": "0.1",
-                "segment.ms": str(_DAY_MS // 4),
+                "segment.ms": str(DAY_MS // 4),
                 "max.message.bytes": str(4 * _MIB),
                 # An erased subject leaves the log within about a day however little else is written …
-                "max.compaction.lag.ms": str(_DAY_MS),
+                "max.compaction.lag.ms": str(DAY_MS),
                 # … and its tombstone stays long enough for a worker that was away to see it.
-                "delete.retention.ms": str(30 * _DAY_MS),
+                "delete.retention.ms": str(30 * DAY_MS),
             },
         ),
         spec(DEAD_LETTERS, many, kept(90), {"max.message.bytes": str(8 * _MIB)}),
-        spec(OPS_METRICS, 1, {"cleanup.policy": "delete", "retention.ms": str(7 * _DAY_MS)}),
-        spec(OPS_ALERTS, 1, {"cleanup.policy": "delete", "retention.ms": str(90 * _DAY_MS)}),
+        spec(OPS_METRICS, 1, {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}),
+        spec(OPS_ALERTS, 1, {"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)}),
         # Carries Faust's partition assignment and never a record.
         spec(TASKS, many, {"cleanup.policy": "delete"}),
     )

@@ -203,7 +203,23 @@ def _valid(name: str) -> list[bytes]:
         case "state":
             return _states()
         case "meta":
-            return [encode_meta(Meta()), encode_meta(Meta(7, "sha256:" + "0" * 64, 1, 2, 3, 4, 5, NOW_MS, "all", b"s"))]
+            return [
+                encode_meta(Meta()),
+                encode_meta(
+                    Meta(
+                        seq=7,
+                        prev="sha256:" + "0" * 64,
+                        consent=1,
+                        outcome=2,
+                        request=3,
+                        control=4,
+                        suppression=5,
+                        now_ms=NOW_MS,
+                        review="all",
+                        reviewed=b"s",
+                    )
+                ),
+            ]
         case "policy":
             return [
                 json.dumps(POLICY).encode(),

@@ -39,6 +39,7 @@ from contactgate.errors import (
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.address import AddressError, normalise
 from contactgate.model.control import RegistryPublished
+from contactgate.model.instants import to_ms
 from contactgate.model.log import Position, Record
 from contactgate.offline import Fold, MemoryStates
 from contactgate.partition.fold import Meta, decode_meta, encode_meta
@@ -70,7 +71,7 @@ def _message(kind: str) -> Callable[[bytes], None]:
         # INVARIANT (one reading): the exact reader finds the same object, without any refusal.
         exact = strict.load(raw)
         assert strict.topic_of(exact) == kind
-        at_ms = strict.to_ms(found.time)
+        at_ms = to_ms(found.time)
         try:
             if kind == "request":
                 messages.request(found, at_ms, TOKENS)

@@ -9,8 +9,9 @@ from typing import Any
 
 from contactgate.core.decide import decide
 from contactgate.core.world import World
+from contactgate.model.decision import Decision
 from contactgate.model.facts import Contact, Grant, Outcome, Profile, SubjectState
-from contactgate.model.request import Decision, Request
+from contactgate.model.request import Request
 from contactgate.model.world import Agreement, Campaign, Notice, Party, RegistryVersion
 from contactgate.policy.plan import Basis, Limits, Plan, Requirements
 

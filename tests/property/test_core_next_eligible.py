@@ -248,9 +248,32 @@ def worlds(draw: st.DrawFn) -> World:
     made = World()
     made.activate(HandMade(dated if draw(st.booleans()) else second, limits(unreported_counts=draw(st.booleans()))))
     if draw(st.booleans()):
-        made.put_pause(Pause("p", T, draw(near), None, None, None, None, draw(st.sampled_from([None, ("sms",)]))))
+        made.put_pause(
+            Pause(
+                pause_id="p",
+                time_ms=T,
+                until_ms=draw(near),
+                controllers=None,
+                requesters=None,
+                campaigns=None,
+                purposes=None,
+                channels=draw(st.sampled_from([None, ("sms",)])),
+            )
+        )
     if draw(st.booleans()):
-        made.suppress("a1.one", Suppression(T, None, None, None, None, "manual", draw(near), "x"))
+        made.suppress(
+            "a1.one",
+            Suppression(
+                time_ms=T,
+                channels=None,
+                controller=None,
+                purposes=None,
+                campaigns=None,
+                reason="manual",
+                expires_ms=draw(near),
+                event_id="x",
+            ),
+        )
     if draw(st.integers(0, 3)) == 0:
         made.put_party(party(agreement(valid_from_ms=draw(st.none() | near), valid_until_ms=draw(st.none() | near))))
     since = {"a1.one": draw(st.sampled_from([739_676, 739_679]))} if draw(st.booleans()) else {}

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.property.effort import LONG, PATIENCE_S, examples
 
 from contactgate.core.time.hours import OpenHours, is_open, next_open, open_intervals, open_until
-from contactgate.core.time.zones import DAY_MS, Zone, zone
+from contactgate.core.time.zones import Zone, zone
 from contactgate.model.facts import Span
+from contactgate.model.instants import DAY_MS
 
 pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 

@@ -18,8 +18,9 @@ from tests.property.generators import history
 from contactgate.core.decide import decide
 from contactgate.core.world import World
 from contactgate.gate import gate as partition
+from contactgate.model.decision import Decision
 from contactgate.model.facts import SubjectState
-from contactgate.model.request import Decision, Request
+from contactgate.model.request import Request
 from contactgate.offline import Fold
 
 pytestmark = [pytest.mark.timeout(PATIENCE_S)]

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contactgate.core.time.zones import DAY_MS, zone
+from contactgate.core.time.zones import zone
+from contactgate.model.instants import DAY_MS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAMES = st.sampled_from(

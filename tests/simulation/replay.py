@@ -46,13 +46,13 @@ def replay(kit: Any, partition: int, metas: list[bytes], inputs: dict[str, list[
                 records("suppression", broadcast.suppression, meta.suppression), meta.suppression
             )
         work = Work(
-            records("consent", before.consent, meta.consent),
-            records("outcome", before.outcome, meta.outcome),
-            records("request", before.request, meta.request),
-            meta.positions,
-            meta.now_ms,
-            1_000_000,
-            meta,
+            consents=records("consent", before.consent, meta.consent),
+            outcomes=records("outcome", before.outcome, meta.outcome),
+            requests=records("request", before.request, meta.request),
+            positions=meta.positions,
+            now_ms=meta.now_ms,
+            review_limit=1_000_000,
+            again=meta,
         )
         batch = fold.apply(work)
         if batch is None:

@@ -103,7 +103,16 @@ def _run(
             workers.start(number)
         screen.say(f"two workers start on {PARTITIONS} partitions; topics begin with {prefix}")
         sizes = Sizes(requests, rate, PARTITIONS)
-        run = Run(address, prefix, population, sizes, tally, _now_ms, screen.say, workers.check)
+        run = Run(
+            bootstrap=address,
+            prefix=prefix,
+            population=population,
+            sizes=sizes,
+            tally=tally,
+            now_ms=_now_ms,
+            say=screen.say,
+            check=workers.check,
+        )
         try:
             run.prepare({"policy": load_policy(text).hash, "document": document})
 

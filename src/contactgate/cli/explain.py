@@ -28,6 +28,7 @@ from contactgate.codec.tokens import Tokens
 from contactgate.core.explain import Explanation, render
 from contactgate.core.explain import explain as explained
 from contactgate.errors import ContactgateError, MalformedMessage
+from contactgate.model.instants import to_ms
 from contactgate.model.log import murmur2
 from contactgate.names import Kind
 from contactgate.offline import Fold
@@ -212,7 +213,7 @@ def _told(fold: Fold, line: bytes, request_id: str, tokens: Tokens) -> Explanati
         message = strict.decode(Kind.REQUEST, line.strip())
         if message.request_id != request_id:
             return None
-        at_ms = strict.to_ms(message.time)
+        at_ms = to_ms(message.time)
         request = read.request(message, at_ms, tokens)
     except MalformedMessage:
         return None

@@ -37,7 +37,16 @@ def load(
     directory = Path(tempfile.mkdtemp(prefix="contactgate-load-"))
     try:
         with broker.bootstrap_or_start() as found:
-            table = measure(found.address, directory, rate, seconds, backlog, subjects, partitions, console.print)
+            table = measure(
+                address=found.address,
+                directory=directory,
+                rate=rate,
+                seconds=seconds,
+                backlog=backlog,
+                subjects=subjects,
+                partitions=partitions,
+                say=console.print,
+            )
     except ContactgateError as error:
         fail(f"{error}\nthe worker's log is in {directory}")
     shutil.rmtree(directory, ignore_errors=True)

@@ -23,6 +23,7 @@ from contactgate.backtest.difference import Changed, Counts, compare
 from contactgate.cli.decide import offline_tokens
 from contactgate.cli.publish import activate
 from contactgate.errors import PolicyError
+from contactgate.model.request import Mode
 from contactgate.policy import words
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.describe import rows, settings
@@ -60,7 +61,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="The normalised document, as it is hashed.")] = False,
     purpose: Annotated[str, typer.Option(help="Only the rules for requests of this purpose.")] = "",
     channel: Annotated[str, typer.Option(help="With --purpose: the channel.")] = "voice",
-    mode: Annotated[str, typer.Option(help="With --purpose: live, autodialled or prerecorded.")] = "live",
+    mode: Annotated[Mode, typer.Option(help="With --purpose: how the call is made.")] = "live",
     jurisdiction: Annotated[list[str] | None, typer.Option(help="With --purpose: ISO 3166 code; repeatable.")] = None,
     at: Annotated[datetime | None, typer.Option(help="With --purpose: when (UTC); default: now.")] = None,
 ) -> None:

@@ -15,8 +15,8 @@ import typer
 from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail
 from contactgate.cli.proving import EventTimeOption, PolicyOption, Provable, counted, kept
 from contactgate.client.history import History
-from contactgate.codec.emit import instant
 from contactgate.errors import ContactgateError
+from contactgate.model.instants import stamp
 from contactgate.names import CONTACT_DECISIONS
 from contactgate.proof.rederive import Rederived, Rules, rederive
 from contactgate.proof.walk import Heads, Walk, read_heads, write_heads
@@ -84,7 +84,7 @@ def _verify(
         return False
     print(f"whole: {total:,} decisions of {len(walks)} partitions")
     if head is not None:
-        checked_at = instant(time.time_ns() // 1_000_000)
+        checked_at = stamp(time.time_ns() // 1_000_000)
         written = head.with_name(f"{head.name}.new")
         written.write_bytes(write_heads(topic, checked_at, walks, before))
         written.replace(head)

@@ -66,7 +66,16 @@ def read_letters(records: Iterable[Found]) -> Iterator[Letter]:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
         at = f"{found.partition}/{found.offset}"
-        yield Letter(wire.topic, wire.partition, wire.offset, wire.time, wire.reason, wire.detail, at, wire.sealed)
+        yield Letter(
+            kind=wire.topic,
+            partition=wire.partition,
+            offset=wire.offset,
+            time=wire.time,
+            reason=wire.reason,
+            detail=wire.detail,
+            at=at,
+            sealed=wire.sealed,
+        )
 
 
 class Resent(NamedTuple):

@@ -27,14 +27,19 @@ from contactgate.model.control import (
     PolicyActivated,
     RegistryPublished,
 )
-from contactgate.model.world import Campaign, Party, Pause, Suppression
+from contactgate.model.world import Campaign, CampaignStatus, Party, PartyStatus, Pause, Suppression
 
 _STOPS: Final = {
-    "pause.set": (None, "pause", "pause_id"),
-    "party.updated": (("suspended", "ended"), "party", "party_id"),
-    "campaign.updated": (("paused", "closed"), "campaign", "campaign_id"),
+    "pause.set": ("pause", "pause_id"),
+    "party.updated": ("party", "party_id"),
+    "campaign.updated": ("campaign", "campaign_id"),
 }
-"""Restricting control events: the statuses that restrict (None: always), the kind in the key, the field of the id."""
+"""Control events that may restrict: the kind in the key, the field of the id."""
+
+_PARTY_STOPS: Final[tuple[PartyStatus, ...]] = ("ended", "suspended")
+_CAMPAIGN_STOPS: Final[tuple[CampaignStatus, ...]] = ("closed", "paused")
+_STATUSES: Final[dict[str, tuple[str, ...]]] = {"party": _PARTY_STOPS, "campaign": _CAMPAIGN_STOPS}
+"""The statuses that restrict; the first of those said holds. Without an entry: every one does."""
 
 
 def decode(raw: bytes) -> ControlMessage:
@@ -89,10 +94,9 @@ def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pau
     """What a refused control event still stops at its widest reading (SEMANTICS rule 28); usually nothing."""
     loose = widest.loosely(raw)
     for type_ in widest.types(loose) & _STOPS.keys():
-        statuses, kind, id_field = _STOPS[type_]
+        kind, id_field = _STOPS[type_]
         said = {s.strip().lower() for s in loose.fields.get("status", []) if isinstance(s, str)}
-        stopping = sorted(said.intersection(statuses or ()))
-        if statuses is not None and not stopping:
+        if kind in _STATUSES and said.isdisjoint(_STATUSES[kind]):
             continue
         prefix, _, rest = (key or "").partition(":")
         named = {name for name in loose.fields.get(id_field, []) if wide_word(name, folded=False)}
@@ -100,28 +104,48 @@ def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pau
             named.add(rest)
         for name in sorted(named):
             if kind == "party":
-                yield Party(name, stopping[0], ())
+                yield Party(name, next(status for status in _PARTY_STOPS if status in said), ())
             elif kind == "campaign":
-                yield Campaign(name, stopping[0], None, None, None, None, None, None, None, None)
+                yield Campaign(
+                    campaign_id=name,
+                    status=next(status for status in _CAMPAIGN_STOPS if status in said),
+                    controller=None,
+                    requesters=None,
+                    purposes=None,
+                    channels=None,
+                    created_by=None,
+                    approved_by=None,
+                    valid_from_ms=None,
+                    valid_until_ms=None,
+                )
             else:
                 yield _pause(loose, name, timestamp_ms)
 
 
 def _pause(loose: Loose, name: str, timestamp_ms: int) -> Pause:
     if loose.ambiguous:
-        return Pause(name, timestamp_ms, None, None, None, None, None, None)
+        return Pause(
+            pause_id=name,
+            time_ms=timestamp_ms,
+            until_ms=None,
+            controllers=None,
+            requesters=None,
+            campaigns=None,
+            purposes=None,
+            channels=None,
+        )
     scope = loose.one("scope")
     fields = scope if isinstance(scope, dict) else {}
     said = wide_time(loose.one("time"))
     return Pause(
-        name,
-        timestamp_ms if said is None else said,
-        wide_time(loose.one("until")),
-        wide_words(fields.get("controllers"), folded=False),
-        wide_words(fields.get("requesters"), folded=False),
-        wide_words(fields.get("campaigns"), folded=False),
-        wide_words(fields.get("purposes"), folded=True),
-        wide_words(fields.get("channels"), folded=True),
+        pause_id=name,
+        time_ms=timestamp_ms if said is None else said,
+        until_ms=wide_time(loose.one("until")),
+        controllers=wide_words(fields.get("controllers"), folded=False),
+        requesters=wide_words(fields.get("requesters"), folded=False),
+        campaigns=wide_words(fields.get("campaigns"), folded=False),
+        purposes=wide_words(fields.get("purposes"), folded=True),
+        channels=wide_words(fields.get("channels"), folded=True),
     )
 
 
@@ -143,17 +167,26 @@ def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens)
     at_ms = timestamp_ms if said is None else said
     event_id = "unread-" + blake2b(raw, digest_size=12).hexdigest()
     if loose.ambiguous:
-        widened = Suppression(at_ms, None, None, None, None, "manual", None, event_id)
+        widened = Suppression(
+            time_ms=at_ms,
+            channels=None,
+            controller=None,
+            purposes=None,
+            campaigns=None,
+            reason="manual",
+            expires_ms=None,
+            event_id=event_id,
+        )
     else:
         widened = Suppression(
-            at_ms,
-            channels,
-            wide_word(loose.one("controller"), folded=False),
-            wide_words(loose.one("purposes"), folded=True),
-            wide_words(loose.one("campaigns"), folded=False),
-            wide_word(loose.one("reason"), folded=True) or "manual",
-            wide_time(loose.one("expires_at")),
-            wide_word(loose.one("event_id"), folded=False) or event_id,
+            time_ms=at_ms,
+            channels=channels,
+            controller=wide_word(loose.one("controller"), folded=False),
+            purposes=wide_words(loose.one("purposes"), folded=True),
+            campaigns=wide_words(loose.one("campaigns"), folded=False),
+            reason=wide_word(loose.one("reason"), folded=True) or "manual",
+            expires_ms=wide_time(loose.one("expires_at")),
+            event_id=wide_word(loose.one("event_id"), folded=False) or event_id,
         )
     for token in sorted(bound):
         yield token, widened

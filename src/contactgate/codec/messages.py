@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
-from contactgate.codec.strict import to_ms
 from contactgate.codec.tokens import Contactable, Tokens, is_address_token
 from contactgate.codec.widest import suspicious
 from contactgate.errors import MalformedMessage
 from contactgate.model import events, messages
 from contactgate.model.address import AddressError
 from contactgate.model.facts import FOREVER_MS, Grant, Span, Withdrawal
+from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
 from contactgate.model.request import Request
 from contactgate.model.world import Suppression
 
@@ -40,7 +40,7 @@ def optional_ms(instant: Any) -> int | None:
 
 def _clock_ms(text: str) -> int:
     hours, minutes, *seconds = text.split(":")
-    return (int(hours) * 3600 + int(minutes) * 60 + int(seconds[0] if seconds else 0)) * 1000
+    return int(hours) * HOUR_MS + int(minutes) * MINUTE_MS + int(seconds[0] if seconds else 0) * SECOND_MS
 
 
 def spans(hours: Iterable[messages.Hours]) -> tuple[Span, ...]:
@@ -49,13 +49,13 @@ def spans(hours: Iterable[messages.Hours]) -> tuple[Span, ...]:
         sorted(
             (
                 Span(
-                    tuple(sorted({_DAYS[day] for day in h.days or ()})),
-                    _clock_ms(h.from_) if h.from_ else 0,
-                    _clock_ms(h.to) if h.to else 86_400_000,
-                    bool(h.from_exclusive),
-                    bool(h.to_inclusive),
-                    h.holidays or None,
-                    words(h.channels),
+                    days=tuple(sorted({_DAYS[day] for day in h.days or ()})),
+                    from_ms=_clock_ms(h.from_) if h.from_ else 0,
+                    to_ms=_clock_ms(h.to) if h.to else DAY_MS,
+                    from_exclusive=bool(h.from_exclusive),
+                    to_inclusive=bool(h.to_inclusive),
+                    holidays=h.holidays or None,
+                    channels=words(h.channels),
                 )
                 for h in hours
             ),
@@ -111,24 +111,24 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
     categories, jurisdictions = message.data_categories, message.jurisdictions
     not_before, not_after = message.not_before, message.not_after
     return Request(
-        message.request_id,
-        message.subject_id,
-        at_ms,
-        message.requester,
-        message.controller,
-        message.purpose,
-        channel,
-        message.campaign_id or None,
-        (categories if len(categories) == 1 else tuple(sorted(set(categories)))) if categories else (),
-        message.matter_id or None,
-        message.mode or "live",
-        token or None,
-        fault,
-        zones,
-        number_jurisdictions,
-        to_ms(not_before) if not_before else None,
-        to_ms(not_after) if not_after else None,
-        tuple(sorted(set(jurisdictions))) if jurisdictions else (),
+        request_id=message.request_id,
+        subject_id=message.subject_id,
+        time_ms=at_ms,
+        requester=message.requester,
+        controller=message.controller,
+        purpose=message.purpose,
+        channel=channel,
+        campaign=message.campaign_id or None,
+        categories=(categories if len(categories) == 1 else tuple(sorted(set(categories)))) if categories else (),
+        matter=message.matter_id or None,
+        mode=message.mode or "live",
+        address=token or None,
+        address_fault=fault,
+        number_zones=zones,
+        number_jurisdictions=number_jurisdictions,
+        not_before_ms=to_ms(not_before) if not_before else None,
+        not_after_ms=to_ms(not_after) if not_after else None,
+        jurisdictions=tuple(sorted(set(jurisdictions))) if jurisdictions else (),
     )
 
 
@@ -136,18 +136,18 @@ def grant(message: messages.ConsentGranted, at_ms: int) -> Grant:
     """A consent."""
     expires = optional_ms(message.expires_at)
     return Grant(
-        at_ms,
-        message.controller,
-        words(message.purposes) or (),
-        words(message.channels) or (),
-        words(message.recipients),
-        words(message.data_categories),
-        message.notice_id or None,
-        message.evidence.method if message.evidence else None,
-        optional_ms(message.effective_at),
-        None if expires is None else min(expires, FOREVER_MS),
-        spans(message.windows) if message.windows else (),
-        message.event_id,
+        time_ms=at_ms,
+        controller=message.controller,
+        purposes=words(message.purposes) or (),
+        channels=words(message.channels) or (),
+        recipients=words(message.recipients),
+        categories=words(message.data_categories),
+        notice_id=message.notice_id or None,
+        evidence=message.evidence.method if message.evidence else None,
+        effective_ms=optional_ms(message.effective_at),
+        expires_ms=None if expires is None else min(expires, FOREVER_MS),
+        windows=spans(message.windows) if message.windows else (),
+        event_id=message.event_id,
     )
 
 
@@ -212,16 +212,16 @@ def observed(message: messages.ContactObserved, at_ms: int, tokens: Tokens) -> e
     """A contact that was not decided here; an address that cannot be read is unknown."""
     found, _ = contactable(tokens, message.channel, message.address or None, message.address_token or None)
     return events.ContactObserved(
-        message.event_id,
-        at_ms,
-        message.controller,
-        message.channel,
-        message.purpose,
-        message.outcome,
-        message.requester or None,
-        message.campaign_id or None,
-        found.token if found else None,
-        words(message.matters) or (),
+        event_id=message.event_id,
+        time_ms=at_ms,
+        controller=message.controller,
+        channel=message.channel,
+        purpose=message.purpose,
+        outcome=message.outcome,
+        requester=message.requester or None,
+        campaign=message.campaign_id or None,
+        address=found.token if found else None,
+        matters=words(message.matters) or (),
     )
 
 
@@ -268,14 +268,14 @@ def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
         refuse_everything("controller", (item.controller,) if item.controller else None)
         found.append(
             Suppression(
-                to_ms(item.time),
-                words(item.channels),
-                item.controller or None,
-                words(item.purposes),
-                words(item.campaigns),
-                item.reason or "manual",
-                optional_ms(item.expires_at),
-                item.event_id,
+                time_ms=to_ms(item.time),
+                channels=words(item.channels),
+                controller=item.controller or None,
+                purposes=words(item.purposes),
+                campaigns=words(item.campaigns),
+                reason=item.reason or "manual",
+                expires_ms=optional_ms(item.expires_at),
+                event_id=item.event_id,
             )
         )
     return found

@@ -2,14 +2,14 @@
 
 A word that WORDS knows is a small integer, a canonical UUID or an address token is 16 bytes, and a part that many facts
 share (`pack_shared`) is the msgpack bytes of an array of words, made once and kept. What these mean is stored for ever:
-WORDS only grows at its end. Must not know which facts there are: that is `codec.state`.
+WORDS and OUTCOMES only grow at their ends. Must not know which facts there are: that is `codec.state`.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
 
@@ -22,10 +22,25 @@ pack: Final = msgspec.msgpack.Encoder().encode
 unpack: Final = msgspec.msgpack.Decoder().decode
 unpack_spans: Final = msgspec.msgpack.Decoder(tuple[Span, ...]).decode
 
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+# Append only, too: a new outcome goes to the end, wherever it stands in the order of `core.outcomes`.
+OUTCOMES: Final[tuple[Outcome, ...]] = (
+    "not_attempted",
+    "not_connected",
+    "busy",
+    "no_answer",
+    "ignored",
+    "bounced",
+    "voicemail",
+    "delivered",
+    "answered",
+    "wrong_number",
+    "refused",
+    "unsubscribed",
+    "complained",
+)
 OUTCOME_CODE: Final = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
-# Append only: the place of a word is its code on disk. Outcomes are stored by their place in the `Outcome` list, too.
+# Append only: the place of a word is its code on disk.
 WORDS: Final = (  # noqa: SIM905
     "voice sms email mail marketing marketing.insurance marketing.credit marketing.investment marketing.savings "
     "marketing.claims_management collection service research basic account credit insurance investment "

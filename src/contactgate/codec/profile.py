@@ -12,7 +12,7 @@ text, which is read alike. Nothing here may change meaning, as `codec.state` say
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from contactgate.codec.packing import (
     CODE,
@@ -26,7 +26,7 @@ from contactgate.codec.packing import (
     shared,
     unpack_spans,
 )
-from contactgate.model.facts import Profile, Relationship
+from contactgate.model.facts import Profile, Relation, Relationship
 
 NOBODY: Final = Profile()
 
@@ -64,19 +64,19 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
     timezones, jurisdictions, flags, preferred = shared(facts)
     zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = row
     return Profile(
-        timezones,
-        0 if zones_ms is None else zones_ms + base_ms,
-        jurisdictions,
-        0 if jurisdictions_ms is None else jurisdictions_ms + base_ms,
-        flags,
-        0 if flags_ms is None else flags_ms + base_ms,
-        unpack_spans(preferred) if preferred else (),
-        0 if preferred_ms is None else preferred_ms + base_ms,
-        tuple(
+        timezones=timezones,
+        timezones_ms=0 if zones_ms is None else zones_ms + base_ms,
+        jurisdictions=jurisdictions,
+        jurisdictions_ms=0 if jurisdictions_ms is None else jurisdictions_ms + base_ms,
+        flags=flags,
+        flags_ms=0 if flags_ms is None else flags_ms + base_ms,
+        preferred=unpack_spans(preferred) if preferred else (),
+        preferred_ms=0 if preferred_ms is None else preferred_ms + base_ms,
+        relationships=tuple(
             [
                 Relationship(
                     controller,
-                    WORDS[kind] if type(kind) is int else kind,
+                    cast("Relation", WORDS[kind]) if type(kind) is int else kind,
                     date,
                     until,
                     identifier(event_id),
@@ -85,6 +85,6 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
                 for controller, kind, date, until, event_id, time in relations or ()
             ]
         ),
-        tuple([address(token) for token in wrong or ()]),
-        0 if erased_ms is None else erased_ms + base_ms,
+        wrong_addresses=tuple([address(token) for token in wrong or ()]),
+        erased_ms=0 if erased_ms is None else erased_ms + base_ms,
     )

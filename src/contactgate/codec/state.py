@@ -104,8 +104,8 @@ def _section(facts: tuple[Any, ...], row: Row, before: tuple[Any, ...], known: b
 
 def _contact_row(contacts: tuple[Contact, ...], at: int) -> bytes:
     c = contacts[at]
-    time_ms, request_id, valid_until_ms, outcome, outcome_ms = astuple(c)[:5]
-    event_id, token = c.event_id, c.address
+    time_ms, request_id, event_id, token = c.time_ms, c.request_id, c.event_id, c.address
+    valid_until_ms, outcome, outcome_ms = c.valid_until_ms, c.outcome, c.outcome_ms
     shape: int | bytes | None = None
     place: int | str | bytes | None = None
     for back in range(1, min(at, LOOK_BACK) + 1):
@@ -117,8 +117,11 @@ def _contact_row(contacts: tuple[Contact, ...], at: int) -> bytes:
     if shape is None:
         # Which ids there are: a request's alone, both, an event's alone.
         ids = (None if not event_id else False) if request_id else True
-        f = astuple(c)
-        shape = pack_shared(f[5:11] + f[13:15] + f[16:19] + ((ids, f[19]) if f[19] else (ids,)))
+        part = (
+            c.recalled, c.channel, c.purpose, c.controller, c.requester, c.campaign, c.categories, c.jurisdictions,
+            c.complaint, c.mode, c.matters_told, ids,
+        )  # fmt: skip
+        shape = pack_shared((*part, c.number_zones) if c.number_zones else part)
     if place is None and token is not None:
         place = pack_address(token)
     row = (
@@ -260,22 +263,33 @@ def _contacts(rows: list[list[Any]]) -> tuple[Contact, ...]:
             base = time
         part = parts[-shape] if type(shape) is int else shared(shape)
         parts.append(part)
+        (
+            recalled, channel, purpose, controller, requester, campaign, categories, jurisdictions, complaint, mode,
+            matters_told, of_event, zones,
+        ) = part if len(part) == 13 else (*part, ())  # fmt: skip
         text = name if type(name) is str else identifier(name)
         found.append(
-            Contact(  # type: ignore[call-arg]  # mypy does not count slices
+            Contact(
                 time,
-                "" if part[11] else text,
+                "" if of_event else text,
                 0 if valid is None else time + valid,
                 None if outcome is None else OUTCOMES[outcome],
                 0 if reported is None else time + reported,
-                *part[:6],
+                recalled,
+                channel,
+                purpose,
+                controller,
+                requester,
+                campaign,
                 () if matters is None else shared(matters),
                 None if place is None else found[-place].address if type(place) is int else address(place),
-                part[6],
-                part[7],
-                text if part[11] else identifier(more[0]) if more else "",
-                *part[8:11],
-                *part[12:],
+                categories,
+                jurisdictions,
+                text if of_event else identifier(more[0]) if more else "",
+                complaint,
+                mode,
+                matters_told,
+                zones,
             )
         )
     return tuple(found)
@@ -291,13 +305,20 @@ def _grants(rows: list[list[Any]]) -> tuple[Grant, ...]:
             base = time
         part = parts[-shape] if type(shape) is int else shared(shape)
         parts.append(part)
+        controller, purposes, channels, recipients, categories, notice, evidence, windows = part
         found.append(
-            Grant(  # type: ignore[call-arg]  # mypy does not count slices
+            Grant(
                 time,
-                *part[:7],
+                controller,
+                purposes,
+                channels,
+                recipients,
+                categories,
+                notice,
+                evidence,
                 None if effective is None else effective + time,
                 None if expires is None else FOREVER_MS if expires is False else expires + time,
-                unpack_spans(part[7]) if part[7] else (),
+                unpack_spans(windows) if windows else (),
                 identifier(name),
             )
         )

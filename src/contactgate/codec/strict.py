@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
@@ -43,7 +42,6 @@ from contactgate.names import Kind
 MAX_BYTES: Final = 65_536
 MAX_DEPTH: Final = 32
 _MAX_DIGITS: Final = 400
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FREE_TEXT: Final = frozenset({"ref"})  # may hold anything; never matched, never emitted
 _NESTED: Final = frozenset((Evidence, Hours, LiveSuppression))
 _NESTED_AT: Final[dict[type, tuple[int, ...]]] = {
@@ -337,12 +335,6 @@ def complaint(error: Exception) -> MalformedMessage:
     if wanted := re.match(r"Expected `([^`]*)`, got `([^`]*)`", text):
         return MalformedMessage("field.invalid", f"{where} must be {wanted.group(1)}, not {wanted.group(2)}")
     return MalformedMessage("field.invalid", f"{where} has a value that is not allowed")
-
-
-def to_ms(instant: datetime) -> int:
-    """Milliseconds since 1970 UTC; parts of a millisecond are cut off towards the past."""
-    since = instant - _EPOCH
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def printable(words: Iterable[str]) -> bool:

@@ -17,7 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from contactgate.codec.strict import MAX_BYTES, to_ms
+from contactgate.codec.strict import MAX_BYTES
+from contactgate.model.instants import to_ms
 from contactgate.model.messages import Instant
 
 RESTRICTING: Final = ("consent.withdrawn", "subject.erased", "complaint.received")

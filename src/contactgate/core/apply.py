@@ -9,14 +9,14 @@ INVARIANT (latest word): a later event time wins, whenever the event comes; equa
 
 from __future__ import annotations
 
-from typing import get_args
-
 import msgspec
 
-from contactgate.core.decide import RESTRICTING, approval_of, with_contact
+from contactgate.core.decide import approval_of, with_contact
+from contactgate.core.outcomes import RESTRICTING, SEVERITY
 from contactgate.core.review import is_open, recall, review
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
+from contactgate.model.decision import Recall
 from contactgate.model.events import (
     ComplaintReceived,
     ConsentWithdrawn,
@@ -31,17 +31,13 @@ from contactgate.model.events import (
 from contactgate.model.facts import (
     Contact,
     Grant,
-    Outcome,
     Profile,
     Relationship,
     Span,
     SubjectState,
     Withdrawal,
 )
-from contactgate.model.request import Recall
 from contactgate.policy.plan import covers
-
-_RANK: dict[Outcome, int] = {outcome: rank for rank, outcome in enumerate(get_args(Outcome))}
 
 _REPEATS = 8
 """How many of the newest consents that say the same are kept.
@@ -191,17 +187,17 @@ def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
     if event.preferred is not None and (at, _spans(event.preferred)) > (preferred_ms, _spans(preferred)):
         preferred, preferred_ms = event.preferred, at
     merged = Profile(
-        timezones,
-        timezones_ms,
-        jurisdictions,
-        jurisdictions_ms,
-        flags,
-        flags_ms,
-        preferred,
-        preferred_ms,
-        profile.relationships,
-        profile.wrong_addresses,
-        profile.erased_ms,
+        timezones=timezones,
+        timezones_ms=timezones_ms,
+        jurisdictions=jurisdictions,
+        jurisdictions_ms=jurisdictions_ms,
+        flags=flags,
+        flags_ms=flags_ms,
+        preferred=preferred,
+        preferred_ms=preferred_ms,
+        relationships=profile.relationships,
+        wrong_addresses=profile.wrong_addresses,
+        erased_ms=profile.erased_ms,
     )
     return _with_profile(state, merged)
 
@@ -306,7 +302,7 @@ def erase(state: SubjectState, erased_ms: int) -> SubjectState:
 
 def _may_be_wrong(contact: Contact) -> bool:
     """Whether a contact may have told of a wrong number; of an approval, a report that restricts more hides that."""
-    return contact.outcome == "wrong_number" or (not contact.observed and contact.outcome in RESTRICTING)
+    return contact.outcome == "wrong_number" or (not contact.is_observed and contact.outcome in RESTRICTING)
 
 
 # --- contacts -----------------------------------------------------------------------------------------------------
@@ -335,7 +331,7 @@ def _told(contact: Contact, event: OutcomeReported) -> Contact:
         named = True
     result, result_ms = event.outcome, event.time_ms
     if contact.outcome is not None:
-        old, new = _RANK[contact.outcome], _RANK[event.outcome]
+        old, new = SEVERITY[contact.outcome], SEVERITY[event.outcome]
         if old > new or (old == new and contact.outcome_ms <= event.time_ms):
             result, result_ms = contact.outcome, contact.outcome_ms
     return msgspec.structs.replace(contact, outcome=result, outcome_ms=result_ms, matters=matters, matters_told=named)
@@ -345,23 +341,17 @@ def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
     """Keeps a contact that was not decided here; what it says about the person's will binds at once."""
     if event.time_ms <= state.profile.erased_ms or _known(state, event.event_id):
         return state
-    contact = Contact(
-        event.time_ms,
-        "",
-        0,
-        event.outcome,
-        event.time_ms,
-        None,
-        event.channel,
-        event.purpose,
-        event.controller,
-        event.requester or "",
-        event.campaign,
-        tuple(sorted(set(event.matters))),
-        event.address,
-        (),
-        (),
-        event.event_id,
+    contact = Contact.observed(
+        event_id=event.event_id,
+        time_ms=event.time_ms,
+        outcome=event.outcome,
+        channel=event.channel,
+        purpose=event.purpose,
+        controller=event.controller,
+        requester=event.requester or "",
+        campaign=event.campaign,
+        matters=event.matters,
+        address=event.address,
     )
     return _heeded(_with_contact(state, contact), contact, event)
 
@@ -380,24 +370,14 @@ def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
     """Withdraws marketing for the controller and channel named, and feeds cool-offs."""
     if event.time_ms <= state.profile.erased_ms or _known(state, event.event_id):
         return state
-    contact = Contact(
-        event.time_ms,
-        "",
-        0,
-        "complained",
-        event.time_ms,
-        None,
-        event.channel or "",
-        "marketing",
-        event.controller or "",
-        "",
-        None,
-        (),
-        None,
-        (),
-        (),
-        event.event_id,
-        True,
+    contact = Contact.observed(
+        event_id=event.event_id,
+        time_ms=event.time_ms,
+        outcome="complained",
+        channel=event.channel or "",
+        purpose="marketing",
+        controller=event.controller or "",
+        complaint=True,
     )
     channels = None if event.channel is None else (event.channel,)
     opt_out = Withdrawal(event.time_ms, event.controller, ("marketing",), channels, None, event.event_id)

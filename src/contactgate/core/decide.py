@@ -11,14 +11,13 @@ from operator import attrgetter
 
 from contactgate.core.judge import ask, error, failures
 from contactgate.core.next_eligible import next_eligible
+from contactgate.core.outcomes import RESTRICTING
 from contactgate.core.rule import context
 from contactgate.core.rulebook import Rulebook, kind_at, rulebook_at
 from contactgate.core.world import Policy, World
-from contactgate.model.facts import Contact, Outcome, Reason, Seen, SubjectState
-from contactgate.model.request import Decision, Request
-
-RESTRICTING: frozenset[Outcome] = frozenset(("refused", "wrong_number", "unsubscribed", "complained"))
-"""Outcomes that are never forgotten, however old."""
+from contactgate.model.decision import Decision
+from contactgate.model.facts import Contact, Reason, Seen, SubjectState
+from contactgate.model.request import Request
 
 _request_id = attrgetter("request_id")
 
@@ -88,13 +87,13 @@ def asked_again(contact: Contact, request: Request) -> bool:
 def request_of(contact: Contact) -> Request:
     """The request that an approval was given for, as far as the rules that recall ask for it."""
     return Request(
-        contact.request_id,
-        "",
-        contact.time_ms,
-        contact.requester,
-        contact.controller,
-        contact.purpose,
-        contact.channel,
+        request_id=contact.request_id,
+        subject_id="",
+        time_ms=contact.time_ms,
+        requester=contact.requester,
+        controller=contact.controller,
+        purpose=contact.purpose,
+        channel=contact.channel,
         campaign=contact.campaign,
         categories=contact.categories,
         matter=contact.matters[0] if contact.matters else None,
@@ -146,28 +145,7 @@ def _passed(
     request: Request, state: SubjectState, jurisdictions: tuple[str, ...], end: int, now_ms: int
 ) -> tuple[Decision, SubjectState]:
     """A pass, which reserves its place at once. See INVARIANT (reserve before emit)."""
-    contact = Contact(
-        now_ms,
-        request.request_id,
-        end,
-        None,
-        0,
-        None,
-        request.channel,
-        request.purpose,
-        request.controller,
-        request.requester,
-        request.campaign,
-        () if request.matter is None else (request.matter,),
-        request.address,
-        request.categories,
-        jurisdictions,
-        "",
-        False,
-        request.mode,
-        False,
-        request.number_zones,
-    )
+    contact = Contact.approved(request, jurisdictions, now_ms, end)
     after = SubjectState(
         state.profile,
         state.grants,
@@ -175,7 +153,15 @@ def _passed(
         with_contact(state.contacts, contact),
         _with_seen(state.seen, Seen(request.request_id, now_ms, (), None, end)),
     )
-    return Decision((), None, None, end, now_ms, False, now_ms), after
+    return Decision(
+        reasons=(),
+        next_eligible_ms=None,
+        approval_id=None,
+        valid_until_ms=end,
+        decided_ms=now_ms,
+        duplicate=False,
+        approved_ms=now_ms,
+    ), after
 
 
 def _blocked(

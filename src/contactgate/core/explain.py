@@ -13,9 +13,9 @@ from contactgate.core.judge import ask, failures
 from contactgate.core.next_eligible import next_eligible
 from contactgate.core.rule import NEVER, Context, Rule, context, until
 from contactgate.core.rulebook import Rulebook, kind_at
-from contactgate.core.time.instants import instant
 from contactgate.core.world import World
 from contactgate.model.facts import Seen, SubjectState
+from contactgate.model.instants import instant
 from contactgate.model.request import Request
 
 
@@ -52,7 +52,18 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
     question = f"{request.requester} for {request.controller}: {request.purpose} by {request.channel}"
     if policy is None:
         missing = RuleExplained("policy.unavailable", False, "no policy is in force", (), None)
-        return Explanation(request.request_id, question, now_ms, False, None, None, (), None, (missing,), ())
+        return Explanation(
+            request_id=request.request_id,
+            asked=question,
+            at_ms=now_ms,
+            passes=False,
+            next_eligible_ms=None,
+            policy=None,
+            jurisdictions=(),
+            zones=None,
+            rules=(missing,),
+            notes=(),
+        )
     state = prune(state, policy, now_ms)
     notes = tuple(_earlier(seen) for seen in state.seen if seen.request_id == request.request_id)
     try:
@@ -60,23 +71,34 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
         book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails blocks, and that is the explanation
         broken = RuleExplained("rule.error:policy", False, "the rules could not be chosen, and so it blocks", (), None)
-        return Explanation(request.request_id, question, now_ms, False, None, policy.hash, (), None, (broken,), notes)
+        return Explanation(
+            request_id=request.request_id,
+            asked=question,
+            at_ms=now_ms,
+            passes=False,
+            next_eligible_ms=None,
+            policy=policy.hash,
+            jurisdictions=(),
+            zones=None,
+            rules=(broken,),
+            notes=notes,
+        )
     told = tuple(each for rule in book.rules for each in _rule(rule, ctx, now_ms))
     passes = all(each.holds for each in told)
     asked = book.asked(ctx)
     answers = ask(asked.questions, ctx, now_ms)
     _, failing = failures(asked.rules, answers, ctx, now_ms)
     return Explanation(
-        request.request_id,
-        question,
-        now_ms,
-        passes,
-        next_eligible(ctx, book, asked.rules, answers, failing, now_ms) if failing else None,
-        policy.hash,
-        ctx.jurisdictions,
-        None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
-        told,
-        notes,
+        request_id=request.request_id,
+        asked=question,
+        at_ms=now_ms,
+        passes=passes,
+        next_eligible_ms=next_eligible(ctx, book, asked.rules, answers, failing, now_ms) if failing else None,
+        policy=policy.hash,
+        jurisdictions=ctx.jurisdictions,
+        zones=None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
+        rules=told,
+        notes=notes,
     )
 
 

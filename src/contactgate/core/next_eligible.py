@@ -39,7 +39,8 @@ def next_eligible(
     one, with when each passes alone. A rule that raises never passes. Openings are looked for as far ahead as
     `core.time.hours` looks, counted from when only hours are in the way.
     """
-    latest = soonest = failing[0][1]
+    _, latest = failing[0]
+    soonest = latest
     for _, first in failing:
         if first > latest:
             latest = first

@@ -10,10 +10,10 @@ import msgspec
 
 from contactgate.core.decide import recall_reasons, request_of
 from contactgate.core.world import World
+from contactgate.model.decision import Recall, RecallWord
 from contactgate.model.facts import Contact, SubjectState
-from contactgate.model.request import Recall
 
-_WORDS = {
+_WORDS: dict[str, RecallWord] = {
     "consent": "withdrawn",
     "notice": "withdrawn",
     "registry": "listed",
@@ -58,10 +58,18 @@ def open_until(state: SubjectState, now_ms: int) -> int:
 
 def recall(contact: Contact, rule: str) -> Recall:
     """What the requester is told: a word, and nothing about the person."""
-    return Recall("", contact.request_id, contact.requester, contact.channel, rule, recall_word(rule), contact.time_ms)
+    return Recall(
+        approval_id="",
+        request_id=contact.request_id,
+        requester=contact.requester,
+        channel=contact.channel,
+        rule=rule,
+        reason=recall_word(rule),
+        approved_ms=contact.time_ms,
+    )
 
 
-def recall_word(rule: str) -> str:
+def recall_word(rule: str) -> RecallWord:
     """The vendor-safe word for a rule code."""
     if rule == "subject.erased":
         return "erased"

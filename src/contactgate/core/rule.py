@@ -26,8 +26,17 @@ CONTACTS, WITHDRAWALS, PERSONAL, UNPLACED = 1, 2, 4, 8
 """What may be known of a person: contacts, opt-outs, (flags, an erasure or hours of their own), no time zone."""
 
 
-Standing = tuple[int, int, int, int, tuple[Reason, ...]]
-"""What requester, campaign and pauses say of a kind of request: (from, until, sure, first, reasons)."""
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What requester, campaign and pauses say of a kind of request at every t with since <= t < till."""
+
+    since: int
+    till: int
+    sure: int  # until when all of them surely hold; -NEVER if one fails
+    first: int  # from when those that fail pass, each alone
+    reasons: tuple[Reason, ...]  # empty: all hold
+
+
+_NO_INSTANT = Standing(since=0, till=0, sure=0, first=0, reasons=())
 
 
 class Kind:
@@ -37,7 +46,7 @@ class Kind:
 
     def __init__(self, book: Any) -> None:
         self.book = book  # a `core.rulebook.Rulebook`, which is made of rules
-        self.standing: Standing = (0, 0, 0, 0, ())  # for no instant
+        self.standing = _NO_INSTANT
 
 
 class Context(msgspec.Struct):
@@ -73,7 +82,16 @@ def context(request: Request, state: SubjectState, world: World, policy: Policy)
     """The context of a request."""
     profile = state.profile
     zones = zones_of(profile.timezones or request.number_zones)
-    return Context(request, state, profile, world, policy, zones, prefixes(request.purpose), {})
+    return Context(
+        request=request,
+        state=state,
+        profile=profile,
+        world=world,
+        policy=policy,
+        zones=zones,
+        prefixes=prefixes(request.purpose),
+        memo={},
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -37,27 +37,27 @@ class _StandingRules(Rule):
     def sure_until(self, ctx: Context, t: int) -> int:
         kind = ctx.kind
         if kind is not None:
-            since, till, sure, _, _ = kind.standing
-            if since <= t < till:
-                return max(sure, t)
-        return max(self._answer(ctx, t)[2], t)
+            known = kind.standing
+            if known.since <= t < known.till:
+                return max(known.sure, t)
+        return max(self._answer(ctx, t).sure, t)
 
     def passes_from(self, ctx: Context, t: int) -> int:
         while True:
-            _, _, sure, first, _ = self._answer(ctx, t)
-            if sure > t:
+            answer = self._answer(ctx, t)
+            if answer.sure > t:
                 return t
-            if first >= NEVER:
+            if answer.first >= NEVER:
                 return NEVER
-            t = first
+            t = answer.first
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
-        return self._answer(ctx, t)[4]
+        return self._answer(ctx, t).reasons
 
     def _answer(self, ctx: Context, t: int) -> Standing:
-        """(from, until, sure, first, reasons): for from <= t < until, this is what the parts say together."""
+        """What the parts say together, remembered with the kind."""
         kind = ctx.kind
-        if kind is not None and kind.standing[0] <= t < kind.standing[1]:
+        if kind is not None and kind.standing.since <= t < kind.standing.till:
             return kind.standing
         answers = ask(self._questions, ctx, t)
         reasons, failing = failures(self._parts, answers, ctx, t)
@@ -70,7 +70,7 @@ class _StandingRules(Rule):
         first = max((first for _, first in failing), default=t)
         # Failing is remembered for every instant of the stretch, earlier ones too: the clock of another partition or a
         # line of a file may lie before this one, and "surely until now" would let it pass.
-        standing = (since, till, -NEVER if failing else min(answers), first, reasons)
+        standing = Standing(since, till, -NEVER if failing else min(answers), first, reasons)
         if kind is not None and not any(reason.rule.startswith("rule.error:") for reason in reasons):
             kind.standing = standing
         return standing

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from contactgate.model.facts import Outcome
+from contactgate.model.request import Mode
 from contactgate.model.world import Campaign, Notice, Party, Pause, RegistryVersion, Suppression
 from contactgate.policy.plan import Limits, Plan
 
@@ -33,7 +34,7 @@ class Policy(Protocol):
         """Outcomes that a cool-off without an end, or a threshold, may still ask for."""
         ...
 
-    def plan(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+    def plan(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
         """Every rule for requests of one kind at one instant."""
         ...
 
@@ -80,12 +81,17 @@ class World:
         self.memo: dict[Hashable, Any] = {}
         self.kinds: dict[Hashable, Any] = {}
 
+    def _changed(self, *, policy: bool = False) -> None:
+        """Forget what was found out of policy, parties, campaigns and pauses: each change of them comes here."""
+        self.kinds.clear()
+        if policy:
+            self.memo.clear()
+
     def activate(self, policy: Policy) -> Change:
         """Puts a policy in force, at once and whole."""
         before = self.policy
         self.policy = policy
-        self.memo.clear()
-        self.kinds.clear()
+        self._changed(policy=True)
         return UNCHANGED if before is None or before.hash == policy.hash else RESTRICTS
 
     def put_notice(self, notice: Notice) -> Change:
@@ -98,28 +104,28 @@ class World:
 
     def put_party(self, party: Party) -> Change:
         """Replaces what is known of a requester."""
-        self.kinds.clear()
+        self._changed()
         before = self.parties.get(party.party_id)
         self.parties[party.party_id] = party
         return UNCHANGED if before == party else RESTRICTS
 
     def put_campaign(self, campaign: Campaign) -> Change:
         """Replaces what is known of a campaign."""
-        self.kinds.clear()
+        self._changed()
         before = self.campaigns.get(campaign.campaign_id)
         self.campaigns[campaign.campaign_id] = campaign
         return UNCHANGED if before == campaign else RESTRICTS
 
     def put_pause(self, pause: Pause) -> Change:
         """Sets or replaces a pause; it binds from now on, whatever its own time says."""
-        self.kinds.clear()
+        self._changed()
         before = self.pauses.get(pause.pause_id)
         self.pauses[pause.pause_id] = pause
         return UNCHANGED if before == pause else RESTRICTS
 
     def lift_pause(self, pause_id: str) -> Change:
         """Ends a pause; nothing happens if there is none of that name."""
-        self.kinds.clear()
+        self._changed()
         self.pauses.pop(pause_id, None)
         return UNCHANGED
 
@@ -154,8 +160,7 @@ class World:
             return self.release(key)
         if kind == "policy":
             self.policy = None
-            self.memo.clear()
-            self.kinds.clear()
+            self._changed(policy=True)
             return UNCHANGED  # nothing passes without a policy; what was approved under one stays legal
         if kind == "registry":
             name, _, version = key.partition(":")
@@ -163,7 +168,7 @@ class World:
             if current is not None and version in ("", current.version):
                 del self.registries[name]
             return UNCHANGED  # a list that is missing is stale, which does not recall
-        self.kinds.clear()
+        self._changed()
         tables: dict[str, dict[str, Any]] = {
             "notice": self.notices,
             "party": self.parties,

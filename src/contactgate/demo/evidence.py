@@ -190,10 +190,15 @@ def _decision(found: Evidence, record: Any) -> None:
     appended_ms, request = found.requests.get(place, (0, None))
     found.passed.append(
         Passed(
-            decision["request_id"], decision["subject_id"], decision["approval_id"], millis(decision["decided_at"]),
-            millis(decision["valid_until"]), appended_ms, request or {},
+            request_id=decision["request_id"],
+            subject_id=decision["subject_id"],
+            approval_id=decision["approval_id"],
+            decided_ms=millis(decision["decided_at"]),
+            valid_until_ms=millis(decision["valid_until"]),
+            requested_ms=appended_ms,
+            request=request or {},
         )
-    )  # fmt: skip
+    )
 
 
 def _approval(found: Evidence, record: Any, requester: str) -> None:

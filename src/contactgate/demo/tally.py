@@ -71,13 +71,13 @@ class Tally:
         with self._lock:
             ordered = sorted(self._latencies)
             return Snapshot(
-                self._sent,
-                self._decided,
-                self._passed,
-                self._dead,
-                self._reasons.most_common(14),
-                quantile(ordered, 0.5),
-                quantile(ordered, 0.99),
+                sent=self._sent,
+                decided=self._decided,
+                passed=self._passed,
+                dead=self._dead,
+                reasons=self._reasons.most_common(14),
+                p50_ms=quantile(ordered, 0.5),
+                p99_ms=quantile(ordered, 0.99),
             )
 
 

@@ -24,10 +24,12 @@ from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.letters import DeadLetters, check_time, ours
 from contactgate.model import events
+from contactgate.model.decision import Decision, Recall
 from contactgate.model.facts import Reason, Seen, SubjectState
+from contactgate.model.instants import to_ms
 from contactgate.model.log import NO_HEADERS, Out, Position, Record, States, murmur2
 from contactgate.model.messages import ContactRequested
-from contactgate.model.request import Decision, Recall, Request
+from contactgate.model.request import Request
 from contactgate.names import Kind
 
 _VERIFIED: Final = 131_072
@@ -85,7 +87,7 @@ class Gate:
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_event(message, strict.to_ms(message.time), rec, states)
+            self.take_event(message, to_ms(message.time), rec, states)
 
     def take_event(self, message: Any, at_ms: int, rec: Record, states: SubjectStates) -> None:
         """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
@@ -182,7 +184,7 @@ class Gate:
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_request(message, strict.to_ms(message.time), rec, states, now_ms, position)
+            self.take_request(message, to_ms(message.time), rec, states, now_ms, position)
 
     def take_request(
         self,
@@ -217,7 +219,13 @@ class Gate:
         )
         policy, seq, events = world.policy, self.seq, self._events
         value, self.prev = emit.decision(
-            request, made, approval_id, None if policy is None else policy.hash, position, seq, self.prev
+            request=request,
+            made=made,
+            approval_id=approval_id,
+            policy=None if policy is None else policy.hash,
+            position=position,
+            seq=seq,
+            prev=self.prev,
         )
         self.seq = seq + 1
         headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS

@@ -14,13 +14,14 @@ import msgspec
 from contactgate.codec import emit
 from contactgate.codec.seal import Sealed, Sealer
 from contactgate.errors import MalformedMessage
+from contactgate.model.instants import DAY_MS, stamp
 from contactgate.model.log import NO_HEADERS, Out, Record
 from contactgate.model.messages import DeadLetter
 from contactgate.names import Kind
 
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
 LATEST_MS: Final = 4_102_444_800_000  # 2100-01-01
-AHEAD_MS: Final = 86_400_000
+AHEAD_MS: Final = DAY_MS
 SEALED_BYTES: Final = 2_097_152
 """The largest key and value a dead letter holds, twice what fits into a record that is not compressed. Of a larger one
 it holds the SHA-256. Sealed and twice in base64 this much takes 3.6 MiB of the 8 MiB that the topic allows."""
@@ -43,14 +44,14 @@ class DeadLetters:
             large = len(rec.key or b"") + len(rec.value or b"") > SEALED_BYTES
             value = emit.dead(
                 DeadLetter(
-                    fault.reason,
-                    fault.detail,
-                    rec.kind,
-                    rec.partition,
-                    rec.offset,
-                    emit.instant(max(rec.timestamp_ms, 0)),
-                    None if large else self._sealer.seal(place, Sealed(rec.key, rec.value, [])),
-                    sha256(rec.value or b"").hexdigest() if large else None,
+                    reason=fault.reason,
+                    detail=fault.detail,
+                    topic=rec.kind,
+                    partition=rec.partition,
+                    offset=rec.offset,
+                    time=stamp(max(rec.timestamp_ms, 0)),
+                    sealed=None if large else self._sealer.seal(place, Sealed(rec.key, rec.value, [])),
+                    sha256=sha256(rec.value or b"").hexdigest() if large else None,
                 )
             )
         name = f"{rec.kind}-{rec.partition}-{rec.offset}"

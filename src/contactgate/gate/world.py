@@ -29,6 +29,7 @@ from contactgate.model.control import (
     PolicyActivated,
     RegistryPublished,
 )
+from contactgate.model.instants import to_ms
 from contactgate.model.log import Out, Record
 from contactgate.model.messages import AddressReleased, AddressSuppressed
 from contactgate.model.world import Campaign, Listing, Party, Pause, RegistryVersion
@@ -163,7 +164,7 @@ class WorldFeed:
         try:
             message = strict.decode(Kind.SUPPRESSION, rec.value)
             bound = self._bound(message, key)
-            check_time(strict.to_ms(message.time), rec.timestamp_ms)
+            check_time(to_ms(message.time), rec.timestamp_ms)
             if isinstance(message, AddressReleased):
                 for token in bound:
                     self._world.release(token)

@@ -6,26 +6,24 @@ must be of its kind, except that `widest` readings of restricting events drop wh
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
+from contactgate.model.instants import to_ms
 from contactgate.model.messages import Instant as WireInstant
-from contactgate.model.world import Agreement, Campaign, Notice, Party, Pause
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from contactgate.model.world import Agreement, Campaign, CampaignStatus, Notice, Party, PartyStatus, Pause
 
 
 def _milliseconds(value: Any) -> int:
     if not isinstance(value, str):
         raise ValueError("must be RFC 3339 with an offset, as text")  # noqa: TRY004  # pydantic collects ValueError
     try:
-        since = msgspec.convert(value, WireInstant) - _EPOCH
+        return to_ms(msgspec.convert(value, WireInstant))
     except msgspec.ValidationError:
         raise ValueError("must be RFC 3339 with an offset (2026-01-31T09:30:00Z)") from None
-    return since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
 
 
 def _ordinal(value: Any) -> int:
@@ -85,14 +83,14 @@ class NoticePublished(_Control):
     def value(self) -> Notice:
         """For the world."""
         return Notice(
-            self.notice_id,
-            self.version,
-            self.controller,
-            self.purposes,
-            self.recipients,
-            self.data_categories,
-            self.time if self.effective_at is None else self.effective_at,
-            self.expires_at,
+            notice_id=self.notice_id,
+            version=self.version,
+            controller=self.controller,
+            purposes=self.purposes,
+            recipients=self.recipients,
+            categories=self.data_categories,
+            effective_ms=self.time if self.effective_at is None else self.effective_at,
+            expires_ms=self.expires_at,
         )
 
 
@@ -112,7 +110,7 @@ class PartyUpdated(_Control):
 
     type: Literal["party.updated"]
     party_id: Name
-    status: Literal["active", "suspended", "ended"]
+    status: PartyStatus
     agreements: tuple[AgreementTerms, ...] | None = None
 
     def value(self) -> Party:
@@ -132,7 +130,7 @@ class CampaignUpdated(_Control):
 
     type: Literal["campaign.updated"]
     campaign_id: Name
-    status: Literal["draft", "approved", "paused", "closed"]
+    status: CampaignStatus
     controller: Name | None = None
     requesters: Names = None
     purposes: Names = None
@@ -145,16 +143,16 @@ class CampaignUpdated(_Control):
     def value(self) -> Campaign:
         """For the world."""
         return Campaign(
-            self.campaign_id,
-            self.status,
-            self.controller,
-            self.requesters,
-            self.purposes,
-            self.channels,
-            self.created_by,
-            self.approved_by,
-            self.valid_from,
-            self.valid_until,
+            campaign_id=self.campaign_id,
+            status=self.status,
+            controller=self.controller,
+            requesters=self.requesters,
+            purposes=self.purposes,
+            channels=self.channels,
+            created_by=self.created_by,
+            approved_by=self.approved_by,
+            valid_from_ms=self.valid_from,
+            valid_until_ms=self.valid_until,
         )
 
 
@@ -229,14 +227,14 @@ class PauseSet(_Control):
         """For the world."""
         scope = self.scope or PauseScope()
         return Pause(
-            self.pause_id,
-            self.time,
-            self.until,
-            scope.controllers,
-            scope.requesters,
-            scope.campaigns,
-            scope.purposes,
-            scope.channels,
+            pause_id=self.pause_id,
+            time_ms=self.time,
+            until_ms=self.until,
+            controllers=scope.controllers,
+            requesters=scope.requesters,
+            campaigns=scope.campaigns,
+            purposes=scope.purposes,
+            channels=scope.channels,
         )
 
 

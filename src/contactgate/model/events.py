@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from contactgate.model.facts import Grant, Outcome, Span, Withdrawal
+from contactgate.model.facts import Grant, Outcome, Relation, Span, Withdrawal
 
 
 class GrantGiven(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +55,7 @@ class RelationshipRecorded(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     time_ms: int
     controller: str
-    kind: str  # purchase | inquiry | contract
+    kind: Relation
     date: int
     until: int | None
 

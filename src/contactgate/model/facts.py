@@ -14,6 +14,9 @@ from typing import Literal
 
 import msgspec
 
+from contactgate.model.instants import DAY_MS
+from contactgate.model.request import Mode, Request
+
 FOREVER_MS = 253402214400000
 """9999-12-31T00:00:00Z: a stated indefinite end (SEMANTICS rule 17)."""
 
@@ -32,7 +35,10 @@ Outcome = Literal[
     "unsubscribed",
     "complained",
 ]
-"""Outcomes from the least to the most restricting: when two are reported for one request the later here holds."""
+"""What may become of a contact, as it stands on the wire. `core.outcomes` says which of two reports holds, and
+`codec.packing` which number it is on disk: the order here says nothing."""
+
+Relation = Literal["purchase", "inquiry", "contract"]
 
 
 class Span(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -40,7 +46,7 @@ class Span(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknow
 
     days: tuple[int, ...] = ()  # 0 = Monday .. 6 = Sunday; empty = every day
     from_ms: int = 0  # of the local day
-    to_ms: int = 86_400_000  # of the local day; before from_ms = overnight, belongs to the day it starts on
+    to_ms: int = DAY_MS  # of the local day; before from_ms = overnight, belongs to the day it starts on
     from_exclusive: bool = False
     to_inclusive: bool = False
     holidays: str | None = None  # `CN`, `AU-NSW`: closed on that calendar's public holidays
@@ -95,14 +101,74 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
     jurisdictions: tuple[str, ...]  # sorted, countries implied by subdivisions included
     event_id: str  # of the observed event or complaint; "" for approvals
     complaint: bool = False  # feeds cool-offs only, never caps
-    mode: str = "live"  # of the request: a review of the open approval asks for the same plan
+    mode: Mode = "live"  # of the request: a review of the open approval asks for the same plan
     matters_told: bool = False  # `matters` are those an outcome named, not the request's
     number_zones: tuple[str, ...] = ()  # of the request: a review counts local days as the decision did
 
     @property
-    def observed(self) -> bool:
+    def is_observed(self) -> bool:
         """Whether this was not decided by us."""
         return not self.request_id
+
+    @staticmethod
+    def approved(request: Request, jurisdictions: tuple[str, ...], at_ms: int, valid_until_ms: int) -> Contact:
+        """The place that a pass reserves. `jurisdictions` are all that apply; `at_ms` is the decision's time."""
+        return Contact(
+            time_ms=at_ms,
+            request_id=request.request_id,
+            valid_until_ms=valid_until_ms,
+            outcome=None,
+            outcome_ms=0,
+            recalled=None,
+            channel=request.channel,
+            purpose=request.purpose,
+            controller=request.controller,
+            requester=request.requester,
+            campaign=request.campaign,
+            matters=() if request.matter is None else (request.matter,),
+            address=request.address,
+            categories=request.categories,
+            jurisdictions=jurisdictions,
+            event_id="",
+            mode=request.mode,
+            number_zones=request.number_zones,
+        )
+
+    @staticmethod
+    def observed(
+        *,
+        event_id: str,
+        time_ms: int,
+        outcome: Outcome,
+        channel: str,
+        purpose: str,
+        controller: str,
+        requester: str = "",
+        campaign: str | None = None,
+        matters: tuple[str, ...] = (),
+        address: str | None = None,
+        complaint: bool = False,
+    ) -> Contact:
+        """A contact that was not decided here, or a complaint. What it leaves out or empty is not known."""
+        return Contact(
+            time_ms=time_ms,
+            request_id="",
+            valid_until_ms=0,
+            outcome=outcome,
+            outcome_ms=time_ms,
+            recalled=None,
+            channel=channel,
+            purpose=purpose,
+            controller=controller,
+            requester=requester,
+            campaign=campaign,
+            matters=tuple(sorted(set(matters))),
+            address=address,
+            categories=(),
+            jurisdictions=(),
+            event_id=event_id,
+            complaint=complaint,
+        )
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -127,7 +193,7 @@ class Relationship(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An established business relationship with one controller."""
 
     controller: str
-    kind: str  # purchase | inquiry | contract
+    kind: Relation
     date: int  # proleptic ordinal of the local date (datetime.date.toordinal)
     until: int | None  # ordinal of the last day, None: open
     event_id: str

@@ -13,7 +13,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from contactgate.model.facts import Outcome
+from contactgate.model.decision import RecallWord, Verdict
+from contactgate.model.facts import Outcome, Relation
+from contactgate.model.request import Mode
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, description="1 to 128 printable characters")]
 Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset; kept to the millisecond in UTC")]
@@ -28,7 +30,6 @@ Clock = Annotated[
 ]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Flag = Literal["minor", "deceased", "vulnerable", "business"]
-Mode = Literal["live", "autodialled", "prerecorded"]
 DataCategory = Identifier
 
 
@@ -122,7 +123,7 @@ class RelationshipRecorded(msgspec.Struct, gc=False, tag_field="type", tag="rela
     subject_id: Identifier
     time: Instant
     controller: Identifier
-    kind: Literal["purchase", "inquiry", "contract"]
+    kind: Relation
     date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
     until: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | UnsetType | None = UNSET
 
@@ -263,7 +264,7 @@ class ContactDecided(msgspec.Struct, gc=False, tag_field="type", tag="contact.de
     requester: str
     campaign_id: str | None
     channel: str
-    verdict: str  # pass | block
+    verdict: Verdict
     reasons: list[WireReason]
     next_eligible_at: str | None
     approval_id: str | None
@@ -292,7 +293,7 @@ class ContactRecalled(msgspec.Struct, gc=False, tag_field="type", tag="contact.r
     approval_id: str
     request_id: str
     subject_token: str
-    reason: str  # withdrawn erased suppressed listed paused party campaign person
+    reason: RecallWord
 
 
 class DeadLetter(msgspec.Struct, gc=False, tag_field="type", tag="dead.letter", omit_defaults=True):

@@ -5,9 +5,12 @@ Absent lists mean "all" and are None here. The mutable tables that hold these va
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
+
+PartyStatus = Literal["active", "suspended", "ended"]
+CampaignStatus = Literal["draft", "approved", "paused", "closed"]
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -38,7 +41,7 @@ class Party(msgspec.Struct, frozen=True):
     """A requester: a company or system that may be allowed to contact."""
 
     party_id: str
-    status: str  # active | suspended | ended
+    status: PartyStatus
     agreements: tuple[Agreement, ...]
 
 
@@ -46,7 +49,7 @@ class Campaign(msgspec.Struct, frozen=True):
     """A campaign and who may run it for what."""
 
     campaign_id: str
-    status: str  # draft | approved | paused | closed
+    status: CampaignStatus
     controller: str | None
     requesters: tuple[str, ...] | None
     purposes: tuple[str, ...] | None

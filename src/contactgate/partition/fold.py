@@ -204,17 +204,17 @@ class Fold(Generic[State]):
         if idle and self.meta.positions == work.positions:
             return None
         meta = Meta(
-            gate.seq,
-            gate.prev,
-            consent,
-            outcome,
-            request,
-            control,
-            suppression,
-            now_ms,
-            review,
-            subjects[-1] if subjects else b"",
-            gate.key or self.meta.key,
+            seq=gate.seq,
+            prev=gate.prev,
+            consent=consent,
+            outcome=outcome,
+            request=request,
+            control=control,
+            suppression=suppression,
+            now_ms=now_ms,
+            review=review,
+            reviewed=subjects[-1] if subjects else b"",
+            key=gate.key or self.meta.key,
         )
         states, opened = overlay.encode(now_ms), []
         for subject, value in states:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from contactgate.model.instants import HOUR_MS
 from contactgate.model.log import Out, Record, State
 from contactgate.names import Kind
 from contactgate.partition.broadcast import Broadcast, Feed
@@ -18,7 +19,6 @@ from contactgate.partition.fold import Fold, Meta, Work
 from contactgate.partition.ports import GateFactory, StateCodec
 
 _OPEN = 10_000  # approvals in the index before lapsed ones are looked for
-_HOUR_MS = 3_600_000
 
 
 class Replayed(NamedTuple):
@@ -94,13 +94,13 @@ def replay(
         world.read_suppression(own[Kind.SUPPRESSION].upto(step.suppression), step.suppression)
         batch = fold.apply(
             Work(
-                own[Kind.CONSENT].upto(step.consent),
-                own[Kind.OUTCOME].upto(step.outcome),
-                own[Kind.REQUEST].upto(step.request),
-                step.positions,
-                step.now_ms,
-                0,
-                step,
+                consents=own[Kind.CONSENT].upto(step.consent),
+                outcomes=own[Kind.OUTCOME].upto(step.outcome),
+                requests=own[Kind.REQUEST].upto(step.request),
+                positions=step.positions,
+                now_ms=step.now_ms,
+                review_limit=0,
+                again=step,
             )
         )
         if batch is None:
@@ -113,6 +113,6 @@ def replay(
                 states[subject] = value
         fold.adopt(batch)
         if len(fold.open) > 2 * opened + _OPEN:
-            fold.forget_lapsed(step.now_ms - _HOUR_MS)
+            fold.forget_lapsed(step.now_ms - HOUR_MS)
             opened = len(fold.open)
     return Replayed(states, outs, fold.gate.seq, fold.gate.prev)

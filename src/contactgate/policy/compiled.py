@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from contactgate.model.facts import Outcome
+from contactgate.model.request import Mode
 from contactgate.policy.document import PolicyDoc
-from contactgate.policy.durations import DAY_MS
 from contactgate.policy.packs import Pack
 from contactgate.policy.plan import Cap, CoolOff, Limits, Plan, RegistryRule, Requirements, WindowRule, covers
 from contactgate.policy.rules import Line, Source
@@ -65,7 +65,7 @@ class CompiledPolicy:
         self._boundaries = sorted({at for source in self._sources for at in source.boundaries()})
         self._plans: dict[_Key, Plan] = {}
 
-    def plan(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+    def plan(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
         """Every rule for such a request. `jurisdictions` sorted, countries of subdivisions included."""
         epoch = bisect_right(self._boundaries, now_ms) if self._boundaries else 0
         key = (purpose, channel, mode, jurisdictions, epoch)
@@ -77,7 +77,7 @@ class CompiledPolicy:
             self._plans[key] = plan
         return plan
 
-    def _make(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
+    def _make(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
         sources = [source for source in self._sources if source.applies(jurisdictions, now_ms)]
         caps: list[Cap] = []
         cooloffs: list[CoolOff] = []
@@ -145,8 +145,8 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
     # As long as a request_id may come again, what became of its approval is told.
     needed = [document.contact_history, document.dedup_horizon + document.approval_ttl]
     for source in sources:
-        needed += [_cap_looks_back(line.value) for line in source.caps]
-        needed += [_cooloff_looks_back(line.value) for line in source.cooloffs]
+        needed += [line.value.window.looks_back_ms for line in source.caps]
+        needed += [line.value.looks_back_ms for line in source.cooloffs]
     require = document.require
     return Limits(
         approval_ttl_ms=document.approval_ttl,
@@ -155,20 +155,3 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
         unreported_counts=document.unreported == "count",
         requirements=Requirements(require.campaign, require.party, require.notice, require.two_people),
     )
-
-
-def _cap_looks_back(cap: Cap) -> int:
-    window = cap.window
-    if window.kind == "sliding":
-        return window.length_ms
-    # Two days of slack: local dates begin up to 26 hours apart, and a clock change adds an hour.
-    return (
-        window.days if window.kind == "days" else {"day": 1, "week": 7, "month": 31}[window.unit]
-    ) * DAY_MS + 2 * DAY_MS
-
-
-def _cooloff_looks_back(cooloff: CoolOff) -> int:
-    length = (
-        cooloff.length_ms if cooloff.kind == "elapsed" else (cooloff.days + 2) * DAY_MS if cooloff.kind == "days" else 0
-    )
-    return length + cooloff.after_within_ms

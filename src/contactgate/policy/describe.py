@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from contactgate.policy.checks import blocks, overrides
 from contactgate.policy.document import (
     BasisDoc,
@@ -23,7 +24,7 @@ from contactgate.policy.document import (
     RulesDoc,
     WindowDoc,
 )
-from contactgate.policy.durations import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, WEEKDAYS, Span
+from contactgate.policy.durations import WEEKDAYS, Span
 
 
 class Row(NamedTuple):
@@ -58,7 +59,16 @@ def rows(doc: RulesDoc) -> Iterator[Row]:
         yield _row("registry", registry, _registry(registry, doc.relationships))
     if isinstance(doc, PackDoc):
         for fact in doc.facts:
-            yield Row("fact", fact.topic, "", fact.text, fact.source, fact.confidence, "", fact.enforced)
+            yield Row(
+                section="fact",
+                name=fact.topic,
+                applies_to="",
+                says=fact.text,
+                source=fact.source,
+                confidence=fact.confidence,
+                note="",
+                enforced=fact.enforced,
+            )
 
 
 def settings(doc: PolicyDoc) -> Iterator[tuple[str, str]]:
@@ -91,7 +101,15 @@ def clock(ms: int) -> str:
 
 
 def _row(section: str, rule: Rule, says: str) -> Row:
-    return Row(section, rule.name, _selects(rule), says, rule.source or "", rule.confidence or "", rule.note or "")
+    return Row(
+        section=section,
+        name=rule.name,
+        applies_to=_selects(rule),
+        says=says,
+        source=rule.source or "",
+        confidence=rule.confidence or "",
+        note=rule.note or "",
+    )
 
 
 def _selects(rule: Rule) -> str:
@@ -126,7 +144,15 @@ def _basis(purpose: str, where: str, block: BasisDoc, line: BasisDoc | OverrideD
     if line.revokes_all_from:
         says.append(f"from {line.revokes_all_from} an opt-out reaches every purpose")
     source, confidence = line.source or block.source or "", line.confidence or block.confidence or ""
-    return Row("purpose", purpose, where.strip() or "everything", "; ".join(says), source, confidence, line.note or "")
+    return Row(
+        section="purpose",
+        name=purpose,
+        applies_to=where.strip() or "everything",
+        says="; ".join(says),
+        source=source,
+        confidence=confidence,
+        note=line.note or "",
+    )
 
 
 def _scope(rule: CapDoc | GapDoc | CoolOffDoc) -> str:

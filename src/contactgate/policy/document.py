@@ -24,6 +24,8 @@ from pydantic import (
 )
 
 from contactgate.model.facts import Outcome
+from contactgate.model.instants import DAY_MS, MINUTE_MS
+from contactgate.model.request import Mode
 from contactgate.policy import durations, words
 from contactgate.policy.durations import Weekday
 from contactgate.policy.plan import Counts, Lacking
@@ -44,7 +46,6 @@ Dates = Annotated[Any, BeforeValidator(durations.dates), PlainSerializer(lambda 
 Clock = Annotated[StrictInt, BeforeValidator(durations.time_of_day)]
 Day = Annotated[date, BeforeValidator(durations.day)]
 Text = Annotated[StrictStr, Field(max_length=2_000)]
-Mode = Literal["live", "autodialled", "prerecorded"]
 Evidence = Literal["written", "esign", "recorded_call", "web", "double_opt_in"]
 Confidence = Literal["high", "medium", "low"]
 Unless = Literal["consent", "relationship", "purchase", "inquiry", "contract"]
@@ -207,7 +208,7 @@ class WindowDoc(Rule):
 
     days: Weekdays | None = None
     opens: Clock = Field(default=0, alias="from")
-    closes: Clock = Field(default=durations.DAY_MS, alias="to")
+    closes: Clock = Field(default=DAY_MS, alias="to")
     from_exclusive: StrictBool = False
     to_inclusive: StrictBool = False
     holidays: Holidays | None = None
@@ -218,9 +219,9 @@ class WindowDoc(Rule):
     def _bounds(self) -> Self:
         if self.opens == self.closes:
             raise ValueError('from and to are the same: write from "00:00" to "24:00" for the whole day')
-        if self.opens == durations.DAY_MS:
+        if self.opens == DAY_MS:
             raise ValueError('from cannot be "24:00": write "00:00"')
-        if self.closes == durations.DAY_MS and self.to_inclusive:
+        if self.closes == DAY_MS and self.to_inclusive:
             raise ValueError('"24:00" belongs to the next day: leave to_inclusive out')
         return self
 
@@ -321,9 +322,9 @@ class PolicyDoc(RulesDoc):
 
     policy: Name
     packs: list[StrictStr] = Field(default_factory=list)
-    approval_ttl: Elapsed = 15 * durations.MINUTE_MS
-    dedup_horizon: Elapsed = 7 * durations.DAY_MS
-    contact_history: Elapsed = 400 * durations.DAY_MS
+    approval_ttl: Elapsed = 15 * MINUTE_MS
+    dedup_horizon: Elapsed = 7 * DAY_MS
+    contact_history: Elapsed = 400 * DAY_MS
     unreported: Literal["count", "release"] = "count"
     require: RequireDoc = RequireDoc()
     uncovered: Literal["allow", "block"] = "allow"

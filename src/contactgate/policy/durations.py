@@ -10,10 +10,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal, NamedTuple
 
-SECOND_MS = 1_000
-MINUTE_MS = 60 * SECOND_MS
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
+from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
 MAX_DAYS = 3_660  # ten years: longer than any rule we know, and every sum stays far inside a 64-bit integer
 MAX_MONTHS = 120
 

@@ -8,16 +8,20 @@ sources simply stand side by side and all must hold.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-from contactgate.model.facts import Outcome, Span
+from contactgate.model.facts import Outcome, Relation, Span
+from contactgate.model.instants import DAY_MS
 
 Counts = Literal["approved", "attempted", "connected", "delivered", "conversation"]
 Lacking = Literal["block", "any"]
 """What a scope does with a request that lacks its field: `block` (SEMANTICS rule 6), or `any`: the field then narrows
 nothing, every contact counts whatever its value, and a contact without the field counts for every value."""
 ScopeField = Literal["address", "channel", "purpose", "controller", "requester", "campaign", "matter"]
-Relation = Literal["purchase", "inquiry", "contract"]
+
+_MOST_DAYS: Final = {"day": 1, "week": 7, "month": 31}
+_SLACK_DAYS: Final = 2
+"""Local dates begin up to 26 hours apart, and a clock change adds an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class CapWindow:
     zone: str = "subject"  # `subject`, `UTC` or an IANA name; days and calendar only
     week_starts: int = 0  # 0 = Monday
 
+    @property
+    def looks_back_ms(self) -> int:
+        """How long a contact counts at most, whatever clocks and zones do: history that old decides nothing here."""
+        if self.kind == "sliding":
+            return self.length_ms
+        days = self.days if self.kind == "days" else _MOST_DAYS[self.unit]
+        return (days + _SLACK_DAYS) * DAY_MS
+
 
 @dataclass(frozen=True, slots=True)
 class Cap:
@@ -84,6 +96,12 @@ class CoolOff:
     after_within_ms: int = 0  # 0: no threshold
     lacking: Lacking = "block"
     until_consent: bool = False  # a valid grant for the request given after the outcome ends it
+
+    @property
+    def looks_back_ms(self) -> int:
+        """How old an outcome may be that still matters; of `forever` only the threshold, its outcomes are kept."""
+        lasts_ms = {"elapsed": self.length_ms, "days": (self.days + _SLACK_DAYS) * DAY_MS, "forever": 0}[self.kind]
+        return lasts_ms + self.after_within_ms
 
 
 @dataclass(frozen=True, slots=True)

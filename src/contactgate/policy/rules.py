@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Generic, TypeVar, cast
 
-from contactgate.model.facts import Span
+from contactgate.model.facts import Relation, Span
+from contactgate.model.request import Mode
 from contactgate.policy import zones
 from contactgate.policy.document import (
     BasisDoc,
@@ -36,7 +37,6 @@ from contactgate.policy.plan import (
     CapWindow,
     CoolOff,
     RegistryRule,
-    Relation,
     RelationPeriod,
     ScopeField,
     Selector,
@@ -54,11 +54,11 @@ class Line(Generic[R]):
 
     value: R
     selector: Selector
-    modes: frozenset[str] | None
+    modes: frozenset[Mode] | None
     from_ms: int | None
     to_ms: int | None
 
-    def applies(self, channel: str, purpose: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> bool:
+    def applies(self, channel: str, purpose: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> bool:
         """Whether the line binds such a request at that instant."""
         return (
             (self.from_ms is None or self.from_ms <= now_ms)
@@ -104,7 +104,7 @@ class Source:
         for from_ms, to_ms in [(self.from_ms, self.to_ms), *((line.from_ms, line.to_ms) for line in lines)]:
             yield from (at for at in (from_ms, to_ms) if at is not None)
 
-    def bases(self, purpose: str, channel: str, mode: str, now_ms: int) -> tuple[Basis, ...]:
+    def bases(self, purpose: str, channel: str, mode: Mode, now_ms: int) -> tuple[Basis, ...]:
         """What this source asks of consent: of the longest of its prefixes that holds now; () when none does.
 
         A channel's and a mode's override both bind when both match, each filled up from the block around it.
@@ -117,10 +117,10 @@ class Source:
                     return self._basis(line.value, channel, mode)
         return ()
 
-    def _basis(self, block: BasisDoc, channel: str, mode: str) -> tuple[Basis, ...]:
+    def _basis(self, block: BasisDoc, channel: str, mode: Mode) -> tuple[Basis, ...]:
         overrides = [
             override
-            for override in ((block.channels or {}).get(channel), (block.mode or {}).get(mode))  # type: ignore[call-overload]
+            for override in ((block.channels or {}).get(channel), (block.mode or {}).get(mode))
             if override is not None
         ]
         if not overrides:
@@ -203,12 +203,28 @@ def _cap(doc: CapDoc) -> Cap:
             zone=window.zone or "subject",
             week_starts=WEEKDAYS.index(window.week_starts or "mon"),
         )
-    return Cap(f"cap.{doc.name}", doc.limit, compiled, _scope(list(doc.scope)), _selector(doc), doc.counts, doc.lacking)
+    return Cap(
+        rule=f"cap.{doc.name}",
+        limit=doc.limit,
+        window=compiled,
+        scope=_scope(list(doc.scope)),
+        selector=_selector(doc),
+        counts=doc.counts,
+        lacking=doc.lacking,
+    )
 
 
 def _gap(doc: GapDoc) -> Cap:
     window = CapWindow("sliding", length_ms=doc.at_least)
-    return Cap(f"gap.{doc.name}", 1, window, _scope(list(doc.scope)), _selector(doc), doc.counts, doc.lacking)
+    return Cap(
+        rule=f"gap.{doc.name}",
+        limit=1,
+        window=window,
+        scope=_scope(list(doc.scope)),
+        selector=_selector(doc),
+        counts=doc.counts,
+        lacking=doc.lacking,
+    )
 
 
 def _cooloff(doc: CoolOffDoc) -> CoolOff:
@@ -260,17 +276,17 @@ def compile_source(
     """Every line of a checked document, ready to be asked."""
 
     def line(rule: Dated, value: R) -> Line[R]:
-        from_ms, to_ms = dated(rule.valid_from, rule.valid_to, doc.zone)
+        begins, ends = dated(rule.valid_from, rule.valid_to, doc.zone)
         if not isinstance(rule, Rule):
-            return Line(value, Selector(), None, from_ms, to_ms)
-        return Line(value, _selector(rule), None if rule.mode is None else frozenset(rule.mode), from_ms, to_ms)
+            return Line(value, Selector(), None, begins, ends)
+        return Line(value, _selector(rule), None if rule.mode is None else frozenset(rule.mode), begins, ends)
 
-    whole = dated(valid_from, valid_to, doc.zone)
+    from_ms, to_ms = dated(valid_from, valid_to, doc.zone)
     return Source(
         name=name,
         jurisdiction=jurisdiction,
-        from_ms=whole[0],
-        to_ms=whole[1],
+        from_ms=from_ms,
+        to_ms=to_ms,
         purposes={purpose: tuple(line(block, block) for block in blocks) for purpose, blocks in doc.purposes.items()},
         caps=(*(line(cap, _cap(cap)) for cap in doc.caps), *(line(gap, _gap(gap)) for gap in doc.gaps)),
         cooloffs=tuple(line(cooloff, _cooloff(cooloff)) for cooloff in doc.cooloffs),

@@ -12,7 +12,6 @@ from contactgate.policy import zones
 
 CHANNELS = ("voice", "sms", "email", "mail")
 EVIDENCE = ("written", "esign", "recorded_call", "web", "double_opt_in")
-MODES = ("live", "autodialled", "prerecorded")
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 

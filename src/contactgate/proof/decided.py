@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from contactgate.codec.strict import to_ms
 from contactgate.errors import ChainBroken
+from contactgate.model.instants import to_ms
 from contactgate.model.messages import ContactDecided
 
 

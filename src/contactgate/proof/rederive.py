@@ -22,6 +22,7 @@ from contactgate.errors import MalformedMessage
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import SubjectState
+from contactgate.model.instants import to_ms
 from contactgate.model.log import Out, Position, Record, States
 from contactgate.model.world import Listing
 from contactgate.names import Kind
@@ -145,7 +146,7 @@ class _Witness:
     def _explain(self, rec: Record, states: States[SubjectState], now_ms: int) -> Explanation | None:
         try:
             message = strict.decode(Kind.REQUEST, rec.value or b"")
-            request = read.request(message, strict.to_ms(message.time), self._tokens)
+            request = read.request(message, to_ms(message.time), self._tokens)
         except MalformedMessage:
             return None
         return explain(request, states.get(rec.key or b""), self._world, now_ms)

@@ -64,14 +64,14 @@ class Steps:
             return [step for meta in recorded for step in self._recorded(meta)]
         self.from_decisions += len(made)
         step = Meta(
-            last.seq + 1,
-            last.hash,
-            first.position.consent,
-            first.position.outcome,
-            last.position.request + 1,
-            first.position.control,
-            first.position.suppression,
-            instant_ms(last.decided_at),
+            seq=last.seq + 1,
+            prev=last.hash,
+            consent=first.position.consent,
+            outcome=first.position.outcome,
+            request=last.position.request + 1,
+            control=first.position.control,
+            suppression=first.position.suppression,
+            now_ms=instant_ms(last.decided_at),
         )
         steps = [*self._changes(step), step]
         self._last, self._whole = step, False
@@ -121,7 +121,16 @@ class Steps:
             now_ms = min(max(change.timestamp_ms, last.now_ms), step.now_ms)
             review = "all" if change.kind == Kind.CONTROL else "tokens"
             yield Meta(
-                last.seq, last.prev, consent, outcome, last.request, control, suppression, now_ms, review, _AFTER_ALL
+                seq=last.seq,
+                prev=last.prev,
+                consent=consent,
+                outcome=outcome,
+                request=last.request,
+                control=control,
+                suppression=suppression,
+                now_ms=now_ms,
+                review=review,
+                reviewed=_AFTER_ALL,
             )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from contactgate.codec import strict
 from contactgate.errors import MalformedMessage
+from contactgate.model.instants import to_ms
 
 REQUEST: dict[str, Any] = {
     "type": "contact.requested",
@@ -169,7 +170,7 @@ def test_a_missing_type_is_refused_on_every_topic() -> None:
 def test_instants_are_cut_to_the_millisecond_in_utc() -> None:
     """Parts of a millisecond are dropped towards the past and the offset is taken off."""
     message = strict.decode("request", raw(REQUEST, time="2026-01-31T09:30:00.1239+02:00"))
-    assert strict.to_ms(message.time) == 1_769_844_600_123
+    assert to_ms(message.time) == 1_769_844_600_123
 
 
 def test_an_empty_list_cannot_stand_for_nothing_in_a_withdrawal() -> None:

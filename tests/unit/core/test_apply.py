@@ -266,10 +266,33 @@ def test_changes_of_the_world_recall() -> None:
     made.put_registry(registry())
     state = approved(made)
     assert review(state, made, T + 1) == (state, ())
-    assert made.put_pause(Pause("p", T, None, None, None, None, None, None)).restricts
+    assert made.put_pause(
+        Pause(
+            pause_id="p",
+            time_ms=T,
+            until_ms=None,
+            controllers=None,
+            requesters=None,
+            campaigns=None,
+            purposes=None,
+            channels=None,
+        )
+    ).restricts
     assert [each.reason for each in review(state, made, T + 1)[1]] == ["paused"]
     assert not made.lift_pause("p").restricts
-    change = made.suppress("a1.one", Suppression(T, None, None, None, None, "manual", None, "x"))
+    change = made.suppress(
+        "a1.one",
+        Suppression(
+            time_ms=T,
+            channels=None,
+            controller=None,
+            purposes=None,
+            campaigns=None,
+            reason="manual",
+            expires_ms=None,
+            event_id="x",
+        ),
+    )
     assert (change.restricts, change.tokens) == (True, frozenset({"a1.one"}))
     assert [each.reason for each in review(state, made, T + 1)[1]] == ["suppressed"]
     made.release("a1.one")

@@ -122,7 +122,18 @@ def test_a_duplicate_of_a_pass_that_became_illegal_blocks() -> None:
     for later in (T + 2, T + DAY):
         decision, _ = decide(request(), withdrawn, made, later)
         assert (rules(decision), decision.duplicate, decision.approved_ms) == (["consent.withdrawn"], True, None)
-    made.put_pause(Pause("p", T, None, None, None, None, None, None))
+    made.put_pause(
+        Pause(
+            pause_id="p",
+            time_ms=T,
+            until_ms=None,
+            controllers=None,
+            requesters=None,
+            campaigns=None,
+            purposes=None,
+            channels=None,
+        )
+    )
     assert rules(decide(request(), state, made, T + 2)[0]) == ["pause.p"]
     made.lift_pause("p")
     recalled = contact(time_ms=T, request_id="q-1", outcome=None, outcome_ms=0, recalled="pause.p")

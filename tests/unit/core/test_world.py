@@ -3,12 +3,21 @@
 from tests.kit.corekit import DAY, HandMade, T, agreement, campaign, limits, notice, party, plan, registry, world
 
 from contactgate.core.world import World
-from contactgate.model.world import RegistryVersion, Suppression
+from contactgate.model.world import Pause, RegistryVersion, Suppression
 
 
 def suppression(event_id: str, expires_ms: int | None = None, channels: tuple[str, ...] | None = None) -> Suppression:
     """A suppression."""
-    return Suppression(T, channels, None, None, None, "manual", expires_ms, event_id)
+    return Suppression(
+        time_ms=T,
+        channels=channels,
+        controller=None,
+        purposes=None,
+        campaigns=None,
+        reason="manual",
+        expires_ms=expires_ms,
+        event_id=event_id,
+    )
 
 
 def test_the_same_again_changes_nothing() -> None:
@@ -83,3 +92,32 @@ def test_a_new_policy_asks_for_a_review_and_forgets_old_plans() -> None:
     assert made.activate(HandMade(plan(), limits(), "two")).restricts
     assert made.memo == {}
     assert not made.activate(HandMade(plan(), limits(), "two")).restricts
+
+
+def test_what_was_found_out_goes_with_every_change() -> None:
+    """A kind of request is judged again after each of them; plans go with the policy alone."""
+    policy = HandMade(plan(), limits())
+    pause = Pause(
+        pause_id="p-1",
+        time_ms=T,
+        until_ms=None,
+        controllers=None,
+        requesters=None,
+        campaigns=None,
+        purposes=None,
+        channels=None,
+    )
+    made = World()
+    for change, plans in (
+        (lambda: made.activate(policy), False),
+        (lambda: made.put_party(party(agreement())), True),
+        (lambda: made.put_campaign(campaign()), True),
+        (lambda: made.put_pause(pause), True),
+        (lambda: made.lift_pause("p-1"), True),
+        (lambda: made.remove("party", "nobody"), True),
+        (lambda: made.remove("policy", "active"), False),
+    ):
+        made.kinds["kind"] = made.memo["plan"] = object()
+        change()
+        assert not made.kinds
+        assert ("plan" in made.memo) is plans

@@ -7,13 +7,13 @@ a known zone every window that asks for one blocks; `ZoneRule` is what says so. 
 from __future__ import annotations
 
 from contactgate.core.rule import NEVER, PERSONAL, UNPLACED, Context, Rule, until
-from contactgate.core.rules.consent import counting_under
+from contactgate.core.rules.consent import Judged, counting_under
 from contactgate.core.time.hours import HORIZON_DAYS, OpenHours, is_open, next_open, open_hours, open_until
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import Grant, Reason, Span
+from contactgate.model.instants import DAY_MS, instant
 from contactgate.policy.plan import Basis, WindowRule
 
-HORIZON_MS = HORIZON_DAYS * 86_400_000
+HORIZON_MS = HORIZON_DAYS * DAY_MS
 """How far ahead an opening is looked for."""
 
 _MAX_TOLD = 1_024
@@ -76,15 +76,15 @@ class WindowCheck(Rule):
     def _lifted_from(self, ctx: Context, t: int) -> int:
         """The first instant at or after t in the hours of a consent that counts then."""
         first = NEVER
-        for start, end, grant in self._lifting(ctx):
-            opening = next_open(_consent_hours(grant), ctx.zones or (), max(t, start))
-            if opening is not None and opening < end:
+        for each in self._lifting(ctx):
+            opening = next_open(_consent_hours(each.grant), ctx.zones or (), max(t, each.start))
+            if opening is not None and opening < each.end:
                 first = min(first, opening)
         return first
 
-    def _lifting(self, ctx: Context) -> list[tuple[int, int, Grant]]:
-        """The consents with hours of their own, each with from when until when it counts under every basis."""
-        return [counts for counts in counting_under(ctx, self._bases) if counts[2].windows]
+    def _lifting(self, ctx: Context) -> list[Judged]:
+        """The consents with hours of their own that count under every basis."""
+        return [each for each in counting_under(ctx, self._bases) if each.grant.windows]
 
     def sure_until(self, ctx: Context, t: int) -> int:
         zones = ctx.zones
@@ -103,9 +103,9 @@ class WindowCheck(Rule):
         """Until when the hours of a consent that counts at t are open; what else holds if there is none."""
         zones = ctx.zones or ()
         ends = (
-            min(end, open_until(_consent_hours(grant), zones, t))
-            for start, end, grant in self._lifting(ctx)
-            if start <= t
+            min(each.end, open_until(_consent_hours(each.grant), zones, t))
+            for each in self._lifting(ctx)
+            if each.start <= t
         )
         return max(ends, default=otherwise)
 

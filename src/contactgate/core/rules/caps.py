@@ -12,12 +12,11 @@ from operator import attrgetter
 from contactgate.core.rule import CONTACTS, NEVER, Context, Rule, prefixes, until
 from contactgate.core.rules.consent import consented_from
 from contactgate.core.time.calendars import cooloff_ends, leaves_at
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import Contact, Outcome, Reason
+from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, instant
 from contactgate.model.request import Request
 from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Counts, Lacking, Selector
 
-_DAY_MS = 86_400_000
 _outcome = attrgetter("outcome")
 
 _ALL: frozenset[Outcome] = frozenset(
@@ -108,7 +107,7 @@ class CapRule(Rule):
         self._counted = COUNTED[cap.counts]
         self._within = _window_words(cap.window)
         self._sliding_ms = cap.window.length_ms if cap.window.kind == "sliding" else 0
-        self._longest_ms = self._sliding_ms or _longest_ms(cap)
+        self._longest_ms = cap.window.looks_back_ms
         self._zoned = not self._sliding_ms and cap.window.zone == "subject"
         self.about = 0 if self._may_lack or self._zoned or not cap.limit else CONTACTS
 
@@ -149,8 +148,10 @@ class CapRule(Rule):
     def _places(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
         """From when until when each contact counts that may count at t or later. Remembered in the context."""
         known: tuple[int, list[tuple[int, int, Contact]]] | None = ctx.memo.get(id(self))
-        if known is not None and known[0] <= t:
-            return known[1]
+        if known is not None:
+            since, places = known
+            if since <= t:
+                return places
         places = []
         oldest = t - self._longest_ms
         counted, sliding_ms = self._counted, self._sliding_ms
@@ -178,7 +179,7 @@ class CapRule(Rule):
         return places
 
     def _live(self, ctx: Context, t: int) -> list[tuple[int, int, Contact]]:
-        return [place for place in self._places(ctx, t) if place[0] <= t < place[1]]
+        return [(start, end, contact) for start, end, contact in self._places(ctx, t) if start <= t < end]
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         lacking = self._scope.lacking(ctx.request)
@@ -301,13 +302,6 @@ def _window_words(window: CapWindow) -> str:
     return f"this calendar {window.unit} of {zone}"
 
 
-def _longest_ms(cap: Cap) -> int:
-    """A bound on how long a contact counts in a window of local dates, whatever clocks and zones do."""
-    window = cap.window
-    days = window.days if window.kind == "days" else {"day": 1, "week": 7, "month": 31}[window.unit]
-    return (days + 2) * _DAY_MS
-
-
 def _contact_words(contact: Contact, counts: str) -> str:
     if contact.complaint:
         what = f"complaint by event {contact.event_id}"
@@ -320,7 +314,7 @@ def _contact_words(contact: Contact, counts: str) -> str:
 
 def duration_words(length_ms: int) -> str:
     """`7 days`, `36 hours`, `90 seconds`: the largest unit that divides it."""
-    for unit, size in (("day", _DAY_MS), ("hour", 3_600_000), ("minute", 60_000), ("second", 1000)):
+    for unit, size in (("day", DAY_MS), ("hour", HOUR_MS), ("minute", MINUTE_MS), ("second", SECOND_MS)):
         if length_ms % size == 0:
             number = length_ms // size
             return f"{number} {unit}{'' if number == 1 else 's'}"

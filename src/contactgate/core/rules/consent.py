@@ -6,11 +6,13 @@ than every withdrawal that reaches the request, and from its start until its end
 
 from __future__ import annotations
 
+import msgspec
+
 from contactgate.core.rule import NEVER, PERSONAL, WITHDRAWALS, Context, Rule, prefixes, until
 from contactgate.core.rules.relations import relation_from, relation_until
 from contactgate.core.time.calendars import days_after, months_after
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
+from contactgate.model.instants import instant
 from contactgate.model.world import Notice
 from contactgate.policy.plan import Basis
 
@@ -140,9 +142,18 @@ def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
     return end
 
 
-def judged(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant, list[str]]]:
-    """The grants about the request, newest first: from when, until when, and why not at any time (`faults`)."""
-    found: list[tuple[int, int, Grant, list[str]]] | None = ctx.memo.get(id(basis))
+class Judged(msgspec.Struct, frozen=True, gc=False):
+    """A grant that is about the request: it counts for start <= t < end, unless it has faults."""
+
+    start: int
+    end: int
+    grant: Grant
+    faults: list[str]  # why it counts at no time
+
+
+def judged(ctx: Context, basis: Basis | None) -> list[Judged]:
+    """The grants about the request, newest first. Remembered in the context."""
+    found: list[Judged] | None = ctx.memo.get(id(basis))
     if found is None:
         found = []
         state, request, purposes = ctx.state, ctx.request, ctx.prefixes
@@ -153,34 +164,38 @@ def judged(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant, lis
             # The same as `is_about`, which all but a few of them fail.
             if grant.controller != controller or channel not in grant.channels or purposes.isdisjoint(grant.purposes):
                 continue
-            found.append((starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawn_ms)))
+            found.append(Judged(starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawn_ms)))
         ctx.memo[id(basis)] = found
     return found
 
 
-def counting(ctx: Context, basis: Basis | None) -> list[tuple[int, int, Grant]]:
-    """The grants that count for the request, newest first, each with from when until when."""
-    return [(start, end, grant) for start, end, grant, wrong in judged(ctx, basis) if not wrong and start < end]
+def counting(ctx: Context, basis: Basis | None) -> list[Judged]:
+    """The grants that count for the request, newest first."""
+    return [each for each in judged(ctx, basis) if not each.faults and each.start < each.end]
 
 
-def counting_under(ctx: Context, bases: tuple[Basis | None, ...]) -> list[tuple[int, int, Grant]]:
-    """The grants that count under every one of the bases, each with from when until when."""
+def counting_under(ctx: Context, bases: tuple[Basis | None, ...]) -> list[Judged]:
+    """The grants that count under every one of the bases, each until its first end."""
     found = counting(ctx, bases[0])
     for basis in bases[1:]:
-        others = {id(grant): end for _, end, grant in counting(ctx, basis)}
-        found = [(start, min(end, others[id(grant)]), grant) for start, end, grant in found if id(grant) in others]
+        others = {id(each.grant): each.end for each in counting(ctx, basis)}
+        found = [
+            Judged(each.start, min(each.end, others[id(each.grant)]), each.grant, each.faults)
+            for each in found
+            if id(each.grant) in others
+        ]
     return found
 
 
 def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: int = 0) -> int:
     """The first instant at or after t at which one grant counts under every one of the bases, or NEVER."""
     first = NEVER
-    for start, end, grant in counting_under(ctx, bases) if len(bases) > 1 else counting(ctx, bases[0]):
-        if t < end and grant.time_ms > newer_than:
-            if start <= t:
+    for each in counting_under(ctx, bases) if len(bases) > 1 else counting(ctx, bases[0]):
+        if t < each.end and each.grant.time_ms > newer_than:
+            if each.start <= t:
                 return t
-            if start < first:
-                first = start
+            if each.start < first:
+                first = each.start
     return first
 
 
@@ -214,9 +229,9 @@ class ConsentRule(Rule):
         if basis.consent == "opt_out" and withdrawal is None:
             return NEVER
         end = t
-        for start, last, _, wrong in judged(ctx, basis):
-            if start <= t and last > end and not wrong:
-                end = last
+        for each in judged(ctx, basis):
+            if each.start <= t and each.end > end and not each.faults:
+                end = each.end
         if withdrawal is None and basis.unless_relations:
             end = max(end, relation_until(ctx, basis.unless_relations, t))
         return end
@@ -240,11 +255,11 @@ class ConsentRule(Rule):
         if self.basis.consent == "opt_out":
             return _WITHDRAWN
         closest: list[str] | None = None
-        for start, end, _, wrong in judged(ctx, self.basis):
-            found = [*wrong]
-            if t < start:
+        for each in judged(ctx, self.basis):
+            found = [*each.faults]
+            if t < each.start:
                 found.append("consent.not_yet_effective")
-            if t >= end:
+            if t >= each.end:
                 found.append("consent.expired")
             if closest is None or len(found) < len(closest):
                 closest = found

@@ -7,8 +7,8 @@ the policy asks for a known one.
 from __future__ import annotations
 
 from contactgate.core.rule import NEVER, Context, Rule, until
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import Reason
+from contactgate.model.instants import instant
 from contactgate.model.world import Agreement, Campaign, Party, Pause
 
 

@@ -11,11 +11,11 @@ from functools import lru_cache
 
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.core.rules.consent import consented_from
-from contactgate.core.rules.relations import EPOCH_ORDINAL, relation_from
+from contactgate.core.rules.relations import relation_from
 from contactgate.core.time.calendars import day_starts_first, local_day, months_over
-from contactgate.core.time.instants import instant
-from contactgate.core.time.zones import DAY_MS, Zone
+from contactgate.core.time.zones import Zone
 from contactgate.model.facts import Reason
+from contactgate.model.instants import DAY_MS, EPOCH_ORDINAL, HOUR_MS, instant
 from contactgate.policy.plan import Basis, RegistryRule
 
 
@@ -131,7 +131,7 @@ class FreshRule(_RegistryCheck):
 def _fresh_until(as_of_ms: int, zones: tuple[Zone, ...] | None, days: int | None, months: int | None) -> int:
     """The start of the first date on which a list taken then is too old, where that is soonest."""
     # Without a zone: the last place to begin a date.
-    taken = min(local_day(as_of_ms, each) for each in zones) if zones else (as_of_ms - 12 * 3_600_000) // DAY_MS
+    taken = min(local_day(as_of_ms, each) for each in zones) if zones else (as_of_ms - 12 * HOUR_MS) // DAY_MS
     last = []
     if days is not None:
         last.append(taken + days)

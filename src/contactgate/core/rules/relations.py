@@ -9,9 +9,9 @@ from __future__ import annotations
 from contactgate.core.rule import NEVER, Context
 from contactgate.core.time.calendars import day_starts_first, day_starts_last, months_over
 from contactgate.model.facts import Relationship
+from contactgate.model.instants import EPOCH_ORDINAL
 from contactgate.policy.plan import RelationPeriod
 
-EPOCH_ORDINAL = 719_163
 """datetime.date(1970, 1, 1).toordinal(): facts hold ordinals, `core.time.calendars` counts days since 1970."""
 
 

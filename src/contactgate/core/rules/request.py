@@ -7,8 +7,8 @@ nobody knows or whose address cannot be read.
 from __future__ import annotations
 
 from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
-from contactgate.core.time.instants import instant
 from contactgate.model.facts import Reason
+from contactgate.model.instants import instant
 from contactgate.model.world import Suppression
 from contactgate.policy.plan import Plan
 

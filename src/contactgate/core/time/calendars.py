@@ -13,12 +13,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from contactgate.core.time.zones import DAY_MS, Zone
+from contactgate.core.time.zones import Zone
 from contactgate.core.time.zones import zone as zone_of
+from contactgate.model.instants import DAY_MS, HOUR_MS
 from contactgate.policy.plan import CapWindow, CoolOff
 
-_EARLIEST_OFFSET_MS = 14 * 3_600_000  # Kiritimati: dates begin there first
-_LATEST_OFFSET_MS = -12 * 3_600_000  # Baker Island: and there last
+_EARLIEST_OFFSET_MS = 14 * HOUR_MS  # Kiritimati: dates begin there first
+_LATEST_OFFSET_MS = -12 * HOUR_MS  # Baker Island: and there last
 _EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
 _DAYS_PER_ERA = 146_097  # 400 years
 

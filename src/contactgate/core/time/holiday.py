@@ -16,13 +16,14 @@ from typing import Any, Literal, NamedTuple
 import holidays
 from holidays.version import __version__
 
+from contactgate.model.instants import EPOCH_ORDINAL
+
 DayKind = Literal["ordinary", "holiday", "workday", "unknown"]
 """workday: a weekend day declared a working day in exchange for a day off."""
 
 HOLIDAYS_VERSION: str = __version__
 """Version of the library, and so of its calendars."""
 
-_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _SHOW_ESTIMATED = "_islamic_calendar_show_estimated"
 """Some countries (Saudi Arabia) do not mark their estimates unless this is set; a test sees that it still exists."""
 
@@ -48,7 +49,7 @@ def known_holiday_code(code: str) -> bool:
 
 def holiday_status(code: str, day: date) -> Literal["open", "closed", "unknown"]:
     """`closed` on a public holiday of the calendar, `unknown` in a year the library only guesses, else `open`."""
-    kind = day_kind(code, day.toordinal() - _EPOCH_ORDINAL)
+    kind = day_kind(code, day.toordinal() - EPOCH_ORDINAL)
     if kind == "unknown":
         return "unknown"
     return "closed" if kind == "holiday" else "open"
@@ -57,7 +58,7 @@ def holiday_status(code: str, day: date) -> Literal["open", "closed", "unknown"]
 @lru_cache(maxsize=16_384)
 def day_kind(code: str, day: int) -> DayKind:
     """What the calendar says of a date given as days since 1970-01-01; `unknown` for an unknown code."""
-    ordinal = day + _EPOCH_ORDINAL
+    ordinal = day + EPOCH_ORDINAL
     if not date.min.toordinal() <= ordinal <= date.max.toordinal():
         return "unknown"
     year = _year(code, date.fromordinal(ordinal).year)
@@ -84,7 +85,7 @@ def _year(code: str, year: int) -> _Year:
 
 
 def _numbers(days: set[date]) -> frozenset[int]:
-    return frozenset(day.toordinal() - _EPOCH_ORDINAL for day in days)
+    return frozenset(day.toordinal() - EPOCH_ORDINAL for day in days)
 
 
 def _calendar(code: str, years: tuple[int, ...]) -> holidays.HolidayBase | None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from contactgate.core.time.holiday import day_kind
-from contactgate.core.time.zones import DAY_MS, Zone, zone
+from contactgate.core.time.zones import Zone, zone
 from contactgate.model.facts import Span
+from contactgate.model.instants import DAY_MS
 
 HORIZON_DAYS = 400
 """How far ahead an opening or a closing is looked for, in days."""
@@ -55,6 +56,9 @@ class OpenHours:
         return f"OpenHours({self.name!r}, {self.spans!r}, {self.zone_name!r})"
 
 
+_NO_STATE = (0, 0, False)  # for no instant
+
+
 @lru_cache(maxsize=16_384)
 def open_hours(name: str, spans: tuple[Span, ...], zone_name: str | None = None) -> OpenHours:
     """The rule for these spans, the same object each time so that what it remembers serves again."""
@@ -63,25 +67,28 @@ def open_hours(name: str, spans: tuple[Span, ...], zone_name: str | None = None)
 
 def is_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> bool:
     """Whether the instant is inside the rule's hours in every one of the zones; False if there are no zones."""
-    state = rule._states.get(zones)
-    if state is not None and state[0] <= utc_ms < state[1]:
-        return state[2]
-    return _state(rule, zones, utc_ms)[2]
+    since, till, inside = rule._states.get(zones, _NO_STATE)
+    if not since <= utc_ms < till:
+        _, _, inside = _state(rule, zones, utc_ms)
+    return inside
 
 
 def next_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> int | None:
     """The first instant >= utc_ms that is open in every zone; None if there is none in the next 400 days."""
-    state = rule._states.get(zones)
-    if state is None or not state[0] <= utc_ms < state[1]:
-        state = _state(rule, zones, utc_ms)
-    if state[2]:
+    since, till, inside = rule._states.get(zones, _NO_STATE)
+    if not since <= utc_ms < till:
+        _, _, inside = _state(rule, zones, utc_ms)
+    if inside:
         return utc_ms
     found = rule._next.get(zones)
-    if found is not None and found[0] <= utc_ms and (found[1] is None or utc_ms <= found[1]):
-        if found[1] is not None:
-            return found[1]
-        if utc_ms // DAY_MS == found[0] // DAY_MS:  # "never" holds for the rest of the day it was searched on
-            return None
+    if found is not None:
+        searched, opening = found
+        if opening is None:
+            # "never" holds for the rest of the day it was searched on
+            if searched <= utc_ms and utc_ms // DAY_MS == searched // DAY_MS:
+                return None
+        elif searched <= utc_ms <= opening:
+            return opening
     opening = _search(rule, _bound(rule, zones), utc_ms)
     if len(rule._next) >= _MAX_ANSWERS:
         rule._next.clear()
@@ -94,24 +101,28 @@ def open_until(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> int:
 
     A piece without an end in sight is cut at 400 days.
     """
-    state = rule._states.get(zones)
-    if state is None or not state[0] <= utc_ms < state[1]:
-        state = _state(rule, zones, utc_ms)
-    _, end, inside = state
+    since, end, inside = rule._states.get(zones, _NO_STATE)
+    if not since <= utc_ms < end:
+        _, end, inside = _state(rule, zones, utc_ms)
     if not inside:
         return utc_ms
     if end % DAY_MS:
         return end
     day = utc_ms // DAY_MS
     known = rule._ends.get(zones)
-    if known is not None and known[0] == day:
-        return known[1]
+    if known is not None:
+        of_day, known_end = known
+        if of_day == day:
+            return known_end
     bound = _bound(rule, zones)
     while end // DAY_MS <= day + HORIZON_DAYS:
         following = _day(rule, bound, end // DAY_MS)
-        if not following or following[0][0] != end:
+        if not following:
             break
-        end = following[0][1]
+        opens, closes = following[0]
+        if opens != end:
+            break
+        end = closes
         if end % DAY_MS:
             break
     if len(rule._ends) >= _MAX_ANSWERS:

@@ -11,12 +11,11 @@ from bisect import bisect_right
 from datetime import datetime
 from zoneinfo import ZoneInfo, reset_tzpath
 
+from contactgate.model.instants import DAY_MS
 from contactgate.policy import zones
 
 # Also for every other user of zoneinfo in this process: one set of rules, whoever asks.
 reset_tzpath(to=[])
-
-DAY_MS = 86_400_000
 
 _FIRST_MS = -62_000_000_000_000  # in the year 5
 _LAST_MS = 253_000_000_000_000  # in the year 9987; rules are not asked for outside of these
@@ -49,13 +48,15 @@ class Zone:
         """Local wall time minus UTC at an instant."""
         if self._from_ms <= utc_ms < self._until_ms:
             return self._offset_ms
-        return self.segment(utc_ms)[2]
+        _, _, offset = self.segment(utc_ms)
+        return offset
 
     def local(self, utc_ms: int) -> int:
         """The wall time an instant shows."""
         if self._from_ms <= utc_ms < self._until_ms:
             return utc_ms + self._offset_ms
-        return utc_ms + self.segment(utc_ms)[2]
+        _, _, offset = self.segment(utc_ms)
+        return utc_ms + offset
 
     def segment(self, utc_ms: int) -> tuple[int, int, int]:
         """(from, until, offset): the offset holds for from <= t < until; neighbours may have the same offset."""

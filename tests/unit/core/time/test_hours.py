@@ -9,8 +9,9 @@ import pytest
 from contactgate.core.time import holiday
 from contactgate.core.time.holiday import day_kind, holiday_status, known_holiday_code
 from contactgate.core.time.hours import OpenHours, is_open, next_open, open_hours, open_intervals, open_until
-from contactgate.core.time.zones import DAY_MS, Zone, zone
+from contactgate.core.time.zones import Zone, zone
 from contactgate.model.facts import Span
+from contactgate.model.instants import DAY_MS
 
 WEEKDAYS = (0, 1, 2, 3, 4)
 

@@ -1,0 +1,45 @@
+"""What the core answers: the decision on a request, and the recall of an approval that became illegal.
+
+Only values; `core.decide` and `core.review` make them, `codec.emit` publishes them. Must never hold an address.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from contactgate.model.facts import Reason
+
+Verdict = Literal["pass", "block"]
+RecallWord = Literal["withdrawn", "erased", "suppressed", "listed", "paused", "party", "campaign", "person"]
+"""Why an approval was recalled, in a word that tells a vendor nothing about the person."""
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """The answer. `pass` exactly when `reasons` is empty."""
+
+    reasons: tuple[Reason, ...]
+    next_eligible_ms: int | None  # None: passes now, or never
+    approval_id: str | None  # the core has no key: None, the codec derives it from subject, request_id and approved_ms
+    valid_until_ms: int | None
+    decided_ms: int
+    duplicate: bool = False  # the request_id was seen before: its first decision again, no cap used
+    approved_ms: int | None = None  # when the approval was given (of a duplicate: at its first decision)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the contact may be made."""
+        return not self.reasons
+
+
+class Recall(msgspec.Struct, frozen=True, gc=False):
+    """An open approval that became illegal."""
+
+    approval_id: str  # "" from the core; derived by the codec from subject, request_id and approved_ms
+    request_id: str
+    requester: str
+    channel: str
+    rule: str  # the rule code it now fails (`consent.withdrawn`)
+    reason: RecallWord
+    approved_ms: int = 0  # the decision's time
