@@ -10,8 +10,8 @@
                                 decoded: offset, timestamp, key, value, headers.
 
 Every other consumer of the process gets what it always got. Must never change offset, time, key or value of a record,
-leave one out, or change how a client connects to a cluster that is up. tests/unit/test_patches.py holds what of
-aiokafka they rely on.
+leave one out, or change how a client connects to a cluster that is up. tests/unit/engine/kafka/test_patches.py fails
+when what they replace or rely on changes.
 """
 
 from __future__ import annotations
