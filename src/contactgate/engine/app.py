@@ -2,7 +2,7 @@
 
 Faust's consumer subscribes to one marker topic that never holds a record; whose partition p of it is assigned runs
 partition p of everything else, and whose standby it is follows p's changelog. The hot path is `engine.worker`, which
-Faust never touches: a partition that stays through a rebalance is not stopped, and safety hangs on the fencing of
+Faust never touches: a partition that stays through a rebalance is not stopped, and safety depends on the fencing of
 transactional ids, not on the group.
 
 Faust's banner (it prints broker addresses with passwords), its web server (all interfaces, table contents) and its
@@ -20,14 +20,14 @@ from typing import Any, NoReturn
 
 import faust
 import uvloop
-from aiokafka.helpers import create_ssl_context
 
 from contactgate.engine.kafka.patches import wait_for_brokers
 from contactgate.engine.pages import Pages
-from contactgate.engine.settings import EngineSettings, Security
+from contactgate.engine.settings import EngineSettings
 from contactgate.engine.worker import Worker
 from contactgate.errors import ContactgateError
 from contactgate.names import Kind
+from contactgate.settings import Security
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,6 @@ _METADATA_MS = 3_000
 def _credentials(security: Security) -> Any:
     """Faust's form of the same credentials our clients use; None for a plain cluster."""
     context = security.ssl_context
-    if security.protocol in {"SSL", "SASL_SSL"} and context is None:
-        context = create_ssl_context()
     if security.mechanism is not None:
         return faust.SASLCredentials(
             username=security.username, password=security.password, mechanism=security.mechanism, ssl_context=context

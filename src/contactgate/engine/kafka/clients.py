@@ -1,7 +1,6 @@
 """How the engine makes aiokafka clients, and the one place where aiokafka's exceptions become ours.
 
-`EngineSettings` is everything the engine needs to know; the composition root fills it from the settings. Faust gets the
-same addresses and credentials. It must never log a credential.
+Faust gets the same addresses and credentials. It must never log a credential.
 """
 
 from __future__ import annotations
