@@ -39,9 +39,10 @@ _TAIL_RECORDS = 2_000
 # Of a response, which may be larger for the sake of its first batch: a large one is copied many times while it arrives.
 _TAIL_BYTES = MIB
 _IDLE_S = 1.0
+# How far apart a partition's transactions begin; the measurements are in decision 0011.
 _TRANSACTION_MS = 3  # a worker makes at most about 333 transactions a second
 _AT_ONCE = 2.5  # transactions of a worker that run at the same time, on average: more of them only wait for each other
-_MOST_LINGER_MS = 60
+_MOST_LINGER_MS = 60  # of a partition, however busy the broker is
 _RECENT = 32  # transactions that the average looks back on
 
 
@@ -67,7 +68,7 @@ class Shared:
         self.cache = cache
         self.world_complete = asyncio.Event()
         self.running = 0  # partitions that read inputs
-        self.transaction_ms = 0.0  # how long transactions take of late, all partitions' together
+        self.transaction_ms = 0.0  # how long transactions took recently, all partitions' together
         self.beat = 0.0  # when partitions last began transactions together
         self.committed: Callable[[list[TopicPartition]], Awaitable[list[int | None]]] | None = None
 
