@@ -12,19 +12,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rocksdict import Cache
 
-from contactgate.engine.barrier import Barrier, Ticket
+from contactgate.engine.barrier import Barrier, Ends, Ticket
 from contactgate.engine.intake import Intake, Lane, probe
 from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer, translate
 from contactgate.engine.kafka.transactor import Transactor
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
 from contactgate.model.alerts import AlertKind
-from contactgate.model.log import Bounds, Out
+from contactgate.model.log import Bounds, Out, State
 from contactgate.names import Kind, approvals_topic
 from contactgate.ops.metrics import PartitionMeter
 from contactgate.partition import effects as fx
@@ -73,10 +73,10 @@ class Shared:
         self.committed: Callable[[list[TopicPartition]], Awaitable[list[int | None]]] | None = None
 
 
-class Driver:
+class Driver(Generic[State]):
     """Runs one PartitionTask. `run` returns when the task stopped, and raises what ended it otherwise."""
 
-    def __init__(self, task: PartitionTask[Any], shared: Shared, meter: PartitionMeter) -> None:
+    def __init__(self, task: PartitionTask[State], shared: Shared, meter: PartitionMeter) -> None:
         self.task = task
         self.partition = task.partition
         self.meter = meter
@@ -383,7 +383,7 @@ class Driver:
                     reached.cancel()
         return True
 
-    async def _hold(self, what: asyncio.Future[Any] | None, deadline: float, name: str) -> None:
+    async def _hold(self, what: asyncio.Future[Ends] | asyncio.Future[None] | None, deadline: float, name: str) -> None:
         """Wait for a future, a stop, or the deadline."""
         left = deadline - time.monotonic()
         stop = asyncio.ensure_future(self.stopping.wait())
