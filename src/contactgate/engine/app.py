@@ -121,7 +121,7 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[State]]
 
     app.service(TaskManager)
 
-    # Heartbeats stand still while this signal runs: it must only wake the service.
+    # No heartbeat is sent while this signal runs: it must only wake the service.
     @app.on_partitions_assigned.connect
     async def assigned(*_: object, **__: object) -> None:
         wake.set()
