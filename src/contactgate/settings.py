@@ -7,13 +7,15 @@ reported at once with their place and never with a value. Must never log a setti
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr, ValidationError, model_validator
 
-from contactgate.errors import Fault, PolicyError, SettingsError
+from contactgate.errors import ContactgateError, Fault, PolicyError, SettingsError
 from contactgate.policy import reading
 
 ENVIRONMENT: Final = "CONTACTGATE_"
@@ -23,6 +25,28 @@ _TITLE: Final = "the settings are wrong"
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How to reach a protected cluster; `password` never shows in a repr."""
+
+    protocol: str = "PLAINTEXT"  # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+    mechanism: str | None = None  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512; None: no SASL
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)  # with SSL and SASL_SSL
+
+    def client_options(self) -> dict[str, Any]:
+        """Keyword arguments of every client: aiokafka and kafka-python call them the same."""
+        options: dict[str, Any] = {"security_protocol": self.protocol}
+        if self.ssl_context is not None:
+            options["ssl_context"] = self.ssl_context
+        if self.mechanism is not None:
+            options["sasl_mechanism"] = self.mechanism
+            options["sasl_plain_username"] = self.username
+            options["sasl_plain_password"] = self.password
+        return options
 
 
 class Settings(BaseModel):
@@ -98,6 +122,24 @@ class Settings(BaseModel):
         if self.token_key is None:
             raise SettingsError(_TITLE, (Fault("token_key", "is needed here; set token_key_file"),))
         return self.token_key.get_secret_value()
+
+    def security(self) -> Security:
+        """How every client reaches the cluster. Raises ContactgateError when the TLS files cannot be used."""
+        context = self._tls_context() if self.security_protocol in {"SSL", "SASL_SSL"} else None
+        if not self.security_protocol.startswith("SASL") or self.sasl_password is None:
+            return Security(self.security_protocol, ssl_context=context)
+        password = self.sasl_password.get_secret_value()
+        return Security(self.security_protocol, self.sasl_mechanism, self.sasl_username, password, context)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer with names checked."""
+        try:
+            context = ssl.create_default_context(cafile=str(self.tls_ca_file) if self.tls_ca_file else None)
+            if self.tls_certificate_file is not None:
+                context.load_cert_chain(str(self.tls_certificate_file), str(self.tls_key_file))
+        except (OSError, ssl.SSLError) as error:
+            raise ContactgateError(f"the TLS files cannot be used, correct tls_*_file: {error}") from error
+        return context
 
 
 def _raw(key: bytes) -> bytes:

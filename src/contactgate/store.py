@@ -118,6 +118,7 @@ class PartitionStore:
         self._meta_cf = db.get_column_family("meta")
         self._h_open = db.get_column_family_handle("open")
         self._h_meta = db.get_column_family_handle("meta")
+        self._closed = False
 
     @classmethod
     def open(cls, path: Path, owner: Owner, cache: Cache | None = None) -> Self:
@@ -248,11 +249,11 @@ class PartitionStore:
 
     def close(self) -> None:
         """Release the directory. Handles must go before the database, or its lock stays."""
-        db: Any = self.__dict__.pop("_db", None)
-        if db is None:
+        if self._closed:
             return
-        for name in ("_open_cf", "_meta_cf", "_h_open", "_h_meta"):
-            self.__dict__.pop(name, None)
+        self._closed = True
+        db = self._db
+        del self._db, self._open_cf, self._meta_cf, self._h_open, self._h_meta
         gc.collect(0)
         with contextlib.suppress(Exception):
             db.close()

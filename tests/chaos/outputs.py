@@ -106,7 +106,7 @@ class Outputs:
             message = _decode(record.value or b"{}")
             fields, kind = set(message), message.get("type")
             if fields != (_APPROVED if kind == "contact.approved" else _RECALLED):
-                self._bad("approvals", f"{topic}/{record.offset} is a {kind} with the fields {sorted(fields)}")
+                self._bad("I21", f"{topic}/{record.offset} is a {kind} with the fields {sorted(fields)}")
                 if not {"approval_id", "reason"} <= fields and not fields >= _APPROVED:
                     continue
             if kind == "contact.approved":
@@ -114,7 +114,7 @@ class Outputs:
                 continue
             one = Recall(message["approval_id"], message["reason"], topic)
             if one.approval_id in self.recalls[record.timestamp_ms]:
-                self._bad("recalls", f"{one.approval_id} was recalled twice")
+                self._bad("I22", f"{one.approval_id} was recalled twice")
             self.recalls[record.timestamp_ms][one.approval_id] = one
 
     def approval(self, decision: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -122,14 +122,14 @@ class Outputs:
         name = decision["approval_id"]
         sent = self.approved.pop(name, [])
         requester, subject_id = asked["requester"], asked["subject_id"]
-        self._found.looked["approvals"] += 1
+        self._found.looked["I21"] += 1
         if [whom for whom, _ in sent] != [requester]:
-            self._bad("approvals", f"{name} of a pass was sent to {[whom for whom, _ in sent]}")
+            self._bad("I21", f"{name} of a pass was sent to {[whom for whom, _ in sent]}")
         for _, message in sent:
             if any(message[each] != decision[each] for each in ("request_id", "channel", "valid_until")):
-                self._bad("approvals", f"{name} differs from its decision")
+                self._bad("I21", f"{name} differs from its decision")
             token, whose = message["subject_token"], (requester, subject_id)
             if self._tokens.setdefault(whose, token) != token or self._named.setdefault(token, whose) != whose:
-                self._bad("approvals", f"{name}: the subject's token is not its own, or changes")
+                self._bad("I21", f"{name}: the subject's token is not its own, or changes")
             if not token or subject_id in token:
-                self._bad("approvals", f"{name} names the subject")
+                self._bad("I21", f"{name} names the subject")

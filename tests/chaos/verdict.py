@@ -27,8 +27,8 @@ PROMISES = {
     "I17": "erasure does not open what was closed",
     "I18": "no spelling of a suppressed address passes",
     "I20": "everything is decided in the end",
-    "approvals": "every pass has exactly one approval, with the fields of the design only",
-    "recalls": "what became illegal is recalled in time, and nothing else",
+    "I21": "every pass has exactly one approval, with the documented fields only",
+    "I22": "what became illegal is recalled in time, and nothing else",
 }
 
 REQUIRED = (

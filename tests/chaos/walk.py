@@ -224,22 +224,22 @@ class Walk:
                 self._recall_now(contact, words, recalls, must=must)
 
     def _recall_now(self, contact: Contact, words: set[str], recalls: dict[str, Recall], *, must: bool) -> None:
-        self.found.looked["recalls"] += 1
+        self.found.looked["I22"] += 1
         told = recalls.get(contact.approval_id)
         explained = told is not None and told.reason in {recall_word(word) for word in words}
         if not explained and not must:
             return  # this event perhaps said nothing new: another one of the transaction must explain the recall
         if told is None:
             contact.recalled = "missing"
-            self._bad("recalls", f"{contact.approval_id} became illegal ({', '.join(sorted(words))}), not recalled")
+            self._bad("I22", f"{contact.approval_id} became illegal ({', '.join(sorted(words))}), not recalled")
             return
         del recalls[contact.approval_id]
         contact.recalled = told.reason
         self.found.seen["recalls_by_event"] += must
         if not explained:
-            self._bad("recalls", f"{contact.approval_id} was recalled as {told.reason}, not {sorted(words)}")
+            self._bad("I22", f"{contact.approval_id} was recalled as {told.reason}, not {sorted(words)}")
         if told.topic != APPROVALS + contact.request["requester"]:
-            self._bad("recalls", f"{contact.approval_id} was recalled on {told.topic}")
+            self._bad("I22", f"{contact.approval_id} was recalled on {told.topic}")
 
     # --- reviews after the world changed --------------------------------------------------------------------------
 
@@ -281,14 +281,14 @@ class Walk:
                 continue
             waited = meta.now_ms - contact.doubt_ms
             if waited > _RECALL_MS and self._tx - contact.doubt_tx > _RECALL_TRANSACTIONS:
-                self._bad("recalls", f"{contact.approval_id} is forbidden and open for {waited} ms")
+                self._bad("I22", f"{contact.approval_id} is forbidden and open for {waited} ms")
                 continue
             kept.append((key, contact))
         self._doubted = kept
 
     def _leftover(self, now_ms: int) -> None:
         for recall in self._recalls.pop(now_ms, {}).values():
-            self._bad("recalls", f"{recall.approval_id} was recalled ({recall.reason}) without a cause")
+            self._bad("I22", f"{recall.approval_id} was recalled ({recall.reason}) without a cause")
 
     # --- requests -------------------------------------------------------------------------------------------------
 
@@ -432,7 +432,7 @@ class Walk:
         if passed:
             until = min(now_ms + self._policy.ttl_ms, subject.consented_until(asked, now_ms) or NEVER)
             if decision["valid_until"] is None or decision["approval_id"] is None:
-                self._bad("approvals", f"{name} passed without an approval")
+                self._bad("I21", f"{name} passed without an approval")
             elif instant(decision["valid_until"]) != until and not expected:
                 self._bad("I10", f"{name} is valid until {decision['valid_until']}, not {until}")
             contact = Contact(now_ms, until, asked, decision["approval_id"] or "")
@@ -457,7 +457,7 @@ class Walk:
         if decision["approval_id"] is not None:
             self._outputs.approval(decision, asked)
         if name in self._issued:
-            self._bad("approvals", f"{name} was given twice")
+            self._bad("I21", f"{name} was given twice")
         self._issued[name] = (key, contact)
         subject.contacts.append(contact)
         self._open.append((key, contact))
@@ -469,7 +469,7 @@ class Walk:
         for offset in self._decisions:
             self._bad("I5", f"a decision of request {offset}, which no transaction covers")
         for approval_id in self._outputs.approved:
-            self._bad("approvals", f"{approval_id} was sent without a pass")
+            self._bad("I21", f"{approval_id} was sent without a pass")
         for topic, name in ((CONSENT, "consent"), (OUTCOMES, "outcome"), (REQUESTS, "request")):
             position = getattr(last, name)
             self.found.looked["I20"] += 1

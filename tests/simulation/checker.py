@@ -6,7 +6,7 @@ what the decision had to be, in both directions. Invariants, by the names that r
     I1   no pass after an acknowledged opt-out; a decision knows everything acknowledged before its request was sent
     I1b  no needless block
     I2   a cap is never exceeded        I2b  and never under-used
-    I3   one decision per request (its repetitions say so), one approval per pass
+    I3   one decision per request (its repetitions say so)
     I5   nothing from nothing: an output refers to an input of its transaction
     I6   every input record has exactly one fate; positions of successive transactions join
     I7   all or nothing: outputs, changelog, meta record and input positions in one transaction
@@ -15,7 +15,8 @@ what the decision had to be, in both directions. Invariants, by the names that r
     I11  the chain of decisions is unbroken
     I14  local store = changelog = fresh fold
     I20  after healing everything is decided in time; no task gave up
-    R    recalls: only what was open, and everything that became illegal
+    I21  one approval per pass
+    I22  recalls: only what was open, and everything that became illegal
 """
 
 from __future__ import annotations
@@ -187,7 +188,7 @@ class _Partition:
         illegal |= self._outcomes(now_ms, after[1], dead)
         missed = illegal - {message["approval_id"] for message in recalls}
         if missed:
-            self.bad("R", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
+            self.bad("I22", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
         requests = {offset: (key, value) for offset, _, key, value in self._take("request", after[2])}
         for _, key, raw in txn["decisions"]:
             self._decision(number, key, raw, requests, after, passes, now_ms)
@@ -195,7 +196,7 @@ class _Partition:
             if self.fates[offset] + (("request", offset) in dead) != 1:
                 self.bad("I6", f"request offset {offset} has {self.fates[offset]} decisions, dead {offset in dead}")
         for approval_id in passes:
-            self.bad("I3", f"approval {approval_id} without a decision that passes")
+            self.bad("I21", f"approval {approval_id} without a decision that passes")
         if (meta.get("seq", 0), meta.get("prev", "")) != (self.seq, self.prev) and self.seq:
             self.bad("I11", f"transaction {number}: the meta record does not stand where the chain stands")
 
@@ -235,10 +236,10 @@ class _Partition:
                 (s.approvals[approval_id] for s in self.subjects.values() if approval_id in s.approvals), None
             )
             if approval is None:
-                self.bad("R", f"transaction {number} recalls {approval_id}, which was never given")
+                self.bad("I22", f"transaction {number} recalls {approval_id}, which was never given")
                 continue
             if approval["recalled"] or approval["outcome"]:
-                self.bad("R", f"transaction {number} recalls {approval_id}, which is not open")
+                self.bad("I22", f"transaction {number} recalls {approval_id}, which is not open")
             earliest = min(
                 [now_ms]
                 + [
@@ -249,7 +250,7 @@ class _Partition:
                 ]
             )
             if earliest >= approval["until"]:
-                self.bad("R", f"transaction {number} recalls {approval_id}, which had lapsed")
+                self.bad("I22", f"transaction {number} recalls {approval_id}, which had lapsed")
             approval["recalled"] = True
 
     def _withdrawn(self, subject: _Subject, at_ms: int, ts: int) -> set[str]:
@@ -391,7 +392,7 @@ class _Partition:
             approval_id = decision["approval_id"]
             approval = passes.pop(approval_id, None)
             if approval is None:
-                self.bad("I3", f"offset {offset}: {request_id} passes without an approval")
+                self.bad("I21", f"offset {offset}: {request_id} passes without an approval")
                 return
             subject.approvals[approval_id] = {
                 "request": request_id,
@@ -468,7 +469,7 @@ class _Partition:
             for approval_id, approval in subject.approvals.items():
                 is_open = not approval["recalled"] and not approval["outcome"]
                 if stops and is_open and self.history["end_ms"] + 10_000 < approval["until"]:
-                    self.bad("R", f"{approval_id} is open at the end against {sorted(stops)}")
+                    self.bad("I22", f"{approval_id} is open at the end against {sorted(stops)}")
 
 
 def _differing(one: dict[bytes, bytes], other: dict[bytes, bytes]) -> list[bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 import sys
 from typing import Annotated, Any, NoReturn
 
@@ -58,35 +57,8 @@ def tokeniser() -> Tokeniser | None:
 
 
 def client_config() -> dict[str, Any]:
-    """How kafka-python reaches a protected cluster, by the environment; nothing for a plain one."""
+    """How kafka-python reaches the cluster, by the environment."""
     try:
-        return client_options(settings())
+        return settings().security().client_options()
     except ContactgateError as error:
         fail(str(error))
-
-
-def client_options(found: Settings) -> dict[str, Any]:
-    """kafka-python's options for these settings. Raises ContactgateError when the TLS files cannot be used."""
-    options: dict[str, Any] = {}
-    if found.security_protocol != "PLAINTEXT":
-        options["security_protocol"] = found.security_protocol
-    if found.security_protocol.startswith("SASL") and found.sasl_password is not None:
-        options["sasl_mechanism"] = found.sasl_mechanism
-        options["sasl_plain_username"] = found.sasl_username
-        options["sasl_plain_password"] = found.sasl_password.get_secret_value()
-    if (context := tls_context(found)) is not None:
-        options["ssl_context"] = context
-    return options
-
-
-def tls_context(found: Settings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer with names checked; None without TLS. Raises ContactgateError when the files cannot be used."""
-    if found.security_protocol not in {"SSL", "SASL_SSL"}:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=str(found.tls_ca_file) if found.tls_ca_file else None)
-        if found.tls_certificate_file is not None:
-            context.load_cert_chain(str(found.tls_certificate_file), str(found.tls_key_file))
-    except (OSError, ssl.SSLError) as error:
-        raise ContactgateError(f"the TLS files cannot be used, correct tls_*_file: {error}") from error
-    return context

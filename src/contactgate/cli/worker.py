@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from contactgate.cli.connection import bootstrap_of, client_options, fail, tls_context
+from contactgate.cli.connection import bootstrap_of, fail
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.errors import BrokerUnavailable, ContactgateError, TopicsDiffer
@@ -87,7 +87,7 @@ def _installation(settings: Settings) -> tuple[Layout, str, str]:
     deadline = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            with TopicAdmin(settings.bootstrap, client_config=client_options(settings)) as admin:
+            with TopicAdmin(settings.bootstrap, client_config=settings.security().client_options()) as admin:
                 return _layout(settings, admin), *admin.identity(settings.prefix + SUBJECTS_CHANGELOG)
         except BrokerUnavailable as error:
             if time.monotonic() > deadline:
@@ -148,8 +148,7 @@ def _pages_port(settings: Settings) -> int:
 def _start(settings: Settings) -> None:
     from contactgate.engine import app as faust_app
     from contactgate.engine.compose import Secrets, build_worker
-    from contactgate.engine.settings import EngineSettings, Security
-    from contactgate.partition.task import Limits
+    from contactgate.engine.settings import EngineSettings
 
     secrets = Secrets(Tokens(settings.tokens_key()), Sealer(settings.sealing_key()))
     policy = _policy(settings)
@@ -158,35 +157,11 @@ def _start(settings: Settings) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     layout, cluster_id, topic_id = _installation(settings)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    password = settings.sasl_password
-    engine = EngineSettings(
-        bootstrap=settings.bootstrap,
-        state_dir=settings.state_dir,
-        app_id=settings.app_id,
-        prefix=settings.prefix,
+    engine = EngineSettings.from_settings(
+        settings,
         partitions=layout.partitions,
-        worker_id=settings.worker_id,
         cluster_id=cluster_id,
         changelog_topic_id=topic_id,
-        security=Security(
-            settings.security_protocol,
-            settings.sasl_mechanism,
-            settings.sasl_username,
-            password.get_secret_value() if password is not None else None,
-            tls_context(settings),
-        ),
-        limits=Limits(
-            batch=settings.batch,
-            cache=settings.cache,
-            event_time=settings.clock == "event",
-            accept_gap=settings.accept_gap,
-        ),
-        linger_ms=settings.linger_ms,
-        barrier_timeout_s=settings.barrier_timeout_s,
-        session_timeout_s=settings.session_timeout_s,
-        heartbeat_s=max(0.5, min(3.0, settings.session_timeout_s / 6)),
-        instance_id=settings.instance_id,
-        pages_host=settings.pages_host,
         pages_port=_pages_port(settings),
     )
     logging.getLogger(__name__).info(

@@ -1,7 +1,9 @@
 """Records whose headers have names that are no text: kafka-python stops at them; here they are read.
 
 Anyone who may write to a topic could otherwise keep everybody from listing, tailing or proving it. Such a record is
-read again by `codec.rawrecord`. Must never change offset, time, key or value of any record.
+read again by `codec.rawrecord`. Seen with kafka-python 3.0.12 and made for 3.0 (the bound is in pyproject.toml;
+tests/unit/engine/kafka/test_patches.py fails when what is replaced changes). Must never change offset, time, key or
+value of any record.
 """
 
 from __future__ import annotations

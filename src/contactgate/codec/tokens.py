@@ -1,4 +1,4 @@
-"""Keyed tokens: what stands for an address, a subject or an approval wherever the clear one must not (promise 8).
+"""Keyed tokens: what stands for an address, a subject or an approval wherever the clear one must not.
 
 All are BLAKE2b keyed with the operator's secret, so a token cannot be looked up by hashing every telephone number. One
 domain each (`person`), so an address token says nothing about a vendor's token. The key never changes during the life

@@ -1,5 +1,8 @@
 """Reviews the open approvals of a person: what has become illegal is recalled (SEMANTICS rule 26).
 
+INVARIANT (recall the illegal): an open approval that the rules of a request would refuse now is recalled, whatever
+changed; the rest stays.
+
 Only what is open can be recalled: no outcome yet, not past its end, not recalled before. Calling hours that close and
 caps do not recall. What cannot be evaluated is recalled: nobody may go on using what can no longer be justified.
 """

@@ -2,7 +2,7 @@
 
 Faust's consumer subscribes to one marker topic that never holds a record; whose partition p of it is assigned runs
 partition p of everything else, and whose standby it is follows p's changelog. The hot path is `engine.worker`, which
-Faust never touches: a partition that stays through a rebalance is not stopped, and safety hangs on the fencing of
+Faust never touches: a partition that stays through a rebalance is not stopped, and safety depends on the fencing of
 transactional ids, not on the group.
 
 Faust's banner (it prints broker addresses with passwords), its web server (all interfaces, table contents) and its
@@ -16,18 +16,20 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import faust
 import uvloop
-from aiokafka.helpers import create_ssl_context
+from faust.types.auth import CredentialsT
 
 from contactgate.engine.kafka.patches import wait_for_brokers
 from contactgate.engine.pages import Pages
-from contactgate.engine.settings import EngineSettings, Security
+from contactgate.engine.settings import EngineSettings
 from contactgate.engine.worker import Worker
 from contactgate.errors import ContactgateError
+from contactgate.model.log import State
 from contactgate.names import Kind
+from contactgate.settings import Security
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +37,9 @@ _NEVER_S = 1e8
 _METADATA_MS = 3_000
 
 
-def _credentials(security: Security) -> Any:
+def _credentials(security: Security) -> CredentialsT | None:
     """Faust's form of the same credentials our clients use; None for a plain cluster."""
     context = security.ssl_context
-    if security.protocol in {"SSL", "SASL_SSL"} and context is None:
-        context = create_ssl_context()
     if security.mechanism is not None:
         return faust.SASLCredentials(
             username=security.username, password=security.password, mechanism=security.mechanism, ssl_context=context
@@ -47,7 +47,7 @@ def _credentials(security: Security) -> Any:
     return faust.SSLCredentials(context) if context is not None else None
 
 
-def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[Any]]) -> faust.App:
+def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[State]]) -> faust.App:
     """The Faust app of one worker process. `make_worker` is called on the running loop."""
     wait_for_brokers()
     brokers = ";".join(f"kafka://{address.strip()}" for address in settings.bootstrap.split(",") if address.strip())
@@ -84,8 +84,8 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[Any]]) 
     class TaskManager(faust.Service):
         """Runs the worker and tells it what is assigned."""
 
-        worker: Worker[Any]
-        pages: Pages | None = None
+        worker: Worker[State]
+        pages: Pages[State] | None = None
 
         async def on_start(self) -> None:
             self.worker = make_worker()
@@ -121,15 +121,15 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[Any]]) 
 
     app.service(TaskManager)
 
-    # Heartbeats stand still while this signal runs: it must only wake the service.
+    # No heartbeat is sent while this signal runs: it must only wake the service.
     @app.on_partitions_assigned.connect
-    async def assigned(*_: Any, **__: Any) -> None:
+    async def assigned(*_: object, **__: object) -> None:
         wake.set()
 
     return app
 
 
-def run(settings: EngineSettings, make_worker: Callable[[], Worker[Any]], *, loglevel: str = "INFO") -> NoReturn:
+def run(settings: EngineSettings, make_worker: Callable[[], Worker[State]], *, loglevel: str = "INFO") -> NoReturn:
     """Run one worker until a signal (exit code 0) or a fault (exit code 1) ends the process."""
     # A worker makes millions of short-lived objects without cycles: the collector's defaults cost a tenth of its time.
     gc.set_threshold(100_000, 50, 100)

@@ -12,19 +12,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rocksdict import Cache
 
-from contactgate.engine.barrier import Barrier, Ticket
+from contactgate.engine.barrier import Barrier, Ends, Ticket
 from contactgate.engine.intake import Intake, Lane, probe
 from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer, translate
 from contactgate.engine.kafka.transactor import Transactor
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
 from contactgate.model.alerts import AlertKind
-from contactgate.model.log import Bounds, Out
+from contactgate.model.log import Bounds, Out, State
 from contactgate.names import Kind, approvals_topic
 from contactgate.ops.metrics import PartitionMeter
 from contactgate.partition import effects as fx
@@ -39,9 +39,10 @@ _TAIL_RECORDS = 2_000
 # Of a response, which may be larger for the sake of its first batch: a large one is copied many times while it arrives.
 _TAIL_BYTES = MIB
 _IDLE_S = 1.0
+# How far apart a partition's transactions begin; the measurements are in decision 0011.
 _TRANSACTION_MS = 3  # a worker makes at most about 333 transactions a second
 _AT_ONCE = 2.5  # transactions of a worker that run at the same time, on average: more of them only wait for each other
-_MOST_LINGER_MS = 60
+_MOST_LINGER_MS = 60  # of a partition, however busy the broker is
 _RECENT = 32  # transactions that the average looks back on
 
 
@@ -67,15 +68,15 @@ class Shared:
         self.cache = cache
         self.world_complete = asyncio.Event()
         self.running = 0  # partitions that read inputs
-        self.transaction_ms = 0.0  # how long transactions take of late, all partitions' together
+        self.transaction_ms = 0.0  # how long transactions took recently, all partitions' together
         self.beat = 0.0  # when partitions last began transactions together
         self.committed: Callable[[list[TopicPartition]], Awaitable[list[int | None]]] | None = None
 
 
-class Driver:
+class Driver(Generic[State]):
     """Runs one PartitionTask. `run` returns when the task stopped, and raises what ended it otherwise."""
 
-    def __init__(self, task: PartitionTask[Any], shared: Shared, meter: PartitionMeter) -> None:
+    def __init__(self, task: PartitionTask[State], shared: Shared, meter: PartitionMeter) -> None:
         self.task = task
         self.partition = task.partition
         self.meter = meter
@@ -382,7 +383,7 @@ class Driver:
                     reached.cancel()
         return True
 
-    async def _hold(self, what: asyncio.Future[Any] | None, deadline: float, name: str) -> None:
+    async def _hold(self, what: asyncio.Future[Ends] | asyncio.Future[None] | None, deadline: float, name: str) -> None:
         """Wait for a future, a stop, or the deadline."""
         left = deadline - time.monotonic()
         stop = asyncio.ensure_future(self.stopping.wait())

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
@@ -114,7 +113,7 @@ async def probe(
     request = FetchRequest(
         0, 1, CHANGELOG_MAX_BYTES, 1 if committed else 0, [(tp.topic, [(tp.partition, position, CHANGELOG_MAX_BYTES)])]
     )
-    response: Any = await kafka.send(node, request)
+    response = await kafka.send(node, request)
     for _, partitions in response.topics:
         for _, error, high_watermark, *rest in partitions:
             stable = rest[0] if committed else high_watermark

@@ -13,13 +13,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Generic
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from contactgate.engine.worker import Worker
+from contactgate.model.log import State
 from contactgate.ops.metrics import exposition
 
 _STALLED_S = 30.0
@@ -39,10 +40,10 @@ _log = logging.getLogger(__name__)
 _log.addFilter(_OursAlone())
 
 
-class Pages:
+class Pages(Generic[State]):
     """The web server of one worker."""
 
-    def __init__(self, worker: Worker[Any], host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
+    def __init__(self, worker: Worker[State], host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
         """`idle_s`: how long a connection may take for a whole request."""
         self._worker = worker
         self._host, self._port, self._idle_s = host, port, idle_s

@@ -1,39 +1,20 @@
-"""Everything one worker's engine needs to know; the composition root fills it from the settings.
+"""Everything one worker's engine needs to know, made of the operator's settings in one place.
 
 Must never read a file or the environment, and never show a password.
 """
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from contactgate.names import TOPICS, Kind
 from contactgate.partition.task import Limits
+from contactgate.settings import Security, Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Security:
-    """How to reach a protected cluster; `password` never shows in a repr."""
-
-    protocol: str = "PLAINTEXT"  # PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
-    mechanism: str | None = None  # PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
-
-    def client_options(self) -> dict[str, Any]:
-        """Keyword arguments of every aiokafka client."""
-        options: dict[str, Any] = {"security_protocol": self.protocol}
-        if self.ssl_context is not None:
-            options["ssl_context"] = self.ssl_context
-        if self.mechanism is not None:
-            options["sasl_mechanism"] = self.mechanism
-            options["sasl_plain_username"] = self.username
-            options["sasl_plain_password"] = self.password
-        return options
+_HEARTBEATS = 6  # in a session
+_HEARTBEAT_S = (0.5, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +45,41 @@ class EngineSettings:
     pages_host: str = "127.0.0.1"
     pages_port: int = 6066  # 0: none
     compression: str | None = None
+
+    @classmethod
+    def from_settings(
+        cls, settings: Settings, *, partitions: int, cluster_id: str, changelog_topic_id: str, pages_port: int
+    ) -> Self:
+        """What an operator set, with what was found: the cluster and its topics, and a port that is free.
+
+        The one place where a setting gets its meaning in the engine. Raises ContactgateError when the TLS files cannot
+        be used.
+        """
+        least_s, most_s = _HEARTBEAT_S
+        return cls(
+            bootstrap=settings.bootstrap,
+            state_dir=settings.state_dir,
+            app_id=settings.app_id,
+            prefix=settings.prefix,
+            partitions=partitions,
+            worker_id=settings.worker_id,
+            cluster_id=cluster_id,
+            changelog_topic_id=changelog_topic_id,
+            security=settings.security(),
+            limits=Limits(
+                batch=settings.batch,
+                cache=settings.cache,
+                event_time=settings.clock == "event",
+                accept_gap=settings.accept_gap,
+            ),
+            linger_ms=settings.linger_ms,
+            barrier_timeout_s=settings.barrier_timeout_s,
+            session_timeout_s=settings.session_timeout_s,
+            heartbeat_s=max(least_s, min(most_s, settings.session_timeout_s / _HEARTBEATS)),
+            instance_id=settings.instance_id,
+            pages_host=settings.pages_host,
+            pages_port=pages_port,
+        )
 
     def topic(self, kind: Kind) -> str:
         """The full name of a topic by what it is to the engine."""

@@ -39,10 +39,10 @@ log = logging.getLogger(__name__)
 _REQUESTERS_EVERY_S = 5.0
 
 
-class Slot:
+class Slot(Generic[State]):
     """One partition on this worker: its driver and the asyncio task that runs it."""
 
-    def __init__(self, driver: Driver, standby: bool) -> None:
+    def __init__(self, driver: Driver[State], standby: bool) -> None:
         self.driver = driver
         self.standby = standby
         self.task: asyncio.Task[None] | None = None
@@ -68,7 +68,7 @@ class Worker(Generic[State]):
         self.broadcast = Broadcast(feed, self._broadcast_dead)
         self.fatal: BaseException | None = None
         self.failed = asyncio.Event()
-        self.slots: dict[int, Slot] = {}
+        self.slots: dict[int, Slot[State]] = {}
         self.barrier = Barrier(settings)
         self._make_gate = make_gate
         self._codec = codec
@@ -232,11 +232,11 @@ class Worker(Generic[State]):
         slot = self.slots[number] = Slot(self.make_driver(task, meter), standby)
         slot.task = asyncio.create_task(self._run(number, slot), name=f"partition-{number}")
 
-    def make_driver(self, task: PartitionTask[State], meter: PartitionMeter) -> Driver:
+    def make_driver(self, task: PartitionTask[State], meter: PartitionMeter) -> Driver[State]:
         """What carries out a partition's task."""
         return Driver(task, self.shared, meter)
 
-    async def _run(self, number: int, slot: Slot) -> None:
+    async def _run(self, number: int, slot: Slot[State]) -> None:
         pause = 0.0
         try:
             await slot.driver.run(standby=slot.standby)

@@ -99,9 +99,9 @@ class WorldFeed:
                 return self._world.put_campaign(message.value())
             case PauseSet():
                 if message.scope is not None:
-                    for name in ("purposes", "channels"):
-                        read.refuse_suspicious(f"scope.{name}", getattr(message.scope, name))
-                    if () in message.scope.__dict__.values():
+                    read.refuse_suspicious("scope.purposes", message.scope.purposes)
+                    read.refuse_suspicious("scope.channels", message.scope.channels)
+                    if message.scope.names_nobody:
                         raise MalformedMessage("scope.suspicious", "`scope` holds an empty list; leave it out for all")
                 return self._world.put_pause(message.value())
             case PauseLifted():
@@ -181,7 +181,7 @@ class WorldFeed:
 
     def _bound(self, message: AddressSuppressed | AddressReleased, key: str | None) -> tuple[str, ...]:
         """The tokens a message is about; its key must be the first of them."""
-        channels = getattr(message, "channels", None) or None
+        channels = (message.channels or None) if isinstance(message, AddressSuppressed) else None
         named: set[str] = set()
         if message.address_token:
             if not is_address_token(message.address_token):

@@ -213,6 +213,11 @@ class PauseScope(_Document):
     purposes: Names = None
     channels: Names = None
 
+    @property
+    def names_nobody(self) -> bool:
+        """Whether one of the lists is given and empty, so that the pause would match nothing."""
+        return () in (self.controllers, self.requesters, self.campaigns, self.purposes, self.channels)
+
 
 class PauseSet(_Control):
     """Stop at once."""

@@ -11,6 +11,7 @@ Every rule that a promise of docs/promises.md rests on has a name, is stated onc
     no clear address      codec/tokens.py
     latest word           core/apply.py
     a broken rule blocks  core/judge.py
+    recall the illegal    core/review.py
     one answer            core/rule.py
     erased is closed      core/rules/consent.py
     ask after fetch       engine/driver.py

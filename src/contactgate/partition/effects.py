@@ -65,7 +65,11 @@ class Effect(Generic[R]):
     """One step that only the outside can do, and whose result is an R."""
 
 
-def ask(effect: Effect[R]) -> Generator[Effect[Any], Any, R]:
+Asking = Generator[Effect[Any], Any, R]
+"""Steps that yield effects, are sent their results, and come to an R. Each result is typed by `ask`."""
+
+
+def ask(effect: Effect[R]) -> Asking[R]:
     """Have one effect carried out: `bounds = yield from ask(ReadEnd(...))`."""
     result: R = yield effect
     return result

@@ -28,9 +28,8 @@ StoreForeign end the task. This module must never import asyncio, a client, or a
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Generic
 
 from contactgate.errors import (
     BarrierTimeout,
@@ -46,12 +45,12 @@ from contactgate.model.log import Bounds, Head, Positions, Record, State
 from contactgate.names import Kind
 from contactgate.partition.effects import (
     Alert,
+    Asking,
     Barrier,
     Begin,
     Commit,
     Committed,
     DropProducer,
-    Effect,
     FetchChangelog,
     InitProducer,
     Input,
@@ -73,7 +72,7 @@ from contactgate.partition.effects import (
 from contactgate.partition.fold import META_KEY, Batch, Fold, Meta, Work, decode_meta, encode_meta
 from contactgate.partition.ports import GateFactory, Shelf, StateCodec, WorldView, open_until_ms
 
-Steps = Generator[Effect[Any], Any, None]
+Steps = Asking[None]
 
 _MINUTE_MS = 60_000
 _HOUR_MS = 60 * _MINUTE_MS
@@ -196,7 +195,7 @@ class PartitionTask(Generic[State]):
 
     # --- opening --------------------------------------------------------------------------------------------------
 
-    def _open(self, standby: bool) -> Generator[Effect[Any], Any, Fold[State]]:
+    def _open(self, standby: bool) -> Asking[Fold[State]]:
         shelf = yield from ask(StoreOpen(self._reset))
         self._reset = None
         if standby:
@@ -233,9 +232,7 @@ class PartitionTask(Generic[State]):
         self.ready = True
         return fold
 
-    def _start(
-        self, shelf: Shelf, bounds: Bounds, now_ms: int
-    ) -> Generator[Effect[Any], Any, tuple[Shelf, int, bytes]]:
+    def _start(self, shelf: Shelf, bounds: Bounds, now_ms: int) -> Asking[tuple[Shelf, int, bytes]]:
         """Where restoring begins; a store that cannot be continued is emptied first."""
         head = shelf.head()
         # An interrupted first restore has not met a meta record yet: this one tells how old it is.
@@ -257,7 +254,7 @@ class PartitionTask(Generic[State]):
     def _too_old(self, meta: bytes, now_ms: int) -> bool:
         return not self.limits.event_time and now_ms - decode_meta(meta).now_ms > self.limits.tombstone_ms
 
-    def _absorb(self, position: int, until: int | None, meta: bytes) -> Generator[Effect[Any], Any, tuple[int, bytes]]:
+    def _absorb(self, position: int, until: int | None, meta: bytes) -> Asking[tuple[int, bytes]]:
         """Copy one stretch of the changelog into the store, with the offset it stands for in the same batch."""
         tail = yield from ask(FetchChangelog(position, until))
         if tail.next > position:
@@ -265,7 +262,7 @@ class PartitionTask(Generic[State]):
             yield write
         return tail.next, meta
 
-    def _tail(self, shelf: Shelf) -> Generator[Effect[Any], Any, Shelf]:
+    def _tail(self, shelf: Shelf) -> Asking[Shelf]:
         """A standby: follow the changelog until promoted."""
         now_ms = yield from ask(Now())
         bounds = yield from ask(ReadEnd(Kind.CHANGELOG))
@@ -280,7 +277,7 @@ class PartitionTask(Generic[State]):
             if tail.promote:
                 return shelf
 
-    def _positions(self, known: Meta | None, committed: Offsets) -> Generator[Effect[Any], Any, Positions]:
+    def _positions(self, known: Meta | None, committed: Offsets) -> Asking[Positions]:
         """The input positions to go on from: the changelog's; for a new application the beginning."""
         if known is None and any(committed):
             raise Halted(
@@ -342,7 +339,7 @@ class PartitionTask(Generic[State]):
             ):
                 raise _Reopen
 
-    def _pass(self, hold: bool) -> Generator[Effect[Any], Any, Passed]:
+    def _pass(self, hold: bool) -> Asking[Passed]:
         """The barrier.
 
         INVARIANT (fail closed): a batch past the deadline is held and asked again, never decided on stale facts.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[3]
 
@@ -14,13 +17,40 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def requirements(part: str) -> list[Requirement]:
+    """What pyproject.toml asks for with its bounds: the package's `dependencies`, or those of an extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    words = project["dependencies"] if part == "dependencies" else project["optional-dependencies"][part]
+    return [Requirement(word) for word in words]
+
+
+def locked() -> dict[str, str]:
+    """Version of each locked package."""
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    return {canonical(name): found for name, found in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+
+
 def test_every_direct_dependency_is_locked() -> None:
     """A dependency added to pyproject.toml without `make lock` is found here, not on a fresh machine."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    locked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
-    missing = {canonical(re.split(r"[<>=\[]", word)[0]) for word in wanted} - {canonical(name) for name in locked}
+    missing = {canonical(each.name) for each in (*requirements("dependencies"), *requirements("dev"))} - set(locked())
     assert not missing, f"run `make lock`: {sorted(missing)}"
+
+
+def test_what_is_locked_and_what_is_installed_lie_within_the_bounds() -> None:
+    """A bound that excludes the version it was tested with, or an environment that is not the locked one, is found."""
+    versions, used = locked(), requirements("dependencies")
+    found = [(each, versions[canonical(each.name)]) for each in (*used, *requirements("dev"))]
+    found += [(each, version(each.name)) for each in used]
+    for each, exact in found:
+        assert exact in each.specifier, f"{each} excludes {exact}; run `make lock` or correct the bound"
+
+
+def test_what_is_patched_has_an_upper_bound() -> None:
+    """Of these three a part is replaced or relied on inside: no newer minor version is taken without a look at it."""
+    bounds = {each.name: each.specifier for each in requirements("dependencies")}
+    for name in ("aiokafka", "faust-streaming", "kafka-python"):
+        major, minor = version(name).split(".")[:2]
+        assert f"{major}.{int(minor) + 1}" not in bounds[name]
 
 
 def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:

@@ -1,12 +1,9 @@
 """How the engine makes aiokafka clients, and the one place where aiokafka's exceptions become ours.
 
-`EngineSettings` is everything the engine needs to know; the composition root fills it from the settings. Faust gets the
-same addresses and credentials. It must never log a credential.
+Faust gets the same addresses and credentials. It must never log a credential.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import aiokafka.errors as kafka_errors
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -23,7 +20,7 @@ METADATA_MS = 15_000  # aiokafka asks again no sooner after a question that fail
 CHANGELOG_MAX_BYTES = 8 * MIB
 
 
-def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: Any) -> AIOKafkaConsumer:
+def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: int) -> AIOKafkaConsumer:
     """A consumer without a group.
 
     INVARIANT (never a jump): where it stands is ours to say; an offset that is gone is an error.

@@ -10,8 +10,8 @@
                                 decoded: offset, timestamp, key, value, headers.
 
 Every other consumer of the process gets what it always got. Must never change offset, time, key or value of a record,
-leave one out, or change how a client connects to a cluster that is up. tests/unit/test_patches.py holds what of
-aiokafka they rely on.
+leave one out, or change how a client connects to a cluster that is up. tests/unit/engine/kafka/test_patches.py fails
+when what they replace or rely on changes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from typing import Any, Final
 import aiokafka.consumer.fetcher as kafka_fetcher
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.record.default_records import _DefaultRecordBatchPy, _DefaultRecordPy
+from aiokafka.record.default_records import (
+    DefaultRecord,
+    DefaultRecordBatch,
+    _DefaultRecordBatchPy,
+    _DefaultRecordPy,
+)
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from contactgate.codec.rawrecord import read_record
 
@@ -41,17 +47,17 @@ _bootstrap: Final = AIOKafkaClient.bootstrap
 class _Batch:
     """A batch as aiokafka reads it, and as we do when it cannot."""
 
-    def __init__(self, batch: Any, raw: bytes) -> None:
+    def __init__(self, batch: DefaultRecordBatch, raw: bytes) -> None:
         self._batch = batch
         self._raw = raw
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
 
-    def __next__(self) -> Any:  # of a control batch
+    def __next__(self) -> DefaultRecord:  # of a control batch
         return next(self._batch)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[DefaultRecord]:
         try:
             yield from self._batch
         except UnicodeDecodeError:
@@ -75,7 +81,7 @@ class Records:
         """Whether there is another whole batch."""
         return bool(self._records.has_next())
 
-    def next_batch(self) -> Any:
+    def next_batch(self) -> _Batch | None:
         """The next batch; None after the last."""
         batch = self._records.next_batch()
         start = self._at
@@ -83,7 +89,7 @@ class Records:
         return None if batch is None else _Batch(batch, self._data[start : self._at])
 
 
-def _records(raw: bytes) -> Iterator[Any]:
+def _records(raw: bytes) -> Iterator[DefaultRecord]:
     """The records of one batch of message format 2, the only one that has headers."""
     batch = _DefaultRecordBatchPy(raw)
     batch._maybe_uncompress()
@@ -111,7 +117,7 @@ def as_it_is(value: bytes | None) -> bytes | None:
 class Unwrapped(kafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """What was fetched of one partition, record after record."""
 
-    def _consumer_record(self, tp: Any, record: Any) -> Any:
+    def _consumer_record(self, tp: TopicPartition, record: DefaultRecord) -> DefaultRecord | ConsumerRecord:
         return record if self._value_deserializer is as_it_is else super()._consumer_record(tp, record)
 
 

@@ -13,7 +13,7 @@ personal data, and the connection logs requests at debug level.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -255,7 +255,7 @@ def add_offsets(who: Producer, group: str) -> Call:
 
 
 def produce(
-    who: Producer, topics: dict[str, list[tuple[int, bytes | bytearray]]], timeout_ms: int, *, v2: bool
+    who: Producer, topics: Mapping[str, Sequence[tuple[int, bytes | bytearray]]], timeout_ms: int, *, v2: bool
 ) -> Call:
     """One record batch for each partition named -> list of Stored."""
     tags = _NO_TAGS if v2 else b""

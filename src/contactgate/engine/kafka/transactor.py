@@ -23,7 +23,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import aiokafka.errors as kafka_errors
 from aiokafka import TopicPartition
@@ -38,6 +38,7 @@ from contactgate.model.log import Out, Positions
 from contactgate.names import Kind, approvals_topic
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 Batches = dict[TopicPartition, tuple[int, bytearray]]
 """One record batch of each partition: how many records, and its bytes."""
@@ -169,7 +170,7 @@ class Transactor:
         """Put everything into record batches; `settle` sends them."""
         session = self._need()
         codec, who, sequences = _CODECS[self._settings.compression], session.who, session.sequences
-        building: dict[TopicPartition, tuple[list[Any], list[int]]] = {}
+        building: dict[TopicPartition, tuple[list[DefaultRecordBatchBuilder], list[int]]] = {}
         for tp, key, value, headers in self._routed(outs, changelog):
             found = building.get(tp)
             if found is None:
@@ -365,7 +366,7 @@ class Transactor:
             raise BrokerError("there is no producer; the previous one was thrown away")
         return self._session
 
-    async def _call(self, awaitable: Awaitable[Any], what: str) -> Any:
+    async def _call(self, awaitable: Awaitable[T], what: str) -> T:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await awaitable
@@ -386,12 +387,12 @@ class _Question:
         self.done = False
 
 
-def _builder(codec: int) -> Any:
+def _builder(codec: int) -> DefaultRecordBatchBuilder:
     return DefaultRecordBatchBuilder(2, codec, 1, -1, -1, -1, _BATCH_BYTES)
 
 
-def _by_topic(items: dict[TopicPartition, list[Any]]) -> dict[str, list[Any]]:
-    topics: dict[str, list[Any]] = {}
+def _by_topic(items: Mapping[TopicPartition, list[T]]) -> dict[str, list[T]]:
+    topics: dict[str, list[T]] = {}
     for tp, item in items.items():
         topics.setdefault(tp.topic, []).extend(item)
     return topics
