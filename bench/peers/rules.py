@@ -152,7 +152,7 @@ def decision(
 
 
 def approval(request: dict[str, Any]) -> dict[str, Any]:
-    """What the vendor is told: a token of the person that only this vendor knows, and no address."""
+    """What the vendor is given: a token of the person that only this vendor knows, and no address."""
     token = hmac.new(_KEY, f"{request['requester']}:{request['subject_id']}".encode(), hashlib.sha256).hexdigest()[:32]
     return {
         "type": "contact.approved",
