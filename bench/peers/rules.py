@@ -1,6 +1,6 @@
 """The job's policy in ordinary Python, for the peers that are written in Python: a state of dicts and lists.
 
-Written the way somebody would write it by hand beside a stream library. Used by the Faust, quixstreams and bytewax
+Written the way somebody would write it by hand on top of a stream library. Used by the Faust, quixstreams and bytewax
 peers. Knows nothing of contactgate and imports nothing of it.
 """
 

@@ -55,7 +55,7 @@ def test_the_widest_reading_binds_and_is_a_dead_letter() -> None:
 
 
 def test_an_erasure_forgets_and_still_stops() -> None:
-    """After an erasure the caps begin anew, and only a newer consent opens."""
+    """After an erasure the caps begin again, and only a newer consent opens."""
     tale = asked(consented(), 3).commit("pass", "pass", "pass").wait(25_000)
     tale.tell(CONSENT, "subject.erased")
     tale.ask("erased")
@@ -104,7 +104,7 @@ def test_a_recall_is_held_against_the_event_that_explains_it() -> None:
 
 
 def test_an_outcome_that_withdraws_recalls_the_others() -> None:
-    """An unsubscription told about one approval recalls the other, which is of the same kind and open."""
+    """An unsubscription reported for one approval recalls the other, which is of the same kind and open."""
     for recalls, broken in (({"q1": "withdrawn"}, ()), ({}, ("recalls",))):
         tale = asked(consented(), 2).commit("pass", "pass").wait(1_000)
         tale.tell(OUTCOMES, "contact.outcome", request_id="q0", outcome="unsubscribed")

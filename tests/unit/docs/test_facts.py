@@ -1,4 +1,4 @@
-"""A figure that two pages could tell differently stands on one of them, or is the same on both."""
+"""A figure that two pages could give differently stands on one of them, or is the same on both."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_how_long_a_target_takes_is_said_on_one_page(page: Path) -> None:
     ],
 )
 def test_a_duration_is_seen(line: str) -> None:
-    """The forms in which pages have told them."""
+    """The forms in which pages have given them."""
     assert list(durations(line))
 
 
