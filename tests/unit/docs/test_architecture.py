@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from contactgate.names import APPROVALS, TOPICS, Kind
+
 ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "src" / "contactgate"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -95,6 +97,17 @@ def test_every_package_has_its_place_on_the_page() -> None:
     packages = {f"{path.parent.name}/" for path in SOURCES.glob("*/__init__.py")}
     modules = {path.name for path in SOURCES.glob("*.py")} - {"__init__.py"}
     assert {name for name in packages | modules if f"`{name}`" not in table} == set()
+
+
+def test_the_picture_and_its_table_have_every_topic() -> None:
+    """The topics of an installation are all drawn, and all listed with key and cleanup."""
+    picture, table = PAGE.split("```text\n", 1)[1].split("```", 1)
+    topics = {*TOPICS.values(), f"{APPROVALS}<requester>"}
+    assert {name for name in topics - {TOPICS[Kind.TASKS]} if name not in picture} == set()
+    listed = {
+        name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
+    }
+    assert topics - listed == set()
 
 
 def test_every_effect_of_the_steps_exists() -> None:
