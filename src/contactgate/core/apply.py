@@ -46,7 +46,7 @@ _RANK: dict[Outcome, int] = {outcome: rank for rank, outcome in enumerate(get_ar
 _REPEATS = 8
 """How many of the newest consents that say the same are kept.
 
-The newest may have come from a clock that is ahead. And a partition that stood still reads its consents before outcomes
+The newest may have come from a clock that is ahead. And a partition that stalled reads its consents before outcomes
 that are older: those are judged at their own time, when only what came before the newest was given.
 """
 
@@ -231,7 +231,7 @@ def relate(state: SubjectState, event: RelationshipRecorded) -> SubjectState:
 
 
 def _outdates(one: Relationship, other: Relationship) -> bool:
-    """Whether a record makes another one superfluous: the same contract told later, a later purchase told later."""
+    """Whether a record makes another superfluous: the same contract recorded later, a later purchase recorded later."""
     if one.controller != other.controller or one.kind != other.kind or one.time_ms < other.time_ms:
         return False
     if one.date != other.date and (one.kind == "contract" or one.date < other.date):
@@ -305,7 +305,7 @@ def erase(state: SubjectState, erased_ms: int) -> SubjectState:
 
 
 def _may_be_wrong(contact: Contact) -> bool:
-    """Whether a contact may have told of a wrong number; of an approval, a report that restricts more hides that."""
+    """Whether a contact may have reported a wrong number; of an approval, a report that restricts more hides that."""
     return contact.outcome == "wrong_number" or (not contact.observed and contact.outcome in RESTRICTING)
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, reset_tzpath
 
 from contactgate.policy import zones
 
-# Also for every other user of zoneinfo in this process: one set of rules, whoever asks.
+# Also for every other user of zoneinfo in this process: one set of rules for all of them.
 reset_tzpath(to=[])
 
 DAY_MS = 86_400_000
