@@ -305,7 +305,7 @@ def erase(state: SubjectState, erased_ms: int) -> SubjectState:
 
 
 def _may_be_wrong(contact: Contact) -> bool:
-    """Whether a contact may have reported a wrong number; of an approval, a report that restricts more hides that."""
+    """Whether a contact may have told of a wrong number; of an approval, a report that restricts more hides that."""
     return contact.outcome == "wrong_number" or (not contact.observed and contact.outcome in RESTRICTING)
 
 

@@ -57,7 +57,7 @@ def open_until(state: SubjectState, now_ms: int) -> int:
 
 
 def recall(contact: Contact, rule: str) -> Recall:
-    """What the requester gets: a word, and nothing about the person."""
+    """What the requester is told: a word, and nothing about the person."""
     return Recall("", contact.request_id, contact.requester, contact.channel, rule, recall_word(rule), contact.time_ms)
 
 

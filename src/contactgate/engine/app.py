@@ -1,9 +1,9 @@
 """The Faust side of a worker: process, signals, group membership, assignment with standbys; and our service in it.
 
-Faust's consumer subscribes to one marker topic that never holds a record; the worker to which its partition p is
-assigned runs partition p of everything else, and the standby of p follows p's changelog. The hot path is
-`engine.worker`, which Faust never touches: a partition that stays through a rebalance is not stopped, and safety
-depends on the fencing of transactional ids, not on the group.
+Faust's consumer subscribes to one marker topic that never holds a record; whose partition p of it is assigned runs
+partition p of everything else, and whose standby it is follows p's changelog. The hot path is `engine.worker`, which
+Faust never touches: a partition that stays through a rebalance is not stopped, and safety depends on the fencing of
+transactional ids, not on the group.
 
 Faust's banner (it prints broker addresses with passwords), its web server (all interfaces, table contents) and its
 leader topic are off. Our pages are in `engine.pages`.
@@ -121,7 +121,7 @@ def build_app(settings: EngineSettings, make_worker: Callable[[], Worker[Any]]) 
 
     app.service(TaskManager)
 
-    # Heartbeats stall while this signal runs: it must only wake the service.
+    # No heartbeat is sent while this signal runs: it must only wake the service.
     @app.on_partitions_assigned.connect
     async def assigned(*_: Any, **__: Any) -> None:
         wake.set()

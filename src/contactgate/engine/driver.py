@@ -39,7 +39,7 @@ _TAIL_RECORDS = 2_000
 # Of a response, which may be larger for the sake of its first batch: a large one is copied many times while it arrives.
 _TAIL_BYTES = MIB
 _IDLE_S = 1.0
-# When transactions begin: measured, with what else was tried, in docs/decisions/0011-transactions-of-our-own.md.
+# How far apart a partition's transactions begin; the measurements are in decision 0011.
 _TRANSACTION_MS = 3  # a worker makes at most about 333 transactions a second
 _AT_ONCE = 2.5  # transactions of a worker that run at the same time, on average: more of them only wait for each other
 _MOST_LINGER_MS = 60

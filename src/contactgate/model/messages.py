@@ -1,4 +1,4 @@
-"""Messages on the wire, exactly as docs/semantics.md names them: one msgspec struct per `type`.
+"""Messages on the wire, exactly as docs/semantics.md ("Messages") names them: one msgspec struct per `type`.
 
 For shapes only: nothing here decides, converts or reads a clock. Field order is the order we emit. Optional fields of
 inputs default to UNSET, which lets `codec.strict` count the keys that were really present; `null` means the same as

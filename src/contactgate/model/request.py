@@ -1,6 +1,6 @@
 """A contact request as the core sees it: addresses are keyed tokens, instants are milliseconds; and its answer.
 
-`codec.messages` makes a `Request` of the wire message; the clear address ends there.
+`codec.messages` makes a `Request` from the wire message; the clear address ends there. Must never hold one.
 """
 
 from __future__ import annotations

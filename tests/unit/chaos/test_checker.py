@@ -104,7 +104,7 @@ def test_a_recall_is_held_against_the_event_that_explains_it() -> None:
 
 
 def test_an_outcome_that_withdraws_recalls_the_others() -> None:
-    """An unsubscription reported for one approval recalls the other, which is of the same kind and open."""
+    """An unsubscription told about one approval recalls the other, which is of the same kind and open."""
     for recalls, broken in (({"q1": "withdrawn"}, ()), ({}, ("recalls",))):
         tale = asked(consented(), 2).commit("pass", "pass").wait(1_000)
         tale.tell(OUTCOMES, "contact.outcome", request_id="q0", outcome="unsubscribed")

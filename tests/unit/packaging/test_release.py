@@ -48,7 +48,7 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 def test_the_wheel_carries_version_links_and_data(tmp_path: Path) -> None:
-    """The built wheel has the version, the links and the data files that an installation needs, and nothing else."""
+    """The built wheel has the version, the links and the data files that an installation needs, and nothing beside."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT,
