@@ -62,7 +62,7 @@ fuzz: venv ## every decoder under atheris, guided by coverage: make fuzz SECONDS
 chaos: venv system ## faults against a real cluster, every promise checked from the topics: make chaos SEED=n MINUTES=n
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),12)
 
-chaos-long: venv system ## the same with new seeds for so long: make chaos-long HOURS=n
+chaos-long: venv system ## the same with new seeds for n hours: make chaos-long HOURS=n
 	$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),12) --hours $(or $(HOURS),1)
 
 chaos-bugs: venv system ## the tests' test: every seeded bug must be caught, with a table

@@ -59,7 +59,7 @@ class Turn:
         self._sent: dict[tuple[str, int], int] = {}
 
     def run(self) -> None:
-        """Everything in order. Raises RuntimeError with the end of the contender's log when it dies or stands still."""
+        """Everything in order. Raises RuntimeError with the end of the contender's log when it dies or stalls."""
         place, job = self._place, self._plan.job
         with self._timed("prepare"):
             create_topics(place)

@@ -19,7 +19,7 @@ PEERS = Path(__file__).parent / "peers"
 TOKEN_KEY = "benchmark-token-key-of-32-bytes-"
 SEAL_KEY = "benchmark-seal-key-of-32-bytes--"
 _QUIET = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",)
-# With it every start compiles every module anew: seconds that no installation spends.
+# With it every start compiles every module again: seconds that no installation spends.
 _NOT_PASSED = frozenset({"PYTHONDONTWRITEBYTECODE"})
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -27,7 +27,7 @@ _JARS = PEERS / "kafka-streams" / "target"
 
 
 class Place(NamedTuple):
-    """What a contender is told when it starts."""
+    """What a contender is given when it starts."""
 
     bootstrap: str
     prefix: str
@@ -76,7 +76,7 @@ class Contender(NamedTuple):
         return [place.peers_python, str(PEERS / script), place.bootstrap, place.prefix, *given, *counted, *rest]
 
     def start(self, place: Place, log: Path) -> subprocess.Popen[bytes]:
-        """Start its process; whoever starts it stops it."""
+        """Start its process; the caller stops it."""
         environment = {
             **{name: value for name, value in os.environ.items() if name not in _NOT_PASSED},
             "CONTACTGATE_TOKEN_KEY": TOKEN_KEY,

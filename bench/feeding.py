@@ -158,7 +158,7 @@ def newest(bootstrap: str, topic: str) -> dict[bytes, bytes]:
             if message is None:
                 raise RuntimeError("the broker gave nothing for 30 s")
             if message.error() is not None:
-                ended.add(message.partition())  # the end of a partition is told as an error
+                ended.add(message.partition())  # the end of a partition is reported as an error
             elif message.value() is None:
                 found.pop(message.key(), None)
             else:

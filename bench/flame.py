@@ -2,7 +2,7 @@
 
 STACKS is what `py-spy record --format raw` writes (a line a stack, frames from the outermost, `;` between them, then
 how often it was seen), or a recording of the JVM (`jcmd PID JFR.start duration=30s settings=profile filename=A.jfr`).
-Width is the share of samples; what is narrower than a three hundredth is left out. It reads what others measured and
+Width is the share of samples; what is narrower than 1/300 is left out. It reads what others measured and
 must never attach to a process itself.
 """
 

@@ -42,7 +42,7 @@ _TOKENS = Tokens(b"guard-key-of-thirty-two-bytes-00")
 
 
 def ratios(rounds: int = ROUNDS) -> dict[str, float]:
-    """Each way's CPU a decision over the yardstick's: the least of so many rounds, in turn."""
+    """Each way's CPU a decision over the yardstick's: the least of that many rounds, in turn."""
     gc.set_threshold(100_000, 50, 100)  # as in a worker
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)

@@ -102,7 +102,7 @@ class Reader(Watcher[Seen]):
         super().__init__(_read, bootstrap, topic)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> bool:
-        """Until so many have come; False when nothing came for `timeout_s`. Raises what `check` raises."""
+        """Until that many have come; False when nothing came for `timeout_s`. Raises what `check` raises."""
         last, since = self.count, time.monotonic()
         while (now := self.count) < count:
             check()

@@ -100,7 +100,7 @@ def main() -> int:
 
 
 class Course:
-    """Every contender's turn, repeated: figures, and the verdicts of each beside those that were met before."""
+    """Every contender's turn, repeated: figures, and the verdicts of each against those that were met before."""
 
     def __init__(self, plan: bout.Plan, chosen: list[contenders.Contender], logs: Path) -> None:
         self.turns: list[dict[str, Any]] = []

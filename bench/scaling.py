@@ -184,7 +184,7 @@ def models(bootstrap: str, directory: Path, listed: Path) -> list[bytes]:
             time.sleep(0.2)
         count = feeding.preload(bootstrap, place.prefix, job.requests("model"))
         if not reader.wait(count, _STANDS_S, lambda: None):
-            raise RuntimeError(f"the worker that makes the models stands still; its log is {log}")
+            raise RuntimeError(f"the worker that makes the models has stalled; its log is {log}")
     finally:
         reader.end()
         contenders.stop(process)

@@ -4,7 +4,7 @@
     python tools/check_news.py --subject FILE       the subject of the commit message in a file (a commit-msg hook)
     python tools/check_news.py --subjects main..    the subjects of a range of commits
 
-A fragment's form is told in news/README.md.
+A fragment's form is described in news/README.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Names the Python that the virtual environment is made with: python3, unless that one was built without profile-guided
 # optimisation (as pyenv does by default) and the system has the same version with it: a fifth to a third faster
-# (docs/performance.md). Whoever wants another says so: make PYTHON=...
+# (docs/performance.md). To use another: make PYTHON=...
 set -eu
 
 optimised() { # sysconfig keeps the flags of the build; Debian builds optimise without the configure option

@@ -23,7 +23,7 @@ from bytewax.run import cli_main
 
 
 def main() -> None:
-    """Run until told to end."""
+    """Run until asked to end."""
     bootstrap, prefix, state, listed = sys.argv[1:5]
     registry = rules.Registry(Path(listed))
     snapshots = Path(state)

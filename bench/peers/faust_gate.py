@@ -14,7 +14,7 @@ import rules
 
 
 def main() -> None:
-    """Run until told to end."""
+    """Run until asked to end."""
     bootstrap, prefix, state, listed = sys.argv[1:5]
     partitions = int(sys.argv[5])
     registry = rules.Registry(Path(listed))

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer
 
 
 def main() -> None:
-    """Copy until told to end."""
+    """Copy until asked to end."""
     bootstrap, prefix = sys.argv[1:3]
     transactions = "--transactions" in sys.argv
     running = True

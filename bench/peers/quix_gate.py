@@ -15,7 +15,7 @@ from quixstreams import Application
 
 
 def main() -> None:
-    """Run until told to end."""
+    """Run until asked to end."""
     bootstrap, prefix, state, listed = sys.argv[1:5]
     registry = rules.Registry(Path(listed))
     app = Application(

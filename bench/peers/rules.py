@@ -1,6 +1,6 @@
 """The job's policy in ordinary Python, for the peers that are written in Python: a state of dicts and lists.
 
-Written the way somebody would write it by hand beside a stream library. Used by the Faust, quixstreams and bytewax
+Written the way somebody would write it by hand on top of a stream library. Used by the Faust, quixstreams and bytewax
 peers. Knows nothing of contactgate and imports nothing of it.
 """
 
@@ -152,7 +152,7 @@ def decision(
 
 
 def approval(request: dict[str, Any]) -> dict[str, Any]:
-    """What the vendor is told: a token of the person that only this vendor knows, and no address."""
+    """What the vendor is given: a token of the person that only this vendor knows, and no address."""
     token = hmac.new(_KEY, f"{request['requester']}:{request['subject_id']}".encode(), hashlib.sha256).hexdigest()[:32]
     return {
         "type": "contact.approved",

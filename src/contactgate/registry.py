@@ -10,7 +10,7 @@ entries take 1.3 GB, 1.8 GB with days of listing, and are shared by all processe
     remainders     5 bytes an entry, the 40 bits below the bucket's, sorted within a bucket
     days           only with `dated`: 2 bytes an entry, days since 1970-01-01, 0 = not given
 
-`sha256` of the header covers everything after the header. A file is written beside its place and renamed: it is there
+`sha256` of the header covers everything after the header. A file is written next to its place and renamed: it is there
 whole or not at all. A wrong hit needs 40 equal bits within a bucket of 16 (about 1e-11), and blocks rather than calls.
 Must never hold, log or name a clear number.
 """

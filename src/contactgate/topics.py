@@ -428,7 +428,7 @@ def _differences(spec: TopicSpec, state: TopicState | None, bootstrap: str) -> I
             str(state.partitions),
             str(spec.partitions),
             "run with that partition count, or create a new set of topics under another prefix and move over; adding "
-            "partitions would part subjects from their state",
+            "partitions would separate subjects from their state",
         )
     if state.replication < spec.replication:
         yield Difference(

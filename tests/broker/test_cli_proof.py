@@ -67,7 +67,7 @@ def request(name: str, subject: str, **fields: Any) -> bytes:
 
 
 def wait_for(wire: Wire, topic: str, count: int, workers: Workers) -> list[Record]:
-    """The topic's records once there are so many."""
+    """The topic's records once there are this many."""
     deadline = time.monotonic() + 90
     while len(found := wire.consume(topic)) < count:
         workers.check()

@@ -271,7 +271,7 @@ async def test_deleted_unread_input_is_refused_unless_accepted(
 async def test_aborted_consents_of_a_transactional_producer_count_for_nothing(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench
 ) -> None:
-    """Markers and aborted opt-outs are stepped over, committed ones bind, and no request waits for ever."""
+    """Markers and aborted opt-outs are stepped over, committed ones bind, and no request waits forever."""
     name = f"{topic_prefix}consent-events"
     async with _crm(bench) as producer, running(settings_for(kafka.address, topic_prefix, tmp_path)):
         for number in range(12):

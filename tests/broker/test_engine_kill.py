@@ -114,7 +114,7 @@ class Load:
 
     def _grant(self, subject: str) -> None:
         if subject in self._asked_out:
-            return  # a later consent would revive; here an opt-out is for ever
+            return  # a later consent would revive; here an opt-out is forever
         value = _encode(
             {
                 "type": "consent.granted", "event_id": f"g-{subject}", "subject_id": subject, "time": _now(),

@@ -144,7 +144,7 @@ async def test_compressed_batches_are_read_back(
 async def test_identities_and_sequences_follow_the_protocol(
     kafka: Bootstrap, topic_prefix: str, tmp_path: Path, bench: Bench, newest: int
 ) -> None:
-    """v2: an epoch for each transaction, sequences from zero; v1: sequences go on; a new identity starts anew."""
+    """v2: an epoch for each transaction, sequences from zero; v1: sequences go on; a new identity starts at zero."""
     transactor = await _started(kafka.address, topic_prefix, tmp_path, newest)
     epochs, sequences = [], []
     for n in range(3):

@@ -60,7 +60,7 @@ def test_existing_topics_that_differ_are_reported_and_left_alone(kafka: Bootstra
         assert "message.timestamp.type=LogAppendTime" in told["contact-requests", "message.timestamp.type"]
         assert "kafka-configs.sh --bootstrap-server" in told["contact-requests", "message.timestamp.type"]
         assert ("control-events", "partitions") not in told
-        # Kept for ever is longer than kept for 30 days: no difference.
+        # Kept forever is longer than kept for 30 days: no difference.
         assert ("contact-requests", "retention.ms") not in told
         assert admin.describe(topic_prefix) == before
         with pytest.raises(TopicsDiffer, match="contact-requests has partitions=2"):

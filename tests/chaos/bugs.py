@@ -188,7 +188,7 @@ def _decisions_outside() -> None:
 
 
 def _chain_from_the_start() -> None:
-    """A partition that is opened begins its audit chain anew."""
+    """A partition that is opened begins its audit chain again."""
     build = live.build_worker
 
     def forgetful(*arguments: Any, **options: Any) -> Any:
@@ -264,7 +264,7 @@ BUGS: tuple[Bug, ...] = (
     Bug("letters-outside", "dead letters outside the transaction", _dead_letters_outside,
         (_kill_at("after-offsets", "after-produce"), faults.broken), 6.0),
     Bug("decisions-outside", "decisions outside the transaction", _decisions_outside, _KILLS),
-    Bug("chain-restarts", "the audit chain begins anew at a restart", _chain_from_the_start, (faults.kill,)),
+    Bug("chain-restarts", "the audit chain begins again at a restart", _chain_from_the_start, (faults.kill,)),
     Bug("changelog-loses", "one state in fifty is missing in the changelog", _changelog_loses),
     Bug("starts-at-the-end", "consents that came while nobody owned the partition are lost", _starts_at_the_end,
         (faults.kill,)),

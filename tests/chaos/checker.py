@@ -1,6 +1,6 @@
 """`check(history) -> Verdict`: a pure function that believes the topics and the producer's journal, and nobody else.
 
-It shares no code with contactgate (a test enforces that): the rules, the readings and the hashes are written anew from
+It shares no code with contactgate (a test enforces that): the rules, the readings and the hashes are written again from
 the documents. Partitions are walked in processes of their own when there is much to do. The numbers of the promises are
 those of `tests.chaos.verdict.PROMISES`. Must never change a history.
 """

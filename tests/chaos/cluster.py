@@ -236,7 +236,7 @@ class Fleet:
         self.send(name, signal.SIGCONT)
 
     def revive(self, skip: set[str]) -> list[str]:
-        """Start again whoever ended by itself and is not to be skipped; each is remembered with its exit code."""
+        """Start again every worker that ended by itself and is not to be skipped, and remember its exit code."""
         again = []
         for name, process in list(self._processes.items()):
             code = process.poll()

@@ -49,7 +49,7 @@ def _victim(
 
 
 def _while(so: Callable[[], bool], most_s: float, every_s: float) -> Waits:
-    """Wait while something is so, but not for ever."""
+    """Wait while something is so, but not forever."""
     waited = 0.0
     while so() and waited < most_s:
         yield every_s
@@ -414,7 +414,7 @@ class Planned(NamedTuple):
 
 
 def schedule(seed: int, seconds: float, streams: Iterable[Stream]) -> list[Planned]:
-    """The same for the same seed. A stream goes round its kinds, shuffled anew each time, so that none is missed."""
+    """The same for the same seed. A stream goes round its kinds, shuffled again each time, so that none is missed."""
     planned = []
     for index, stream in enumerate(streams):
         rng = random.Random(seed * 1_000 + index)

@@ -64,7 +64,7 @@ ROWS = [
     Row(41, "a record of a principal who may not write",
         "Does not apply to us: Kafka checks ACLs at produce and stores no principal in a record batch, so no reader can tell.",
         why_not="Kafka's record batch has producer id and epoch, no principal (KIP-98, message format v2)"),
-    Row(42, "a corrupted batch in the log file", "The reader's CRC check refuses it: nothing behind it on that partition is decided, and an operator is told.",
+    Row(42, "a corrupted batch in the log file", "The reader's CRC check refuses it: nothing behind it on that partition is decided, and an operator is alerted.",
         runs=("tests/unit/engine/kafka/test_header_names.py::test_a_batch_with_a_wrong_checksum_is_never_read_as_something_else",)),
     Row(43, "look-alike topics; a request that names its own reply topic", "Topics are taken by exact name; fields that name one are ignored.", (
         ask("reply topic", with_field(asked(), b'"reply_topic":"approvals.evil","reply_to":"x"'), "decided pass"),

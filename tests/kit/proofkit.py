@@ -110,7 +110,7 @@ class Worker:
         self.put("outcome", subject, event)
 
     def transact(self, requests: int | None = None) -> None:
-        """One transaction over all that was appended; `requests`: at most so many of them."""
+        """One transaction over all that was appended; `requests`: at most this many of them."""
         taken = {kind: self._take(kind, requests if kind == "request" else None) for kind in self.inputs}
         self._broadcast.read_control(taken["control"], self._taken["control"])
         self._broadcast.read_suppression(taken["suppression"], self._taken["suppression"])
@@ -141,7 +141,7 @@ class Worker:
         return [Kept(offset, value, decode(value)) for offset, _, value in self.decisions]
 
     def rules(self, **changes: Any) -> Rules:
-        """What the proof must know beside the log: here every key belongs to the one partition."""
+        """What the proof must know apart from the log: here every key belongs to the one partition."""
         return Rules(TOKENS, 1, event_time=self.event_time, **changes)
 
 

@@ -163,7 +163,7 @@ def cooloffs(known: Known, policy: Event, request: Event, at: int) -> set[str]:
             ends = cooloff_ends(rule, started, zones)
             if started <= at and (
                 not ends or at < max(ends)
-            ):  # no end: for ever, or nobody knows in which zone its days are counted
+            ):  # no end: forever, or nobody knows in which zone its days are counted
                 found.add(f"cooloff.{rule['name']}")
     return found
 

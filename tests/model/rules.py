@@ -1,6 +1,6 @@
 """Every decision rule of the slow model, each a function of (what is known, the request, an instant) to rule codes.
 
-`known` is a plain dict the fold makes anew for each request: profile, grants, withdrawals, contacts, complaints, the
+`known` is a plain dict the fold makes again for each request: profile, grants, withdrawals, contacts, complaints, the
 world. Nothing is cached and nothing is clever. Must never import contactgate.
 """
 

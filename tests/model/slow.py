@@ -1,4 +1,4 @@
-"""The fold of the slow model: `decide(events, policy)` scans the whole history anew for every request.
+"""The fold of the slow model: `decide(events, policy)` scans the whole history again for every request.
 
 The next eligible instant is found by trying: every instant at which any rule can change is a candidate, tested in
 order, and found right only if the millisecond before it blocks. Must never import contactgate.

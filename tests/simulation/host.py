@@ -288,7 +288,7 @@ class Host:
 
     @property
     def transactional_id(self) -> str:
-        """One id per partition, whoever runs it."""
+        """One id per partition, no matter which worker runs it."""
         return f"gate-{self.partition}"
 
     def init_producer(self, _: fx.InitProducer) -> None:

@@ -20,7 +20,7 @@ class Lane:
         self.records: list[Record] = []
 
     def read(self, limit: int) -> None:
-        """Read up to so many records, as far as there is room."""
+        """Read up to this many records, as far as there is room."""
         limit = min(limit, self.room - len(self.records))
         if self.next >= len(self.part.entries) or limit <= 0:
             return
@@ -34,7 +34,7 @@ class Lane:
         return len(self.records) >= self.room
 
     def take(self, limit: int = 1_000_000) -> list[Record]:
-        """What was read, at most so many."""
+        """What was read, at most this many."""
         if len(self.records) <= limit:
             records, self.records, self.taken = self.records, [], self.next
         else:

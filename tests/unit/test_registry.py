@@ -56,7 +56,7 @@ def test_any_set_comes_back(tmp_path_factory: pytest.TempPathFactory, numbers: s
 
 
 def test_the_file_holds_no_number_and_bad_lines_are_counted(tmp_path: Path) -> None:
-    """Digits of the list appear nowhere in the file; lines that are no numbers are left out and told."""
+    """Digits of the list appear nowhere in the file; lines that are no numbers are left out and counted."""
     lines = [number(1), number(1) + ",2026-01-01", "2125550123", "x", "", number(2) + ",31/12/2026"]
     made = build(lines, TOKENS, tmp_path / "r", registry="us-ndnc", version="v1")
     assert (made.header.count, made.repeated, made.unreadable) == (1, 1, 3)

@@ -1,7 +1,7 @@
-"""An owner's cases beside a policy: events as they would come in, and what must come out.
+"""An owner's cases for a policy: events as they would come in, and what must come out.
 
 ```yaml
-policy: house.yaml                     # beside the file of cases; or the policy itself, as a mapping
+policy: house.yaml                     # relative to the file of cases; or the policy itself, as a mapping
 defaults:                              # filled into events that leave a field out; `all` or a message type
   all: {subject_id: s-1}
   contact.requested: {requester: bank, controller: bank, purpose: marketing, channel: voice, address: "+12125550123"}

@@ -1,6 +1,6 @@
 """Which cluster a command or test talks to: the one KAFKA_BOOTSTRAP names, or an embedded one of its own.
 
-It must never fall back from a named cluster to an embedded one: who names a cluster means it.
+It must never fall back from a named cluster to an embedded one: naming a cluster is a choice.
 """
 
 import contextlib

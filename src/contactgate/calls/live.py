@@ -78,7 +78,7 @@ def _take_all(
     reading = Reading(address, [prefix + CONTACT_DECISIONS, prefix + DEAD_LETTERS], from_beginning=True)
     try:
         taken, started = 0, time.monotonic()
-        last = told = started
+        last = said = started
         while taken < wanted:
             records = reading.poll(200)
             now = time.monotonic()
@@ -89,8 +89,8 @@ def _take_all(
                 last = now
             elif now - last > _SILENCE_S:
                 raise BrokerUnavailable(f"only {taken:,} of {wanted:,} decisions came, none for {_SILENCE_S:g} s")
-            if now - told > _SAY_EVERY_S:
-                told = now
+            if now - said > _SAY_EVERY_S:
+                said = now
                 say(f"{taken:,} decided, {taken / (now - started):,.0f} a second")
             check()
         for record in reading.poll(500):  # one too many would show here

@@ -176,7 +176,7 @@ def _head(partition: int, looked: Looked) -> list[str]:
         f"policy     {decided.policy or 'none'}",
     ]
     if any(reason.detail == NO_TOPIC for reason in decided.reasons):
-        lines.append(f"beside the rules: {NO_TOPIC}, and so it was blocked")
+        lines.append(f"apart from the rules: {NO_TOPIC}, and so it was blocked")
     if looked.difference:
         lines.append("DERIVED OTHERWISE, so what follows is not how it was decided:")
         lines += [f"           {each}" for each in looked.difference]

@@ -87,7 +87,7 @@ def show(
 
 @app.command("test")
 def run_test(
-    cases: Annotated[Path, typer.Argument(metavar="CASES", help="Cases beside the policy, YAML or JSON.")],
+    cases: Annotated[Path, typer.Argument(metavar="CASES", help="Cases for the policy, YAML or JSON.")],
     policy: Annotated[Path | None, typer.Option(help="Test this policy instead of the one the file names.")] = None,
     name: Annotated[str, typer.Option(help="Only cases whose name holds this text.")] = "",
 ) -> None:
@@ -97,7 +97,7 @@ def run_test(
     except PolicyError as error:
         _fail([f"{cases}: {error.title}", *(f"  {fault}" for fault in error.faults)])
     if policy is None and document.policy is None:
-        _fail([f"{cases}: name the policy: add `policy: FILE` beside the cases, or use --policy"])
+        _fail([f"{cases}: name the policy: add `policy: FILE` to the file of cases, or use --policy"])
     if policy is None and isinstance(document.policy, dict):
         chosen = _compiled(document.policy, f"{cases}: policy")
     else:

@@ -58,7 +58,7 @@ def _validate(found: dict[str, Any]) -> ControlMessage:
 
 
 def complaint(error: ValidationError) -> MalformedMessage:
-    """The first fault of a document as a dead letter reason; its value is not told."""
+    """The first fault of a document as a dead letter reason; its value is not given."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
     where = f"`{place}`" if place else "the message"

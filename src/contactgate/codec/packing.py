@@ -1,7 +1,7 @@
 """The small parts that stored facts are made of, as bytes: words, identifiers, address tokens, parts that many share.
 
 A word that WORDS knows is a small integer, a canonical UUID or an address token is 16 bytes, and a part that many facts
-share (`pack_shared`) is the msgpack bytes of an array of words, made once and kept. What these mean is stored for ever:
+share (`pack_shared`) is the msgpack bytes of an array of words, made once and kept. What these mean is stored forever:
 WORDS and OUTCOMES only grow at their ends. Must not know which facts there are: that is `codec.state`.
 """
 

@@ -6,7 +6,7 @@ every byte of a name that is no UTF-8 stands as `\\xNN`. Must not know the clien
 
     record       length, attributes (one byte), ms since the batch's first, number since the batch's first, key, value,
                  how many headers there are, and a name and a value for each
-    bytes        length (-1 is null) and so many bytes; all numbers are zigzag varints
+    bytes        length n (-1 is null) and n bytes; all numbers are zigzag varints
 """
 
 from __future__ import annotations

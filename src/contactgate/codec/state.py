@@ -15,7 +15,7 @@ most LOOK_BACK.
 INVARIANT (append): a fact's bytes depend on nothing that comes after it, so what is added to a section is appended to
 its bytes, and sections that did not change are copied. The bytes are the same, whichever way they were made.
 
-Nothing here may change meaning: `schemas/golden/` holds bytes that must decode for ever; a new layout gets a new
+Nothing here may change meaning: `schemas/golden/` holds bytes that must decode forever; a new layout gets a new
 version.
 """
 

@@ -7,7 +7,7 @@
 `table` holds each distinct part once (codec.packing); how long an approval is valid is an integer in it. The other
 five are flat arrays of integers: instants are relative to `base_ms`, None is nil, FOREVER_MS is false, parts are
 indices into the table. A passed decision that is kept for the de-duplication horizon is the index of its approval
-alone. Must never change: bytes of this layout decode for ever.
+alone. Must never change: bytes of this layout must decode forever.
 """
 
 from __future__ import annotations

@@ -318,7 +318,7 @@ def explain(kind: str, raw: bytes, error: Exception) -> NoReturn:
 
 
 def complaint(error: Exception) -> MalformedMessage:
-    """msgspec's complaint as a dead letter reason; the field's place is told, its value is not."""
+    """msgspec's complaint as a dead letter reason; the field's place is given, its value is not."""
     text = str(error)
     place = re.search(r"`\$\.?([^`]*)`\s*$", text)
     where = f"`{place.group(1)}`" if place else "the message"

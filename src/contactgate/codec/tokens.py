@@ -87,7 +87,7 @@ class Tokens:
     def suppressed(self, address: str, channels: tuple[str, ...] | None) -> tuple[str, ...]:
         """Every token an address of a suppression may stand for: its channels tell its family, or else its looks.
 
-        Raises AddressError when none can be told.
+        Raises AddressError when there is none.
         """
         found = set()
         for channel in channels or ():

@@ -42,7 +42,7 @@ from contactgate.policy.plan import covers
 _REPEATS = 8
 """How many of the newest consents that say the same are kept.
 
-The newest may have come from a clock that is ahead. And a partition that stood still reads its consents before outcomes
+The newest may have come from a clock that is ahead. And a partition that stalled reads its consents before outcomes
 that are older: those are judged at their own time, when only what came before the newest was given.
 """
 
@@ -227,7 +227,7 @@ def relate(state: SubjectState, event: RelationshipRecorded) -> SubjectState:
 
 
 def _outdates(one: Relationship, other: Relationship) -> bool:
-    """Whether a record makes another one superfluous: the same contract told later, a later purchase told later."""
+    """Whether a record makes another superfluous: the same contract recorded later, a later purchase recorded later."""
     if one.controller != other.controller or one.kind != other.kind or one.time_ms < other.time_ms:
         return False
     if one.date != other.date and (one.kind == "contract" or one.date < other.date):

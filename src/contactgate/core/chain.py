@@ -2,7 +2,7 @@
 
 Layout this module owns: `body` is the decision as JSON bytes, an object with `seq` and `prev` and without `hash`; its
 hash is "sha256:" and the hex digest of exactly these bytes; the record on the wire is the body with one more member
-`"hash"` at its end. Whoever checks cuts that member off again and hashes what is left. Never re-encodes a record.
+`"hash"` at its end. A checker cuts that member off again and hashes what is left. Never re-encodes a record.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The decision: pass only if every rule holds now; else every reason, and the first instant at which it would pass.
 
 Pure and total: whatever the input, the answer is a decision. A rule that raises blocks as `rule.error:<name>` and the
-others are still told. A pass reserves its place in the state it returns; a request that was seen gets its first
+others are still reported. A pass reserves its place in the state it returns; a request that was seen gets its first
 decision again, unless what it was given has become illegal. Must never look at a clock or let an exception out.
 """
 

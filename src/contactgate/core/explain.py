@@ -27,12 +27,12 @@ class RuleExplained:
     holds: bool
     words: str
     facts: tuple[str, ...]
-    until_ms: int | None  # holds: until then; fails: passes from then on; None: for ever, or never
+    until_ms: int | None  # holds: until then; fails: passes from then on; None: forever, or never
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The whole answer: what was asked, the rules in the order in which reasons are told, and the outcome."""
+    """The whole answer: what was asked, the rules in the order in which reasons are given, and the outcome."""
 
     request_id: str
     asked: str  # who wants to contact, for whom, for what, how
@@ -43,11 +43,11 @@ class Explanation:
     jurisdictions: tuple[str, ...]
     zones: tuple[str, ...] | None  # None: unknown
     rules: tuple[RuleExplained, ...]
-    notes: tuple[str, ...]  # what is beside the rules: an earlier decision on the same request
+    notes: tuple[str, ...]  # what is apart from the rules: an earlier decision on the same request
 
 
 def explain(request: Request, state: SubjectState, world: World, now_ms: int) -> Explanation:
-    """The decision on a request at an instant, as a tree in words. A rule that raises is told as failing."""
+    """The decision on a request at an instant, as a tree in words. A rule that raises is shown as failing."""
     policy = world.policy
     question = f"{request.requester} for {request.controller}: {request.purpose} by {request.channel}"
     if policy is None:
@@ -134,7 +134,7 @@ def _rule(rule: Rule, ctx: Context, now_ms: int) -> list[RuleExplained]:
             words, end = rule.holds_because(ctx, now_ms), rule.holds_until(ctx, now_ms)
             return [RuleExplained(rule.name, True, words, facts, until(end) if end > now_ms else None)]
     except Exception:  # noqa: BLE001  what decides is `failing`; the words about it may be missing
-        facts = ("the facts of this rule could not be told",)
+        facts = ("the facts of this rule could not be read",)
         if not reasons:
             return [RuleExplained(rule.name, True, "holds", facts, None)]
     return [
@@ -151,4 +151,4 @@ def _when(each: RuleExplained) -> str:
 
 def _earlier(seen: Seen) -> str:
     verdict = "blocked" if seen.reasons else "passed"
-    return f"this request was {verdict} {instant(seen.decided_ms)}; asked again it gets that decision"
+    return f"this request was {verdict} {instant(seen.decided_ms)}; repeated, it gets that decision"

@@ -1,6 +1,6 @@
-"""Asks rules and tells why those that fail do.
+"""Asks rules and says why those that fail do.
 
-INVARIANT (a broken rule blocks): a rule that raises blocks, and the others are still told.
+INVARIANT (a broken rule blocks): a rule that raises blocks, and the others are still reported.
 
 Must never let an exception of a rule out, nor let one pass that could not be asked.
 """
@@ -20,7 +20,7 @@ _RAISED = -NEVER
 
 
 def ask(questions: Sequence[Question], ctx: Context, t: int) -> list[int]:
-    """Until when each rule surely holds; not after t if it fails or cannot be asked."""
+    """Until when each rule certainly holds; not after t if it fails or cannot be asked."""
     try:
         return [question(ctx, t) for question in questions]
     except Exception:  # noqa: BLE001  which of them it was is found out one by one
@@ -30,7 +30,7 @@ def ask(questions: Sequence[Question], ctx: Context, t: int) -> list[int]:
 def _ask(question: Question, ctx: Context, t: int) -> int:
     try:
         return question(ctx, t)
-    except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
+    except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still reported
         return _RAISED
 
 
@@ -44,12 +44,12 @@ def failures(
     for rule, answer in compress(zip(rules, answers, strict=True), map(t.__ge__, answers)):
         try:
             if answer == _RAISED:
-                raise AssertionError("a rule that cannot be asked cannot tell why, either")
+                raise AssertionError("a rule that cannot be asked cannot say why, either")
             first = rule.passes_from(ctx, t)
             reasons = rule.reasons(ctx, t, first)
             if first == t or not reasons:
                 raise AssertionError("a rule that fails passes later and says why")
-        except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still told
+        except Exception:  # noqa: BLE001  a rule that fails blocks, and the others are still reported
             first, reasons = NEVER, (error(rule.name),)
         failing.append((rule, first))
         told = told + reasons if told else reasons

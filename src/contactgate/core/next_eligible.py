@@ -35,8 +35,8 @@ def next_eligible(
 ) -> int | None:
     """The first instant at which every rule passes; None if there is none in sight.
 
-    `book` is in force now; `answers` are until when its `rules` surely hold; `failing` are those that do not, at least
-    one, with when each passes alone. A rule that raises never passes. Openings are looked for as far ahead as
+    `book` is in force now; `answers` are until when its `rules` certainly hold; `failing` are those that do not, at
+    least one, with when each passes alone. A rule that raises never passes. Openings are looked for as far ahead as
     `core.time.hours` looks, counted from when only hours are in the way.
     """
     _, latest = failing[0]
@@ -51,7 +51,7 @@ def next_eligible(
             return None
         first = NEVER
     elif soonest == latest < min(compress(answers, map(now_ms.__lt__, answers)), default=NEVER):
-        first = latest  # all that fail pass there, and all others surely still hold
+        first = latest  # all that fail pass there, and all others certainly still hold
     else:
         known = [(rule, _Known(rule, first, first + 1)) for rule, first in failing]
         known += [

@@ -1,7 +1,7 @@
 """What every rule is, and the context it is asked in.
 
 A rule answers from which instant at or after t it passes (`passes_from`): it holds at t exactly when that is t. Most
-rules hold most of the time, so each also tells in one answer whether it holds and how long it surely goes on doing so
+rules hold most of the time, so each also says in one answer whether it holds and how long it certainly goes on doing so
 (`sure_until`). `decide`, `next_eligible`, `review` and `explain` ask nothing else, so they cannot disagree. Instants
 are integer milliseconds; `NEVER` stands for "not as long as nothing else happens".
 """
@@ -23,7 +23,13 @@ NEVER = 1 << 62
 """Later than every instant: the rule does not pass again as long as nothing else happens."""
 
 CONTACTS, WITHDRAWALS, PERSONAL, UNPLACED = 1, 2, 4, 8
-"""What may be known of a person: contacts, opt-outs, (flags, an erasure or hours of their own), no time zone."""
+"""Bits: which facts are known about a person.
+
+    CONTACTS     contacts, decided or observed
+    WITHDRAWALS  opt-outs
+    PERSONAL     flags, an erasure, or hours of their own
+    UNPLACED     no time zone is known
+"""
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -124,7 +130,7 @@ class Rule:
 
     name = ""  # for `rule.error:<name>`
     words = "holds"  # why it holds, if that is always the same
-    about = 0  # it surely holds for ever if nothing of this is known of the person; 0: it must always be asked
+    about = 0  # which facts could make it fail (bits above); a person with none of them always passes. 0: always ask
     recalls = False  # an open approval that fails it is recalled (SEMANTICS rule 26)
     opens = False  # its passing comes and goes with the clock: calling hours
     standing = False  # it looks at the requester, the campaign and the world only, and only time ends its holding
@@ -135,11 +141,11 @@ class Rule:
         raise AssertionError("a rule must say when it passes")
 
     def sure_until(self, ctx: Context, t: int) -> int:
-        """t if it fails at t; else until when it surely goes on holding as time alone passes."""
-        raise AssertionError("a rule must say for how long it surely holds")
+        """t if it fails at t; else until when it certainly goes on holding as time alone passes."""
+        raise AssertionError("a rule must say for how long it certainly holds")
 
     def holds_until(self, ctx: Context, t: int) -> int:
-        """When it stops holding, for people; NEVER if that is nothing to tell. Asked only if it holds at t."""
+        """When it stops holding, for people; NEVER if that says nothing. Asked only if it holds at t."""
         return self.sure_until(ctx, t) if self.bounds else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:

@@ -90,7 +90,7 @@ def _turns(ctx: Context) -> list[int]:
 
 
 class Asked:
-    """The rules to ask about one sort of person, in the order in which reasons are told.
+    """The rules to ask about one sort of person, in the order in which reasons are given.
 
     `questions` are their `sure_until`, ready to be asked one after the other; `bounds` are the places of those that
     bound an approval.
@@ -191,7 +191,7 @@ def rulebook_at(ctx: Context, t: int) -> Rulebook:
 
 
 def _rules(plan: Plan) -> tuple[Rule, ...]:
-    """In the order in which reasons are told. What a recall names first comes first among those that recall."""
+    """In the order in which reasons are given. What a recall names first comes first among those that recall."""
     bases = plan.bases
     rules: list[Rule] = [RequestRule()]
     if not bases or plan.uncovered:

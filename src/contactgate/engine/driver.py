@@ -1,6 +1,6 @@
 """Carries out the effects of one partition's task on the real Kafka and the local store.
 
-All knowledge of order is in `partition.task`; this module only does what it is told, one effect after the other, and
+All knowledge of order is in `partition.task`; this module only does what it is given, one effect after the other, and
 translates what goes wrong. It must never skip, merge or reorder effects.
 """
 
@@ -359,7 +359,7 @@ class Driver(Generic[State]):
     async def _pass(self, ticket: Ticket) -> bool:
         """Until everything below the ticket's ends has been read (True), or a lane has no room left for it (False).
 
-        Raises BarrierTimeout past the deadline. The world comes first: facts must not be applied beside an older one.
+        Raises BarrierTimeout past the deadline. The world comes first: facts must not be applied with an older one.
         """
         lanes = (*self._shared.world, self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
         deadline = time.monotonic() + self._settings.barrier_timeout_s

@@ -138,7 +138,7 @@ class Intake:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, on_fetch: Callable[[list[Lane]], None] | None = None) -> None:
-        """Connect and begin. `on_fetch` is told which lanes got records, right after they did."""
+        """Connect and begin. `on_fetch` is given the lanes that got records, right after they did."""
         self._on_fetch = on_fetch
         self._consumer = await self._connect()
         self._task = asyncio.create_task(self.run(), name=f"intake-{self._name}")
@@ -229,7 +229,7 @@ class Intake:
         got = await client.getmany(*ready, timeout_ms=5 if waited_for else 50)
         rest = bool(got) and not waited_for
         if rest:
-            # Before the client asks again by itself: the broker would answer at once with the one record that came
+            # Before the client fetches again by itself: the broker would answer at once with the one record that came
             # since, and it would lie here for the whole rest while newer ones cannot be asked for.
             client.pause(*ready)
         fed: list[Lane] = []

@@ -1,7 +1,7 @@
 """Three pages of a worker for machines: /livez, /readyz, /metrics. Nothing else is served; Faust's own pages are off.
 
 Bound to loopback unless the settings say otherwise. No page ever shows a subject, a key, a setting or a credential.
-However many connect and say nothing, or little at a time, the worker keeps its file handles and answers who asks: a
+However many connect and say nothing, or little at a time, the worker keeps its file handles and answers every caller: a
 request must come within seconds, and of too many connections the oldest goes.
 """
 
@@ -88,7 +88,7 @@ class Pages(Generic[State]):
             await self._runner.cleanup()
 
     async def _live(self, _: web.Request) -> web.Response:
-        """Whether the process gets on: its loop turns and its readers poll."""
+        """Whether the process is alive: its loop turns and its readers poll."""
         began = time.monotonic()
         await asyncio.sleep(0)
         intakes = (self._worker.facts, self._worker.requests, self._worker.world)

@@ -1,4 +1,4 @@
-"""One worker's partitions: starts, promotes, demotes and stops their drivers as it is told who owns what.
+"""One worker's partitions: starts, promotes, demotes and stops their drivers as the assignment says.
 
 Knows nothing of Faust: `converge` is given the partitions to run and those to stand by for. A partition that stays is
 never stopped. It must never run two drivers of one partition at a time.
@@ -73,7 +73,7 @@ class Worker(Generic[State]):
         self._make_gate = make_gate
         self._codec = codec
         self._on_requesters = on_requesters
-        self._active: frozenset[int] | None = None  # None: not told yet
+        self._active: frozenset[int] | None = None  # None: not known yet
         self._standby: frozenset[int] = frozenset()
         self._changed = asyncio.Event()
         self._stopping = False
@@ -92,7 +92,7 @@ class Worker(Generic[State]):
         self._offsets: AIOKafkaConsumer | None = None
         self._offsets_lock = asyncio.Lock()
         self._jobs: list[asyncio.Task[None]] = []
-        self._told = time.monotonic()  # when the last metrics were told
+        self._reported = time.monotonic()  # when the last metrics were sent
 
     def make_intake(self, name: str) -> Intake:
         """A reader of inputs."""
@@ -148,7 +148,7 @@ class Worker(Generic[State]):
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         if self._ops is not None:
-            await self._tell_metrics()  # what was decided since the last period is told too
+            await self._tell_metrics()  # what was decided since the last period is reported too
         clients = (self._ops, self._offsets)
         await asyncio.gather(
             self.facts.stop(),
@@ -241,7 +241,7 @@ class Worker(Generic[State]):
         try:
             await slot.driver.run(standby=slot.standby)
         except Fenced:
-            # Whoever fenced us decides now. If the assignment still says it is ours, try again when it has settled.
+            # The worker that fenced us decides now. If the assignment still says it is ours, retry when it has settled.
             pause = self.settings.session_timeout_s
         except (Halted, StoreForeign) as error:
             kind = AlertKind.HALTED if isinstance(error, Halted) else AlertKind.STORE_FOREIGN
@@ -268,7 +268,7 @@ class Worker(Generic[State]):
                 AlertKind.POLICY_REJECTED, "a policy was activated that cannot be used; its dead letter says why"
             )
 
-    # --- what is told ---------------------------------------------------------------------------------------------
+    # --- what is reported -----------------------------------------------------------------------------------------
 
     def alert(self, kind: AlertKind, detail: str) -> None:
         """Send an alert; never waits, never fails."""
@@ -298,11 +298,11 @@ class Worker(Generic[State]):
 
     async def _tell_metrics(self) -> None:
         now = time.monotonic()
-        period, self._told = now - self._told, now
+        period, self._reported = now - self._reported, now
         await self._tell(Kind.METRICS, self.meter.record(time.time_ns() // 1_000_000, period))
 
     async def _report(self) -> None:
-        listed = self._told = time.monotonic()
+        listed = self._reported = time.monotonic()
         while True:
             await asyncio.sleep(1.0)
             now = time.monotonic()

@@ -88,7 +88,7 @@ def _original(value: bytes | None, fault: MalformedMessage) -> msgspec.Raw | str
 
 
 def check_time(at_ms: int, timestamp_ms: int) -> None:
-    """Refuse an event time that nobody can mean. Raises MalformedMessage."""
+    """Refuse an event time before 2000, after 2099, or more than 24 h ahead of the record. Raises MalformedMessage."""
     if at_ms < EARLIEST_MS or at_ms >= LATEST_MS:
         raise MalformedMessage("time.absurd", "`time` is before 2000 or after 2099")
     if at_ms > timestamp_ms + AHEAD_MS:
@@ -96,5 +96,5 @@ def check_time(at_ms: int, timestamp_ms: int) -> None:
 
 
 def ours(error: Exception) -> MalformedMessage:
-    """A fault of ours as the reason of a dead letter; what it says may hold input and is left out."""
+    """A fault of ours as the reason of a dead letter; its text may hold input and is left out."""
     return MalformedMessage("processing.failed", f"a fault of ours: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""Domain events: what can be told about one subject, after the wire form, tokens and zones are dealt with.
+"""Domain events: what can be reported about one subject, after the wire form, tokens and zones are dealt with.
 
 Only shapes; `core.apply` says what each does. An absent list is None and means all. Instants are milliseconds.
 """

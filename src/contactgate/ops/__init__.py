@@ -1,4 +1,4 @@
-"""What operators are told: metrics and alerts, their names, severities and advice.
+"""What operators see: metrics and alerts, their names, severities and advice.
 
 Makes records and exposes numbers; sending them is the engine's. Must never hold anything about a person.
 """

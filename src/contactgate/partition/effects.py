@@ -49,7 +49,7 @@ class Passed(NamedTuple):
     """All consents and outcomes read so far, the next offset of each, and the wall clock.
 
     The barrier is passed only when `whole`. Otherwise there is no room to read more of what lies below its ends: these
-    have to be applied first, and then the barrier asked again.
+    have to be applied first, and then the barrier retried.
     """
 
     consents: list[Record]

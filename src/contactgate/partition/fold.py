@@ -148,7 +148,7 @@ class Fold(Generic[State]):
             self._by_token.setdefault(token, set()).add(subject)
 
     def begin_review(self, now_ms: int) -> str:
-        """Take what the world changed and queue the subjects concerned; tells what kind of review, "" for none."""
+        """Take what the world changed and queue the subjects concerned; the kind of review, "" for none."""
         if self._queue or not self.reviewing:
             return ""
         full, tokens = self.pending.full, frozenset(self.pending.tokens)

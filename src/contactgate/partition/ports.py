@@ -70,7 +70,7 @@ class Pending(Protocol):
     full: bool
     tokens: set[str]
     rest: bool  # a review is running: there is more to do at once
-    wake: Wake | None  # told of every change; whoever waits puts it here
+    wake: Wake | None  # set at every change; the task that waits puts it here
 
 
 class WorldView(Protocol):

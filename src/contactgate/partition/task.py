@@ -15,7 +15,7 @@ The order of opening, for the same reason:
 
     1. StoreOpen, and as a standby FetchChangelog until promoted
     2. Committed      the group's positions, to be compared with 5: asked first, for the markers of the transaction
-                      that carried them are written when 3 returns, so that 4 is not below it, whoever comes later
+                      that carried them are written when 3 returns, so that 4 is not below it, whatever comes later
     3. InitProducer   INVARIANT (fence before read): the previous owner can write nothing from here on
     4. ReadEnd        the last stable offset of the changelog: everything committed before is below it
     5. FetchChangelog, StoreWrite    until the store stands there; its meta record wins over the group's positions
@@ -310,7 +310,7 @@ class PartitionTask(Generic[State]):
                 position = bounds.begin
             elif position > bounds.end:
                 raise Halted(
-                    f"{found}the topic was made anew or lost its end. Restore it: what was decided before names "
+                    f"{found}the topic was re-created or lost its end. Restore it: what was decided before names "
                     "offsets that it does not hold"
                 )
             positions.append(position)
@@ -342,7 +342,8 @@ class PartitionTask(Generic[State]):
     def _pass(self, hold: bool) -> Asking[Passed]:
         """The barrier.
 
-        INVARIANT (fail closed): a batch past the deadline is held and asked again, never decided on stale facts.
+        INVARIANT (fail closed): a batch past the deadline is held and the barrier retried, never decided on
+        stale facts.
         """
         attempt = 0
         while True:

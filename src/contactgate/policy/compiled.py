@@ -17,7 +17,7 @@ from contactgate.policy.packs import Pack
 from contactgate.policy.plan import Cap, CoolOff, Limits, Plan, RegistryRule, Requirements, WindowRule, covers
 from contactgate.policy.rules import Line, Source
 
-MAX_PLANS = 4_096  # a hostile stream of purposes must not grow memory; the whole cache starts anew
+MAX_PLANS = 4_096  # a hostile stream of purposes must not grow memory; the whole cache is emptied then
 
 _Key = tuple[str, str, str, tuple[str, ...], int]
 
@@ -142,7 +142,7 @@ def _needs_zone(caps: list[Cap], cooloffs: list[CoolOff], windows: list[WindowRu
 
 
 def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
-    # As long as a request_id may come again, what became of its approval is told.
+    # As long as a request_id may come again, what became of its approval is kept.
     needed = [document.contact_history, document.dedup_horizon + document.approval_ttl]
     for source in sources:
         needed += [line.value.window.looks_back_ms for line in source.caps]

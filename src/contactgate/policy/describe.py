@@ -28,7 +28,7 @@ from contactgate.policy.durations import WEEKDAYS, Span
 
 
 class Row(NamedTuple):
-    """One line of a document in words. `enforced` is false for facts that are only told."""
+    """One line of a document in words. `enforced` is false for facts that are only shown."""
 
     section: str
     name: str
@@ -176,7 +176,7 @@ def _cap(cap: CapDoc) -> str:
 def _cooloff(rule: CoolOffDoc) -> str:
     lasts = rule.lasts
     if lasts.forever:
-        length = "for ever"
+        length = "forever"
     elif lasts.local:
         first = "that date is day one" if lasts.local.first == "same_day" else "the next date is day one"
         length = f"for {lasts.local.days} local dates, {first} ({lasts.local.zone})"

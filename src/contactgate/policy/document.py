@@ -164,7 +164,7 @@ class GapDoc(Rule):
 
 
 class LocalDays(Doc):
-    """A cool-off in whole local dates: the date of the outcome is day one (`same_day`) or day nought (`next_day`)."""
+    """A cool-off in whole local dates: the date of the outcome is day one (`same_day`) or day zero (`next_day`)."""
 
     days: Annotated[StrictInt, Field(ge=1, le=durations.MAX_DAYS)]
     first: Literal["same_day", "next_day"] = "same_day"
@@ -332,7 +332,7 @@ class PolicyDoc(RulesDoc):
 
 
 class FactDoc(Doc):
-    """A line of a pack that is told but not enforced, or that explains the enforced ones."""
+    """A line of a pack that is shown but not enforced, or that explains the enforced ones."""
 
     topic: Literal["basis", "hours", "holidays", "caps", "cooloff", "registry", "expiry", "evidence", "dates", "scope"]
     text: Text

@@ -41,7 +41,7 @@ OpenList = Callable[[RegistryPublished], Listing]
 
 
 class Rules(NamedTuple):
-    """What the workers decided by, beside the log: keys, first policy, partition count, clock, registry files."""
+    """What the workers decided by, apart from the log: keys, first policy, partition count, clock, registry files."""
 
     tokens: Tokens
     partitions: int
@@ -124,12 +124,12 @@ class _Witness:
     def request(self, rec: Record, states: States[SubjectState], now_ms: int, position: Position) -> None:
         gate, book = self._gate, self._book
         kept = book.expected.pop(rec.offset, None)
-        told = None
+        explained = None
         if kept is not None:
             gate.seq, gate.prev = kept.decided.seq, kept.decided.prev
             gate.requesters = frozenset() if _without_topic(kept) else None
             if kept.offset in book.look_at:
-                told = self._explain(rec, states, now_ms)
+                explained = self._explain(rec, states, now_ms)
         gate.request(rec, states, now_ms, position)
         made = next((out.value for out in gate.out if out.kind == Kind.DECISION), None)
         dead = kept is not None and made is None
@@ -140,8 +140,8 @@ class _Witness:
             return
         difference = ("the gate makes a dead letter of its request",) if dead else _compared(kept, made or b"")
         book.judged(kept, difference)
-        if told is not None:
-            book.looked.append(Looked(kept, difference, told))
+        if explained is not None:
+            book.looked.append(Looked(kept, difference, explained))
 
     def _explain(self, rec: Record, states: States[SubjectState], now_ms: int) -> Explanation | None:
         try:

@@ -77,7 +77,7 @@ def test_a_wrong_row_is_named_by_its_line(tmp_path, rows, place, words):
 
 
 def test_all_wrong_rows_are_named_at_once_up_to_a_number(tmp_path):
-    """Not only the first fault is told; after twenty the rest are counted."""
+    """Not only the first fault is reported; after twenty the rest are counted."""
     file = tmp_path / "calls.csv"
     file.write_text("client,last_call,calls\n" + "".join(f"{n},never,1\n" for n in range(30)))
     with pytest.raises(DocumentError) as caught:

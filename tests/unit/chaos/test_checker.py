@@ -55,7 +55,7 @@ def test_the_widest_reading_binds_and_is_a_dead_letter() -> None:
 
 
 def test_an_erasure_forgets_and_still_stops() -> None:
-    """After an erasure the caps begin anew, and only a newer consent opens."""
+    """After an erasure the caps begin again, and only a newer consent opens."""
     tale = asked(consented(), 3).commit("pass", "pass", "pass").wait(25_000)
     tale.tell(CONSENT, "subject.erased")
     tale.ask("erased")

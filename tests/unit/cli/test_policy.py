@@ -98,7 +98,7 @@ def test_show_json_is_the_normalised_document(house: Path) -> None:
 
 
 def test_cases_that_hold_are_status_0(house: Path) -> None:
-    """The file of cases names the policy beside it."""
+    """The file of cases names the policy next to it."""
     cases = house.parent / "cases.yaml"
     cases.write_text(CASES, encoding="utf-8")
     result = run("test", cases)

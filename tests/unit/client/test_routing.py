@@ -1,4 +1,4 @@
-"""Routing: which topic and key a message gets, and what a line that has none is told. No broker."""
+"""Routing: which topic and key a message gets, and what is said of a line that has none. No broker."""
 
 import json
 

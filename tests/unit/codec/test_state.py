@@ -1,4 +1,4 @@
-"""The size of a state, and the bytes that must decode for ever."""
+"""The size of a state, and the bytes that must decode forever."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ EVERYTHING = SubjectState(
 
 
 def test_bytes_written_by_every_released_layout_still_decode() -> None:
-    """The golden file of each version gives the state it was made from, for ever."""
+    """The golden file of each version gives the state it was made from, forever."""
     for version in range(1, layout.VERSION + 1):
         raw = bytes.fromhex((GOLDEN / f"state-v{version}.hex").read_text())
         assert raw[0] == version

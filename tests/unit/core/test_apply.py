@@ -99,7 +99,7 @@ def test_of_a_repeated_consent_the_newest_eight_are_kept() -> None:
 
 
 def test_consents_read_ahead_of_a_late_outcome_do_not_hide_what_an_approval_rests_on() -> None:
-    """A partition that stood still reads its consents first: an outcome among them is still judged at its own time."""
+    """A partition that stalled reads its consents first: an outcome among them is still judged at its own time."""
     state = approved()
     told = [events.GrantGiven(consent(time_ms=T + at * MINUTE, event_id=f"g{at}")) for at in (4, 5, 6)]
     after_all, recalls = apply(opt_out(T + MINUTE, channels=("email",)), after(*told, state=state), world(), T + MINUTE)
@@ -132,7 +132,7 @@ def test_preferred_hours_are_replaced_and_cleared() -> None:
 
 
 def test_relationships_are_kept_by_what_still_matters() -> None:
-    """A later purchase replaces an earlier one, a newer record of a contract the older one; others stand beside."""
+    """A later purchase replaces an earlier one, a newer record of a contract the older one; others stay as they are."""
     early = events.RelationshipRecorded("a", T, "bank", "purchase", 700_000, None)
     late = events.RelationshipRecorded("b", T + 1, "bank", "purchase", 700_009, None)
     assert after(early, late) == after(late, early)
@@ -237,7 +237,7 @@ def test_a_complaint_withdraws_marketing_where_it_says() -> None:
 
 
 def test_a_withdrawal_recalls_open_approvals_once() -> None:
-    """The approval is marked, told once, and not told again."""
+    """The approval is marked, recalled once, and not again."""
     state, recalls = apply(opt_out(T + 1), approved(), world(), T + 2)
     assert [(each.request_id, each.requester, each.channel, each.reason) for each in recalls] == [
         ("q-1", "callcentre", "voice", "withdrawn")

@@ -108,7 +108,7 @@ def test_a_duplicate_gets_its_first_decision_and_takes_no_place() -> None:
 
 
 def test_a_duplicate_is_known_until_the_horizon() -> None:
-    """One millisecond before seven days it is a duplicate, at seven days it is decided anew."""
+    """One millisecond before seven days it is a duplicate, at seven days it is decided again."""
     _, state = decide(request(), person(), world(), T)
     assert decide(request(), state, world(), T + 7 * DAY - 1)[0].duplicate
     assert not decide(request(), state, world(), T + 7 * DAY)[0].duplicate

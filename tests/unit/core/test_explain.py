@@ -53,7 +53,7 @@ def test_a_block_tells_the_same_reasons_as_the_decision() -> None:
         "[FAILS] consent.expired",
         "withdrawn 2026-02-23T02:00:00Z by event w-1",
         "request r-1, no_answer; counts until 2026-03-05T13:00:00Z",
-        "observed by event o-1, refused; cool-off for ever",
+        "observed by event o-1, refused; cool-off forever",
         "never passes by itself",
     ):
         assert words in text

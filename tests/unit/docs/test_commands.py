@@ -99,13 +99,16 @@ def _make(words: list[str]) -> str | None:
 
 
 def _python(words: list[str]) -> str | None:
-    if words[0] == "-m":
-        path = ROOT / words[1].replace(".", "/")
-        return (
-            None if path.with_suffix(".py").is_file() or (path / "__main__.py").is_file() else f"no module {words[1]}"
-        )
-    shown = {"check_chain.py"}  # a page holds its source
-    return None if words[0] in shown or (ROOT / words[0]).is_file() else f"there is no {words[0]}"
+    name = words[1] if words[0] == "-m" else words[0]
+    if name == "check_chain.py":  # a page holds its source
+        return None
+    path = ROOT / name.replace(".", "/") if words[0] == "-m" else ROOT / name
+    files = [file for file in (path, path.with_suffix(".py"), path / "__main__.py") if file.is_file()]
+    if not files:
+        return f"there is no {name}"
+    known = set(re.findall(r'"(--[a-z-]+)"', files[0].read_text(encoding="utf-8")))
+    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
+    return f"{name} has no option {unknown[0]}" if unknown else None
 
 
 def _contactgate(words: list[str]) -> str | None:
@@ -168,6 +171,8 @@ def test_every_command_is_shown_somewhere() -> None:
         "make simulate SEED_COUNT=3",
         "python tools/none.py",
         "python -m tests.none",
+        "python -m tests.simulation --sed 42",
+        "python bench/guard.py --none",
         "frobnicate",
     ],
 )

@@ -17,6 +17,13 @@ EXAMPLES = ROOT / "examples"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 KEYED = ("approval_id", "subject_token", "policy", "prev", "hash")
 MOST_WORDS = 700
+FENCE = re.compile(r"^ *```(\w*)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
+ANYWHERE = {"sh", "console", "yaml", "jsonc"}  # test_commands, test_policy, test_messages
+READ = {
+    "json": {"README.md", "docs/registries.md"},  # what a command printed: below
+    "text": {"docs/registries.md", "docs/architecture.md"},  # the same; and a picture, whose topics are compared
+    "python": {"docs/proof.md"},  # test_proof
+}
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -50,6 +57,18 @@ def test_the_session_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     (shell, script), (_, shown) = blocks(ROOT / "README.md")[:2]
     assert shell == "sh"
     assert run(script, tmp_path) == shown
+
+
+def test_no_block_is_of_a_kind_that_no_test_reads() -> None:
+    """Each fenced block is a command, a policy or a message, or its page has a test that reads it."""
+    pages = [*ROOT.glob("*.md"), *(page for name in ("docs", "examples", "bench", "news") for page in _below(name))]
+    found = {(kind, str(page.relative_to(ROOT))) for page in pages for kind in FENCE.findall(page.read_text("utf-8"))}
+    assert {(kind, page) for kind, page in found if page not in READ.get(kind, {page})} == set()
+    assert {kind for kind, _ in found} <= ANYWHERE | set(READ)
+
+
+def _below(name: str) -> list[Path]:
+    return [page for page in (ROOT / name).rglob("*.md") if not {"results", "target"} & set(page.parts)]
 
 
 def test_the_readme_is_short() -> None:

@@ -152,7 +152,7 @@ DAMAGED_SUPPRESSIONS: list[dict[str, Any] | bytes] = [
 
 @pytest.mark.parametrize("event", DAMAGED_SUPPRESSIONS)
 def test_a_damaged_suppression_suppresses_and_is_a_dead_letter(event: dict[str, Any] | bytes) -> None:
-    """A suppression whose address can be read binds for ever and everywhere, whatever else is wrong with it."""
+    """A suppression whose address can be read binds forever and everywhere, whatever else is wrong with it."""
     out = run(granted(), event, requested())
     assert verdict(out) == "block"
     assert len(letters(out)) == 1

@@ -80,7 +80,7 @@ def fate(out: list[dict]) -> str:
 
 @pytest.mark.parametrize(("row", "shot"), SHOTS, ids=[f"{row.number}-{shot.label}" for row, shot in SHOTS])
 def test_a_hostile_record_has_its_fate_and_neighbours_do_not_notice(row: Row, shot: Shot) -> None:
-    """The fate the table says, the restrictive reading, no input in what is told, and the neighbours on time."""
+    """The fate the table says, the restrictive reading, no input in what is shown, and the neighbours on time."""
     place = Installation()
     for subject in ("s-1", "n-1"):
         assert fate(place.take("consent", text(granted(subject_id=subject)), subject.encode())) == "applied"

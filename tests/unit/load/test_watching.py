@@ -28,7 +28,7 @@ def test_it_counts_while_it_runs_and_tells_all_when_it_is_stopped() -> None:
 
 
 def test_one_that_is_ended_tells_nothing_more() -> None:
-    """Whoever gives up leaves no process behind."""
+    """An owner that gives up leaves no process behind."""
     watcher: Watcher[str] = Watcher(_three, "first", "second")
     watcher.end()
     assert not watcher.alive

@@ -18,7 +18,7 @@ def _decision(verdict: str, *rules: str, duplicate: bool = False) -> Out:
 
 
 def test_a_record_counts_its_period_and_keeps_totals_of_partitions_that_moved_away() -> None:
-    """Counts are of the period, `decided_total` of the worker's life, whoever owns the partition now."""
+    """Counts are of the period, `decided_total` of the worker's life, no matter which worker owns the partition now."""
     meter = WorkerMeter("w1")
     one = meter.partition(0)
     one.move(Life.RUNNING)
@@ -61,14 +61,14 @@ def test_prometheus_gets_counters_gauges_and_quantiles() -> None:
 
 
 def test_quantiles_are_nearest_rank() -> None:
-    """Of nothing 0; of a hundred values the 99th hundredth is the last but none."""
+    """Of nothing 0; of a hundred values p99 is the last."""
     assert quantile([], 0.5) == 0.0
     assert quantile(range(100), 0.5) == 50
     assert quantile(range(100), 0.99) == 99
 
 
 def test_every_kind_of_alert_has_a_severity_and_an_advice() -> None:
-    """Nobody on duty gets an alert without being told what to do."""
+    """Nobody on duty gets an alert without advice on what to do."""
     assert all(isinstance(kind.severity, Severity) and kind.advice for kind in AlertKind)
     record = msgspec.json.decode(alert("w1", AlertKind.BARRIER_TIMEOUT, "partition 3: late", 5))
     assert (record["kind"], record["severity"]) == ("barrier.timeout", "critical")

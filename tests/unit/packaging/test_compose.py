@@ -35,7 +35,7 @@ def test_services_use_known_keys_and_pinned_images(compose: dict[str, Any]) -> N
 
 
 def test_references_resolve(compose: dict[str, Any]) -> None:
-    """What a service depends on, mounts or reads as a secret is defined in the file or exists beside it."""
+    """What a service depends on, mounts or reads as a secret is defined in the file or exists next to it."""
     for name, service in compose["services"].items():
         assert set(service.get("depends_on", ())) <= set(compose["services"]), name
         assert set(service.get("secrets", ())) <= set(compose["secrets"]), name
@@ -83,7 +83,7 @@ def test_environment_names_are_settings(compose: dict[str, Any]) -> None:
 
 
 def test_topics_are_created_with_the_default_partition_count(compose: dict[str, Any]) -> None:
-    """The workers, which are told no partition count, find the one they expect."""
+    """The workers, which are given no partition count, find the one they expect."""
     words = compose["services"]["topics"]["command"]
     assert words[words.index("--partitions") + 1] == str(DEFAULT_PARTITIONS)
 

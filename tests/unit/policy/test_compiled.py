@@ -33,7 +33,7 @@ def test_the_longest_prefix_decides_the_basis_within_one_source() -> None:
 
 
 def test_policy_and_pack_bind_side_by_side() -> None:
-    """Strictest wins because both must hold: the pack's opt_in stays beside the house's none."""
+    """Strictest wins because both must hold: the pack's opt_in stays next to the house's none."""
     found = plan({"packs": ["de"], "purposes": {"marketing": {"consent": "none"}}}, law=("DE",), now=at("2026-01-01"))
     assert {(b.source, b.consent) for b in found.bases} == {("policy", "none"), ("de", "opt_in")}
 
@@ -135,7 +135,7 @@ def test_history_is_kept_as_long_as_any_rule_looks_back() -> None:
 
 
 def test_outcomes_of_endless_cooloffs_are_named() -> None:
-    """The core keeps those for ever."""
+    """The core keeps those forever."""
     assert load_policy({"policy": "p", "packs": ["jp"]}).outcomes_kept_forever == frozenset({"refused"})
     assert load_policy({"policy": "p", "packs": ["uk"]}).outcomes_kept_forever == frozenset()
 

@@ -111,7 +111,7 @@ def test_a_decision_that_the_log_does_not_lead_to_is_shown(worker, field, value)
 
 
 def test_a_decision_that_was_taken_away_is_missed(worker):
-    """A request between two decisions that has none is reported, even if the chain was made anew around it."""
+    """A request between two decisions that has none is reported, even if the chain was made again around it."""
     decisions = worker.kept()
     taken = decisions.pop(20)
     found = again(worker, decisions)

@@ -46,7 +46,7 @@ def renumbered(records: Records) -> Records:
 
 
 def rehash(records: Records, first: int) -> Records:
-    """The chain made anew from a record on, as somebody who knows how it is made could do."""
+    """The chain made again from a record on, as somebody who knows how it is made could do."""
     made = records[:first]
     prev = GENESIS if first == 0 else json.loads(records[first - 1][2])["hash"]
     seq = first
@@ -171,14 +171,14 @@ def test_a_tail_newer_than_the_checkpoint_is_not_protected(decisions):
     assert walk(decisions[:41], checkpoint).broken is None
 
 
-def test_a_chain_made_anew_is_found_with_a_checkpoint_and_only_with_it(decisions):
-    """Whoever can rewrite the topic can hash it again: whole by itself, but not what the checkpoint knows."""
-    anew = rehash(edited(decisions, BAD), BAD)
-    assert walk(anew).broken is None
-    found = walk(anew, walk(decisions).head)
+def test_a_chain_made_forged_is_found_with_a_checkpoint_and_only_with_it(decisions):
+    """Anyone who can rewrite the topic can hash it again: whole by itself, but not what the checkpoint knows."""
+    forged = rehash(edited(decisions, BAD), BAD)
+    assert walk(forged).broken is None
+    found = walk(forged, walk(decisions).head)
     assert found.broken is not None
     assert "history was rewritten" in str(found.broken)
-    assert walk(anew, walk(decisions[:BAD]).head).broken is None
+    assert walk(forged, walk(decisions[:BAD]).head).broken is None
 
 
 def test_a_start_that_retention_removed_can_be_accepted(decisions):

@@ -56,7 +56,7 @@ class WindowCheck(Rule):
         self.name = f"window.{window.name}"
         self._times = open_hours(window.name, window.spans, window.zone)
         self._lifts = window.consent_lifts
-        self._told: dict[int, tuple[Reason, ...]] = {}  # by opening: many people are told of the same
+        self._told: dict[int, tuple[Reason, ...]] = {}  # by opening: many people have the same
         self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
 
     def passes_from(self, ctx: Context, t: int) -> int:

@@ -288,7 +288,7 @@ class CoolOffRule(Rule):
         for contact in self._triggers(ctx):
             end = self._end(contact.outcome_ms, ctx)
             if contact.outcome_ms <= t < end:
-                words = "for ever" if end >= NEVER else f"until {instant(end)}"
+                words = "forever" if end >= NEVER else f"until {instant(end)}"
                 lines.append(_contact_words(contact, f"cool-off {words}"))
         return tuple(lines)
 

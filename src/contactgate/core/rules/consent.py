@@ -77,7 +77,7 @@ def notice_fault(ctx: Context, grant: Grant) -> str | None:
 
 
 def _inside(grant: Grant, notice: Notice) -> bool:
-    """Whether all that a grant gives was told by the notice. The controller itself need not be told of."""
+    """Whether the notice covers all that a grant gives. It need not name the controller itself."""
     if notice.controller != grant.controller:
         return False
     if notice.purposes is not None and notice.purposes != grant.purposes:
@@ -308,7 +308,7 @@ class ErasedRule(Rule):
     """INVARIANT (erased is closed): an erased person is left alone until a newer consent covers the request."""
 
     name = "subject.erased"
-    words = "the person was not erased, or consented anew"
+    words = "the person was not erased, or consented again"
     about = PERSONAL
     recalls = True
 

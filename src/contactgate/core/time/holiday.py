@@ -77,7 +77,7 @@ def _year(code: str, year: int) -> _Year:
     own = _calendar(code, (year,))
     if own is None or not own.start_year <= year <= own.end_year or _is_guess(own, year):
         return unknown
-    # The years beside it may move a day off or a working day into this one.
+    # The years next to it may move a day off or a working day into this one.
     beside = _calendar(code, tuple(y for y in (year - 1, year, year + 1) if own.start_year <= y <= own.end_year)) or own
     closed = {day for calendar in (own, beside) for day in calendar if day.year == year}
     worked = {day for calendar in (own, beside) for day in calendar.weekend_workdays if day.year == year} - closed

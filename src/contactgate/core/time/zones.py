@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, reset_tzpath
 from contactgate.model.instants import DAY_MS
 from contactgate.policy import zones
 
-# Also for every other user of zoneinfo in this process: one set of rules, whoever asks.
+# Also for every other user of zoneinfo in this process: one set of rules for all of them.
 reset_tzpath(to=[])
 
 _FIRST_MS = -62_000_000_000_000  # in the year 5

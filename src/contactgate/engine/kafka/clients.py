@@ -16,7 +16,7 @@ from contactgate.errors import BrokerError, BrokerUnavailable, ContactgateError,
 MIB = 1 << 20
 # INVARIANT (every record fits): a fetch is larger than the topic's max.message.bytes; aiokafka skips what is larger.
 INPUT_MAX_BYTES = 2 * MIB
-METADATA_MS = 15_000  # aiokafka asks again no sooner after a question that failed; its default is five minutes
+METADATA_MS = 15_000  # aiokafka retries a failed lookup no sooner; its default is five minutes
 CHANGELOG_MAX_BYTES = 8 * MIB
 
 

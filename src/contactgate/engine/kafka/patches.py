@@ -1,8 +1,8 @@
 """The three patches of aiokafka, each seen with aiokafka 0.14.0 and made for 0.14 (the bound is in pyproject.toml).
 
     AIOKafkaClient.bootstrap    `wait_for_brokers`: a broker that is just starting names no brokers. aiokafka takes
-                                that for a cluster and asks again after `metadata_max_age_ms`; until then every lookup
-                                of a coordinator fails (aiokafka issues 460 and 551). Ours asks again at once.
+                                that for a cluster and retries after `metadata_max_age_ms`; until then every lookup
+                                of a coordinator fails (aiokafka issues 460 and 551). Ours retries at once.
     fetcher.MemoryRecords       `read_any_headers`: aiokafka stops at a record with a header whose name is not UTF-8, so
                                 that anybody who may write to an input could end every worker. Ours reads it.
     fetcher.PartitionRecords    `unwrap_records`: the ConsumerRecord that aiokafka makes of each record costs more than
@@ -110,7 +110,7 @@ def read_any_headers() -> None:
 
 
 def as_it_is(value: bytes | None) -> bytes | None:
-    """The value itself; told to a consumer, it stands for the whole record."""
+    """The value itself; as a consumer's deserializer, it stands for the whole record."""
     return value
 
 

@@ -217,7 +217,7 @@ def api_versions(name: str, version: str) -> Call:
 def _read_features(reader: Reader) -> dict[str, int]:
     code = reader.i16()
     if code:
-        raise BrokerError(f"the broker refused to tell its features (error {code}); Kafka 3.7.1 or newer is needed")
+        raise BrokerError(f"the broker refused to list its features (error {code}); Kafka 3.7.1 or newer is needed")
     for _ in range(reader.count()):
         reader.at += 6
         reader.tags()
@@ -279,7 +279,7 @@ def _read_stored(reader: Reader) -> list[Stored]:
         for _ in range(reader.count()):
             found.append(Stored(topic, reader.i32(), reader.i16(), reader.i64()))
             reader.at += 16
-            if reader.flexible:  # version 12 tells more of each record that it refused
+            if reader.flexible:  # version 12 says more about each record that it refused
                 for _ in range(reader.count()):
                     reader.i32()
                     reader.text()

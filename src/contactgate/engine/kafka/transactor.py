@@ -9,9 +9,9 @@ connection, a timeout or any other error ends this writer.
 
 What makes it quick: one request adds all partitions to the transaction (v1; none is needed in v2), one produce request
 a node and round carries a batch of every partition, and the input positions go along behind it on the same connection;
-a coordinator that still writes the last transaction's markers is asked again after a few milliseconds; each writer has
+a coordinator that still writes the last transaction's markers is retried after a few milliseconds; each writer has
 its own connections, opened in parallel. The transaction timeout is short, and an expired transactional id fails like
-anything else and is made anew. Rotation is the task's, record sizes are the consumers'.
+anything else and is re-created. Rotation is the task's, record sizes are the consumers'.
 
 `init` makes the next writer, which fences this one and settles what it left. It must never decide whether to try again
 after that.
@@ -67,7 +67,7 @@ class _Session:
         self.who = wire.Producer("", -1, -1)
         self.v2 = False
         self.sequences: dict[TopicPartition, int] = {}
-        self.spoilt = False  # a transaction was begun on the broker and did not end: good for nothing any more
+        self.failed = False  # a transaction was begun on the broker and did not end: unusable
 
 
 class Transactor:
@@ -162,7 +162,7 @@ class Transactor:
 
     async def begin(self) -> None:
         """Begin a transaction: here alone, for the coordinator learns of it with its first partition."""
-        if self._need().spoilt:
+        if self._need().failed:
             raise BrokerError("this producer has failed; it has to be thrown away")
         self._rounds, self._settled = [], False
 
@@ -238,7 +238,7 @@ class Transactor:
     async def settle(self, positions: Positions) -> int:
         """Send everything and the input positions, wait for every acknowledgement; the next changelog offset."""
         session = self._need()
-        session.spoilt = True
+        session.failed = True
         following: int = await self._call(self._send(session, positions), "sending a transaction")
         self._settled = True
         return following
@@ -295,7 +295,7 @@ class Transactor:
                     else:
                         raise _fault(code, f"producing to {topic}")
             if len(after) + len(refused) != len(batches):
-                raise BrokerError("a produce answer does not tell of every batch")
+                raise BrokerError("a produce answer leaves out a batch")
             if not refused:
                 return after
             left = refused
@@ -320,7 +320,7 @@ class Transactor:
         return dict(sorted(nodes.items(), key=lambda item: item[0] == session.group_coordinator))
 
     async def _ask(self, session: _Session, questions: list[_Question], *, again: bool = True) -> None:
-        """Send all, in this order where they go to the same node; ask again while a coordinator is still busy."""
+        """Send all, in this order where they go to the same node; retry while a coordinator is still busy."""
         client, pause_s = session.client, _FIRST_PAUSE_S
         while True:
             for question in questions:
@@ -358,7 +358,7 @@ class Transactor:
         if who != session.who:  # v2: an epoch for each transaction, and sequence numbers from the beginning
             session.who = who
             session.sequences.clear()
-        session.spoilt = False
+        session.failed = False
         self._rounds = []
 
     def _need(self) -> _Session:

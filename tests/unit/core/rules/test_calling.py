@@ -33,7 +33,7 @@ def test_an_approval_ends_with_the_window() -> None:
 
 
 def test_windows_of_different_names_must_all_be_open() -> None:
-    """Both reasons are told, and the first common opening is the answer."""
+    """Both reasons are reported, and the first common opening is the answer."""
     both = world(
         windows=(
             WindowRule("house", (MORNING,)),
@@ -73,7 +73,7 @@ def test_the_zones_of_the_number_count_only_if_the_persons_are_unknown() -> None
 
 @pytest.mark.parametrize("zones", [(), ("Mars/Olympus",), ("Asia/Shanghai", "Mars/Olympus")])
 def test_an_unknown_zone_blocks_where_a_window_applies(zones: tuple[str, ...]) -> None:
-    """No zone, or one that cannot be loaded: blocked for ever, unless no window asks for it."""
+    """No zone, or one that cannot be loaded: blocked forever, unless no window asks for it."""
     state = person(profile=Profile(timezones=zones, timezones_ms=1))
     decision = ask(open_in(MORNING), state)
     assert rules(decision) == ["window.unknown_zone"]
@@ -137,7 +137,7 @@ def test_an_age_in_months() -> None:
 
 
 def test_a_listed_number_blocks() -> None:
-    """A number on the list blocks for ever; another one passes."""
+    """A number on the list blocks forever; another one passes."""
     made = listing()
     made.put_registry(list_with("a1.one", 0))
     decision = ask(made, person())
@@ -162,7 +162,7 @@ def test_a_business_is_not_bound_by_consumer_lists() -> None:
 
 
 def test_consent_or_a_relationship_exempts_where_the_rule_says_so() -> None:
-    """An exemption lifts the list with its age; without one both are told."""
+    """An exemption lifts the list with its age; without one both are reported."""
     exempt = listing(unless_consent=True, unless_relations=(RelationPeriod("purchase", months=18),))
     exempt.put_registry(list_with("a1.one", 0, T - 99 * DAY))
     assert ask(exempt, person()).passed

@@ -54,7 +54,7 @@ def test_the_place_that_is_free_first_decides() -> None:
 
 
 def test_a_limit_of_nothing_never_passes() -> None:
-    """A cap of zero blocks for ever."""
+    """A cap of zero blocks forever."""
     assert ask(capped(0), person()).next_eligible_ms is None
 
 
@@ -135,7 +135,7 @@ def test_a_scope_by_matter_counts_what_was_talked_about() -> None:
 
 @pytest.mark.parametrize(("field", "missing"), [("address", "mail"), ("campaign", "voice"), ("matter", "voice")])
 def test_a_scope_on_a_field_that_the_request_lacks_blocks(field: str, missing: str) -> None:
-    """What cannot be counted blocks for ever, unless the rule says that it then counts everything."""
+    """What cannot be counted blocks forever, unless the rule says that it then counts everything."""
     lacks = {field: None, "channel": missing}
     about_mail = person(grants=(consent(channels=("mail", "voice")),))
     decision = ask(capped(scope=(field,)), about_mail, **lacks)

@@ -178,7 +178,7 @@ def test_every_source_must_be_satisfied() -> None:
 
 
 def test_the_closest_consent_tells_the_reasons() -> None:
-    """Of several consents the one that fails least is told of, the newest of those."""
+    """Of several consents the one that fails least is reported, the newest of those."""
     far = consent(recipients=("insurer",), categories=("account",), event_id="g-2", time_ms=T - 1)
     near = consent(recipients=("insurer",), event_id="g-3", time_ms=T - 2)
     assert rules(ask(world(), person(grants=(near, far)))) == ["consent.recipient"]

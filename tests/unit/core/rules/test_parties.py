@@ -45,7 +45,7 @@ def test_a_request_waits_for_its_own_time() -> None:
 
 
 def test_a_request_expires_at_not_after() -> None:
-    """At not_after the request is expired for ever; the millisecond before it passes."""
+    """At not_after the request is expired forever; the millisecond before it passes."""
     assert ask(world(), person(), T - 1, not_after_ms=T).passed
     decision = ask(world(), person(), T, not_after_ms=T)
     assert rules(decision) == ["request.expired"]
@@ -69,7 +69,7 @@ def test_a_request_without_a_readable_address_is_malformed(channel: str) -> None
 
 
 def test_an_unknown_purpose_blocks() -> None:
-    """A purpose that neither the policy nor a pack names blocks for ever."""
+    """A purpose that neither the policy nor a pack names blocks forever."""
     assert rules(ask(world(bases=()), person())) == ["policy.unknown_purpose"]
 
 
@@ -239,7 +239,7 @@ def test_a_pause_stops_its_scope(scope: dict[str, tuple[str, ...]], blocks: bool
 
 
 def test_a_pause_ends_at_its_instant_or_when_lifted() -> None:
-    """`until` is excluded; every pause that is on is told of, and the latest decides."""
+    """`until` is excluded; every pause that is on is reported, and the latest decides."""
     made = world()
     made.put_pause(pause("p-1", T + 5))
     made.put_pause(pause("p-2", T + 9))
@@ -273,7 +273,7 @@ def suppression(expires_ms: int | None = None, **scope: object) -> Suppression:
     ],
 )
 def test_a_suppressed_address_blocks_its_scope(scope: dict[str, object], blocks: bool) -> None:
-    """All given fields must match, for whoever uses the address; another address is free."""
+    """All given fields must match, for everybody who uses the address; another address is free."""
     made = world()
     made.suppress("a1.one", suppression(**scope))
     assert rules(ask(made, person())) == (["address.suppressed"] if blocks else [])
@@ -292,7 +292,7 @@ def test_a_suppression_expires_or_is_released() -> None:
 
 
 def test_a_wrong_number_is_suppressed_for_the_person() -> None:
-    """An address that was reported as somebody else's blocks for ever, on every channel."""
+    """An address that was reported as somebody else's blocks forever, on every channel."""
     profile = Profile(timezones=("Asia/Shanghai",), timezones_ms=1, wrong_addresses=("a1.one",))
     decision = ask(world(), person(profile=profile), channel="sms")
     assert rules(decision) == ["address.suppressed"]

@@ -64,7 +64,7 @@ def test_what_aiokafka_can_read_is_read_as_it_reads_it(codec: int) -> None:
 
 @pytest.mark.parametrize("codec", [0, 1])
 def test_a_name_that_is_no_text_stops_nothing(codec: int) -> None:
-    """The record, those before and those after it are there; the name is told byte by byte."""
+    """The record, those before and those after it are there; the name is given byte by byte."""
     bad = (b"b", b"w", [("x", b"0"), (_Bytes("?"), b"1"), ("y", None)])
     data = batch(5, [PLAIN[0], bad, PLAIN[1]], codec) + batch(100, PLAIN[:1], codec)
     with pytest.raises(UnicodeDecodeError):

@@ -76,7 +76,7 @@ def test_produce_answers_are_read(v2: bool) -> None:
 
 @pytest.mark.parametrize("v2", [False, True])
 def test_positions_are_encoded_as_the_schema_says_and_answers_are_read(v2: bool) -> None:
-    """Three topics' offsets of one partition, without a generation; the error of each is told."""
+    """Three topics' offsets of one partition, without a generation; the error of each is reported."""
     topic = TxnOffsetCommitRequest.TxnOffsetCommitRequestTopic
     part = topic.TxnOffsetCommitRequestPartition
     request = TxnOffsetCommitRequest(
@@ -145,7 +145,7 @@ def test_a_new_identity_is_asked_for_and_read() -> None:
 
 
 def test_what_a_broker_does_not_speak_is_refused_with_words() -> None:
-    """The versions told at connecting decide; nothing is sent that would be misread."""
+    """The versions given at connecting decide; nothing is sent that would be misread."""
     call = wire.end(WHO, v2=True)
     assert call.prepare({wire.END: (0, 5)}) is call
     with pytest.raises(BrokerError, match=r"Kafka 3\.7\.1 or newer"):
