@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 FOREIGN := tests/broker/kafkajs
 
-.PHONY: help venv system system-tests check format lock test properties simulate fuzz chaos chaos-long chaos-bugs bench bench-peers bench-scaling demo clean
+.PHONY: help venv unit lowest pythons system system-tests check format lock test properties simulate fuzz chaos chaos-long chaos-bugs bench bench-peers bench-scaling demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | expand -t 10
@@ -21,6 +21,37 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
+
+# Without Java, a broker or anything slow; `make test` runs these too.
+UNIT := tests/unit tests/cases -m "not slow"
+
+unit: venv ## the first command of a contributor: tests that need Python alone, about a minute
+	$(BIN)/pytest -q $(UNIT)
+
+LOWEST := .venv-lowest
+
+$(LOWEST)/.installed: pyproject.toml tools/lowest.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) tools/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --no-compile 'hatchling>=1.26' 'editables>=0.5'
+	$(LOWEST)/bin/pip install --quiet --disable-pip-version-check --no-compile --no-build-isolation \
+	  --constraint $(LOWEST)/constraints.txt -e '.[dev]'
+	@touch $@
+
+lowest: $(LOWEST)/.installed ## the tests of `make unit` with the lowest dependencies that pyproject.toml allows
+	$(LOWEST)/bin/pytest -q $(UNIT)
+
+PYTHONS := 3.12 3.13
+
+.venv-3.%/.installed: requirements.lock pyproject.toml
+	@tools/interpreter.sh 3.$* >/dev/null
+	$$(tools/interpreter.sh 3.$*) -m venv .venv-3.$*
+	.venv-3.$*/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --no-deps -r requirements.lock
+	.venv-3.$*/bin/pip install --quiet --disable-pip-version-check --no-compile --no-build-isolation --no-deps -e .
+	@touch $@
+
+pythons: $(PYTHONS:%=.venv-%/.installed) ## the tests of `make unit` on the other Pythons that are supported: make pythons PYTHONS="3.12 3.13"
+	@set -e; for version in $(PYTHONS); do echo "Python $$version"; .venv-$$version/bin/pytest -q $(UNIT); done
 
 system: ## the system packages that demo and tests need (kcat, Java, Maven)
 	@tools/system-packages.sh
@@ -121,4 +152,4 @@ bench-scaling: system $(BENCH)/harness/.installed ## cost of a decision by worke
 	$(BENCH)/harness/bin/python -m bench.scaling $(if $(QUICK),--quick) $(if $(HUGE),--huge) $(if $(DOCS),--docs)
 
 clean: ## remove the virtual environment and tool caches
-	rm -rf $(VENV) $(DOCS) site $(BENCH) $(STREAMS)/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(DOCS) $(LOWEST) .venv-3.* site $(BENCH) $(STREAMS)/target .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

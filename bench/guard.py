@@ -17,19 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.job import POLICY, REQUESTERS, Job, Message, Phase
+from bench.partition import BenchPartition
 from bench.peers import rules
-from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
-from contactgate.engine.compose import Secrets, build_worker
-from contactgate.engine.settings import EngineSettings
-from contactgate.model.log import Head, Positions, Record
+from contactgate.model.log import Positions, Record
 from contactgate.offline import Fold as Offline
-from contactgate.partition.fold import Fold, Meta, Work
-from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
 from contactgate.registry import opener
-from contactgate.store import Owner, PartitionStore
 
 BOUNDS = {"live": 1.7, "offline": 1.35}
 """Most CPU of a decision, in yardsticks: with the state's bytes and RocksDB; in memory."""
@@ -91,40 +86,28 @@ def _yardstick(home: Path, consents: list[Message], requests: list[Message]) -> 
 def _live(home: Path, world: list[Message], consents: list[Message], requests: list[Message]) -> float:
     """The step of one partition as a worker takes it: gate, states as bytes, RocksDB; without Kafka."""
     with tempfile.TemporaryDirectory(dir=home) as name:
-        settings = EngineSettings("", Path(name), partitions=1)
-        secrets = Secrets(_TOKENS, Sealer(b"s" * 32))
-        worker = build_worker(settings, secrets, open_list=opener(home, _TOKENS, home / "lists"))
-        controls = [_record("control", at, message) for at, message in enumerate(world)]
-        worker.broadcast.read_control(controls, len(controls))
-        store = PartitionStore.open(Path(name) / "p", Owner("a", "b", "c", 0))
-        gate = worker._make_gate(0, 0, "")
-        gate.requesters = frozenset(REQUESTERS)  # type: ignore[attr-defined]
-        fold = Fold(0, gate, worker.broadcast, SubjectCodec(), store.get_many, Meta(), cache=100_000, event_time=True)
-        decided = 0
-
-        def step(some: list[Record], asked: list[Record], at: Positions) -> None:
-            nonlocal decided
-            now_ms = max(record.timestamp_ms for record in (*some, *asked))
-            batch = fold.apply(Work(some, [], asked, at, now_ms, 1_000))
-            if batch is not None:
-                store.commit(batch.states, batch.opened, Head(at.request + 1, batch.meta_bytes))
-                fold.adopt(batch)
-                decided += sum(out.kind == "decision" for out in batch.outs)
-
+        partition = BenchPartition(
+            Path(name), _TOKENS, REQUESTERS, event_time=True, open_list=opener(home, _TOKENS, home / "lists")
+        )
+        partition.world([_record("control", at, message) for at, message in enumerate(world)])
         facts = [_record("consent", at, message) for at, message in enumerate(consents)]
         for start in range(0, len(facts), _BATCH):
             some = facts[start : start + _BATCH]
-            step(some, [], Positions(start + len(some), 0, 0))
+            partition.step(some, [], Positions(start + len(some), 0, 0), _newest(some))
         asked = [_record("request", at, message) for at, message in enumerate(_asked(requests))]
         began = time.process_time()
         for start in range(0, len(asked), _BATCH):
-            batch = asked[start : start + _BATCH]
-            step([], batch, Positions(len(facts), 0, start + len(batch)))
+            some = asked[start : start + _BATCH]
+            partition.step([], some, Positions(len(facts), 0, start + len(some)), _newest(some))
         spent = time.process_time() - began
-        store.close()
-    if decided != len(asked):
-        raise RuntimeError(f"{len(asked):,} requests, {decided:,} decisions")
+        partition.close()
+    if partition.decided != len(asked):
+        raise RuntimeError(f"{len(asked):,} requests, {partition.decided:,} decisions")
     return spent
+
+
+def _newest(some: list[Record]) -> int:
+    return max(record.timestamp_ms for record in some)
 
 
 def _offline(home: Path, world: list[Message], consents: list[Message], requests: list[Message]) -> float:

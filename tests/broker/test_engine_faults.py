@@ -91,17 +91,14 @@ async def test_a_fenced_worker_stops_deciding_and_the_new_owner_goes_on(
     settings = settings_for(kafka.address, topic_prefix, tmp_path / "a", worker_id="a")
     other = settings_for(kafka.address, topic_prefix, tmp_path / "b", worker_id="b")
     async with running(settings) as first:
-        ids = await bench.requests(40)
-        await bench.decisions(40)
+        ids = await bench.decided(40)
         async with running(other) as second:
-            ids += await bench.requests(40)
-            await bench.decisions(80)
+            ids += await bench.decided(40)
             await until(lambda: first.meter.alerts["fenced"] == 2, "the first worker is fenced on both partitions")
             assert not any(slot.driver.task.ready for slot in first.slots.values())
             assert second.ready
             first.converge(frozenset(), frozenset())
-            ids += await bench.requests(40)
-            await bench.decisions(120)
+            ids += await bench.decided(40)
     await bench.exactly_once(ids)
     assert "fenced" in await _alerts(bench)
 
@@ -123,8 +120,7 @@ async def test_a_standby_follows_the_changelog_and_takes_over_with_little_to_res
 
     async with running(other, set(), {0, 1}, on_driver=watch) as second:
         async with running(settings):
-            ids = await bench.requests(600, subjects=200)
-            await bench.decisions(600)
+            ids = await bench.decided(600, subjects=200)
             ends = {r.partition: r.offset + 1 for r in await bench.read("subjects-changelog")}
             await until(
                 lambda: all(second.slots[p].driver.task.standby_next >= ends[p] for p in (0, 1)),
@@ -144,8 +140,7 @@ async def test_a_wiped_store_is_rebuilt_from_the_changelog(
     """A worker that lost its disk has the same counters and the same chain."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path / "state")
     async with running(settings):
-        ids = await bench.requests(100)
-        await bench.decisions(100)
+        ids = await bench.decided(100)
     shutil.rmtree(tmp_path / "state")
     async with running(settings):
         ids += await bench.requests(100)
@@ -158,8 +153,7 @@ async def test_states_larger_than_what_is_asked_for_at_once_are_restored(
     """A record batch as large as the changelog takes comes whole, between small ones, and nothing around it is lost."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path / "state")
     async with running(settings):
-        ids = await bench.requests(100)
-        await bench.decisions(100)
+        ids = await bench.decided(100)
     large = {b"large-%d" % number: bytes(7) + bytes([number]) * ((4 << 20) - 1_000) for number in range(3)}
     async with AIOKafkaProducer(bootstrap_servers=kafka.address, max_request_size=8 << 20) as producer:
         for key, value in large.items():
@@ -180,8 +174,7 @@ async def test_a_damaged_store_is_moved_aside_and_rebuilt(
     """Garbage instead of the database's files: an alert, a new directory, the old one kept, nothing lost."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     async with running(settings):
-        ids = await bench.requests(100)
-        await bench.decisions(100)
+        ids = await bench.decided(100)
     (tmp_path / "p00000" / "CURRENT").write_bytes(b"garbage\n")
     async with running(settings) as worker:
         assert worker.meter.alerts["store.corrupt"] == 1
@@ -208,8 +201,7 @@ async def test_a_store_from_the_future_of_the_changelog_is_rebuilt(
     """A store whose offset lies beyond the changelog's end stands for nothing that Kafka has; it is emptied first."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     async with running(settings):
-        ids = await bench.requests(50)
-        await bench.decisions(50)
+        ids = await bench.decided(50)
     owner = Owner(settings.group_id, "", settings.topic("changelog"), 0)
     store = PartitionStore.open(tmp_path / "p00000", owner)
     head = store.head()
@@ -428,8 +420,7 @@ async def test_the_changelog_wins_over_moved_group_positions(
     """Somebody resets the group's positions: nothing is decided again and nothing is skipped."""
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     async with running(settings):
-        ids = await bench.requests(40)
-        await bench.decisions(40)
+        ids = await bench.decided(40)
     client = AIOKafkaConsumer(bootstrap_servers=kafka.address, group_id=settings.group_id, enable_auto_commit=False)
     await client.start()
     name = f"{topic_prefix}contact-requests"

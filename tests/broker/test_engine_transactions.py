@@ -103,8 +103,7 @@ async def test_after_any_failure_the_producer_is_thrown_away_and_nothing_is_lost
     async with running(settings_for(kafka.address, topic_prefix, tmp_path), on_driver=watch):
         ids: list[str] = []
         for _ in range(4):
-            ids += await bench.requests(20)
-            await bench.decisions(len(ids))
+            ids += await bench.decided(20)
         assert min(driver._transactor.inits for driver in drivers.values()) >= 2
     await bench.exactly_once(ids)
 
@@ -118,8 +117,7 @@ async def test_producers_are_rotated_before_their_sequence_numbers_run_out(
     async with running(settings, on_driver=drivers.append):
         ids: list[str] = []
         for _ in range(5):
-            ids += await bench.requests(30)
-            await bench.decisions(len(ids))
+            ids += await bench.decided(30)
         assert sum(driver._transactor.inits for driver in drivers) >= 5
     await bench.exactly_once(ids)
 
@@ -146,8 +144,7 @@ async def test_a_commit_with_an_unknown_result_is_settled_by_the_changelog(
     async with running(settings_for(kafka.address, topic_prefix, tmp_path), on_driver=watch):
         ids: list[str] = []
         for _ in range(5):
-            ids += await bench.requests(20)
-            await bench.decisions(len(ids))
+            ids += await bench.decided(20)
     assert set(faults.values()) == {3}
     await bench.exactly_once(ids)
 

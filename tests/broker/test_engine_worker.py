@@ -17,8 +17,7 @@ async def test_every_request_gets_one_decision_and_a_restart_goes_on(
     settings = settings_for(kafka.address, topic_prefix, tmp_path)
     async with Bench(kafka.address, topic_prefix, 2) as bench:
         async with running(settings):
-            ids = await bench.requests(100)
-            await bench.decisions(100)
+            ids = await bench.decided(100)
         async with running(settings):
             ids += await bench.requests(100)
             decisions = await bench.exactly_once(ids)

@@ -75,6 +75,7 @@ def test_case_in_process(case: Case) -> None:
     assert differences(case, [json.loads(line) for line in fold(lines_of(case), policy, TOKENS)]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [c for c in CASES if c["id"] in BY_COMMAND], ids=lambda case: case["id"])
 def test_case_by_command(case: Case, tmp_path: Path) -> None:
     """`contactgate decide` gives the same, from files, and ends with status 0."""

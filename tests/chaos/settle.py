@@ -7,7 +7,6 @@ last one is deliberately no part of the checker, which shares no code with the p
 
 from __future__ import annotations
 
-import functools
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -30,7 +29,7 @@ from tests.chaos.history import (
 
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
-from contactgate.engine.compose import Secrets, build_worker
+from contactgate.engine.compose import Gates, Secrets
 from contactgate.engine.settings import EngineSettings
 from contactgate.model.log import Record
 from contactgate.partition.fold import META_KEY, decode_meta
@@ -89,7 +88,8 @@ def _replay(directory: Path, keys: tuple[bytes, bytes], partition: int) -> list[
     secrets = Secrets(Tokens(keys[0]), Sealer(keys[1]))
     faults = []
     settings = EngineSettings("", Path(), prefix=history.meta["prefix"], partitions=partitions)
-    worker = build_worker(settings, secrets, policy=policy)
+    gates = Gates(settings, secrets, policy=policy)
+    gates.learn(requesters)
     inputs = {
         kind: _records(history, kind, topic, partition if kind in ("consent", "outcome", "request") else 0)
         for kind, topic in _KINDS.items()
@@ -103,8 +103,7 @@ def _replay(directory: Path, keys: tuple[bytes, bytes], partition: int) -> list[
             states.pop(record.key, None)
         elif record.key is not None and record.value is not None:
             states[record.key] = record.value
-    make_gate = functools.partial(_with_requesters, worker._make_gate, requesters)
-    again = replay(partition, inputs, steps, make_gate, worker.broadcast._feed, SubjectCodec())
+    again = replay(partition, inputs, steps, gates.make, gates.feed, SubjectCodec())
     told = [record.value for record in history.records(DECISIONS, partition)]
     made = [out.value for out in again.outs if out.kind == "decision"]
     if made != told:
@@ -124,9 +123,3 @@ def _records(history: History, kind: str, topic: str, partition: int) -> list[Re
     return [
         Record(kind, partition, r.offset, r.timestamp_ms, r.key, r.value) for r in history.records(topic, partition)
     ]
-
-
-def _with_requesters(make_gate: Any, requesters: frozenset[str], partition: int, seq: int, prev: str) -> Any:
-    gate = make_gate(partition, seq, prev)
-    gate.requesters = requesters
-    return gate

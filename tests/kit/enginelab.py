@@ -214,6 +214,12 @@ class Bench:
         """Committed decisions, decoded."""
         return [msgspec.json.decode(r.value) for r in await self.read("contact-decisions", count, timeout_s=timeout_s)]
 
+    async def decided(self, count: int, subjects: int = 10) -> list[str]:
+        """Send requests, and wait until these and all before them are decided; their ids."""
+        ids = await self.requests(count, subjects)
+        await self.decisions(self._made)
+        return ids
+
     async def exactly_once(self, ids: list[str]) -> list[dict[str, Any]]:
         """The decisions: one for each of these requests, every subject counted without a gap, every chain unbroken."""
         decisions = await self.decisions(len(ids))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from tests.kit.fleet import SECRETS
 from tests.kit.wire import Record
@@ -12,7 +11,7 @@ from tests.kit.wire import Record
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core.chain import verify
-from contactgate.engine.compose import Secrets, build_worker
+from contactgate.engine.compose import Gates, Secrets
 from contactgate.engine.settings import EngineSettings
 from contactgate.model.log import Record as GateRecord
 from contactgate.partition.fold import META_KEY, decode_meta
@@ -55,14 +54,9 @@ def same_as_replay(
                 states.pop(record.key, None)
             else:
                 states[record.key] = record.value
-        worker = build_worker(EngineSettings("", Path(), prefix=prefix, partitions=partitions), secrets)
-
-        def make_gate(partition: int, seq: int, prev: str, worker: Any = worker) -> Any:
-            gate = worker._make_gate(partition, seq, prev)
-            gate.requesters = frozenset(requesters)
-            return gate
-
-        again = replay(partition, inputs, steps, make_gate, worker.broadcast._feed, SubjectCodec())
+        gates = Gates(EngineSettings("", Path(), prefix=prefix, partitions=partitions), secrets)
+        gates.learn(frozenset(requesters))
+        again = replay(partition, inputs, steps, gates.make, gates.feed, SubjectCodec())
         decisions = [record.value or b"" for record in of["contact-decisions"]]
         assert [out.value for out in again.outs if out.kind == "decision"] == decisions
         for requester in requesters:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
+
+from contactgate.model.facts import Outcome
 
 Event = dict[str, Any]
 
@@ -51,21 +53,7 @@ CONTROLLERS = ["bank", "insurer"]
 REQUESTERS = ["bank", "callcentre"]
 CHANNELS = ["voice", "sms", "email"]
 PURPOSES = ["marketing", "marketing.insurance", "collection"]
-OUTCOMES = [
-    "not_attempted",
-    "not_connected",
-    "busy",
-    "no_answer",
-    "ignored",
-    "bounced",
-    "voicemail",
-    "delivered",
-    "answered",
-    "wrong_number",
-    "refused",
-    "unsubscribed",
-    "complained",
-]
+OUTCOMES = list(get_args(Outcome))  # in the model's order: the product's own list, for what is only drawn from it
 METHODS = ["written", "web", "recorded_call"]
 CATEGORIES = ["basic", "account"]
 

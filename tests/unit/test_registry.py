@@ -46,6 +46,7 @@ def test_what_is_listed_is_found_with_its_day_and_nothing_else(tmp_path: Path) -
         assert found.since(token(n)) == (None if n % 2 else date(2026, 1, n % 28 + 1).toordinal())
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(numbers=st.sets(st.integers(0, 300)), repeats=st.integers(1, 3))
 def test_any_set_comes_back(tmp_path_factory: pytest.TempPathFactory, numbers: set[int], repeats: int) -> None:

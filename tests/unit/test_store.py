@@ -132,6 +132,7 @@ def test_only_the_newest_unusable_directories_are_kept(tmp_path: Path) -> None:
     assert (tmp_path / "p.corrupt-4" / "content").read_text() == "3"
 
 
+@pytest.mark.slow
 def test_logs_are_let_go_while_the_small_families_change_little(tmp_path: Path) -> None:
     """What a restart has to replay, and the disk to hold, stays bounded however much is written."""
     store = PartitionStore.open(tmp_path / "p", OWNER)

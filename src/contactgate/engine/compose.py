@@ -30,6 +30,54 @@ class Secrets:
     sealer: Sealer
 
 
+class Gates:
+    """What one worker decides with, apart from Kafka: one world, the feed that changes it, a gate a partition.
+
+    `policy` is in force until the first policy.activated.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        secrets: Secrets,
+        *,
+        policy: CompiledPolicy | None = None,
+        open_list: Callable[[RegistryPublished], Listing] | None = None,
+    ) -> None:
+        self._partitions = settings.partitions
+        self._secrets = secrets
+        self._source = f"/contactgate/{settings.group_id}"
+        self._world = World()
+        if policy is not None:
+            self._world.activate(policy)
+        self.feed = WorldFeed(
+            secrets.tokens, self._world, source=self._source, sealer=secrets.sealer, open_list=open_list
+        )
+        self._gates: dict[int, Gate] = {}
+        self._requesters: frozenset[str] = frozenset()
+
+    def make(self, partition: int, seq: int, prev: str) -> Gate:
+        """The gate of a partition whose chain goes on at `seq` after the hash `prev` ("": from the beginning)."""
+        gate = self._gates[partition] = Gate(
+            self._secrets.tokens,
+            self._world,
+            partition=partition,
+            seq=seq,
+            prev=prev or GENESIS,
+            source=self._source,
+            sealer=self._secrets.sealer,
+            strict_partition=self._partitions,
+            requesters=self._requesters,
+        )
+        return gate
+
+    def learn(self, requesters: frozenset[str]) -> None:
+        """The requesters that have a topic of their own; told to every gate, made or still to be made."""
+        self._requesters = requesters
+        for gate in self._gates.values():
+            gate.requesters = requesters
+
+
 def build_worker(
     settings: EngineSettings,
     secrets: Secrets,
@@ -38,32 +86,5 @@ def build_worker(
     open_list: Callable[[RegistryPublished], Listing] | None = None,
 ) -> Worker[SubjectState]:
     """A worker of the real gate. `policy` is in force until the first policy.activated."""
-    world = World()
-    if policy is not None:
-        world.activate(policy)
-    source = f"/contactgate/{settings.group_id}"
-    feed = WorldFeed(secrets.tokens, world, source=source, sealer=secrets.sealer, open_list=open_list)
-    gates: dict[int, Gate] = {}
-    known: frozenset[str] = frozenset()
-
-    def make_gate(partition: int, seq: int, prev: str) -> Gate:
-        gate = gates[partition] = Gate(
-            secrets.tokens,
-            world,
-            partition=partition,
-            seq=seq,
-            prev=prev or GENESIS,
-            source=source,
-            sealer=secrets.sealer,
-            strict_partition=settings.partitions,
-            requesters=known,
-        )
-        return gate
-
-    def learn(requesters: frozenset[str]) -> None:
-        nonlocal known
-        known = requesters
-        for gate in gates.values():
-            gate.requesters = requesters
-
-    return Worker(settings, make_gate, feed, SubjectCodec(), on_requesters=learn)
+    gates = Gates(settings, secrets, policy=policy, open_list=open_list)
+    return Worker(settings, gates.make, gates.feed, SubjectCodec(), on_requesters=gates.learn)

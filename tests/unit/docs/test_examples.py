@@ -12,6 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -52,6 +54,7 @@ def comparable(text: str) -> list[dict[str, object]]:
     return [{k: v for k, v in json.loads(line).items() if k not in KEYED} for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_the_session_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     """A newcomer who copies the first block sees the second one, byte for byte."""
     (shell, script), (_, shown) = blocks(ROOT / "README.md")[:2]
@@ -76,6 +79,7 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= MOST_WORDS
 
 
+@pytest.mark.slow
 def test_every_command_of_the_examples_ends_well(tmp_path: Path) -> None:
     """Each block of shell in examples/README.md runs beside the files that it names."""
     (tmp_path / "decide").symlink_to(EXAMPLES / "decide")
@@ -86,6 +90,7 @@ def test_every_command_of_the_examples_ends_well(tmp_path: Path) -> None:
         run(script, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_example_of_decide_gives_what_lies_beside_it(tmp_path: Path) -> None:
     """Every decision, approval, recall and dead letter is the expected one, apart from what depends on the key."""
     run(f"contactgate decide --policy {EXAMPLES}/decide/house.yaml {EXAMPLES}/decide/events.jsonl --out out", tmp_path)
@@ -103,6 +108,7 @@ def test_the_example_of_decide_shows_every_kind_of_answer() -> None:
     assert {line["verdict"] for line in lines if line["type"] == "contact.decided"} == {"pass", "block"}
 
 
+@pytest.mark.slow
 def test_the_page_on_lists_does_what_it_says(tmp_path: Path) -> None:
     """A list gets into force offline step by step, and prints what docs/registries.md shows."""
     script, shown = "", []

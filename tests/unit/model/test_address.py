@@ -254,6 +254,7 @@ def test_a_toll_free_number_may_be_anywhere() -> None:
     assert number_jurisdictions("+18005550100") == ()
 
 
+@pytest.mark.slow
 def test_area_codes_agree_with_the_installed_geocoder() -> None:
     """The embedded table gives the state that phonenumbers' geocoder gives, wherever that names one for a city."""
     from phonenumbers.geodata import GEOCODE_DATA

@@ -88,6 +88,7 @@ def test_topics_are_created_with_the_default_partition_count(compose: dict[str, 
     assert words[words.index("--partitions") + 1] == str(DEFAULT_PARTITIONS)
 
 
+@pytest.mark.slow
 def test_kafka_accepts_the_settings(compose: dict[str, Any], tmp_path: Path) -> None:
     """A real Kafka of the same version formats its storage with the settings that the service gives."""
     service = compose["services"]["kafka"]

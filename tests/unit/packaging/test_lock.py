@@ -7,7 +7,10 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
+from packaging.version import Version
+from tools.lowest import lowest
 
 ROOT = Path(__file__).parents[3]
 
@@ -64,3 +67,35 @@ def test_every_locked_package_has_hashes_and_no_index_is_named() -> None:
             or block.startswith("#")
             or re.match(r"[\w.-]+==\S+ \\\n +--hash=sha256:[0-9a-f]{64}", block)
         ), block[:80]
+
+
+def test_every_dependency_has_a_lower_bound_that_the_lock_respects() -> None:
+    """`make lowest` installs exactly these, so one without a bound is refused; what is locked is never older."""
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = {canonical(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+    pins = lowest(dependencies)
+    assert len(pins) == len(dependencies)
+    for name, version in (pin.split("==") for pin in pins):
+        assert Version(locked[canonical(name)]) >= Version(version), name
+
+
+@pytest.mark.parametrize(
+    ("requirement", "pin"),
+    [("a>=1", "a==1"), ("a-b.c>=1.2.3", "a-b.c==1.2.3"), ("a>=1.2,<3", "a==1.2"), ("a", None), ("a<2", None)],
+)
+def test_the_lowest_version_is_the_bound(requirement: str, pin: str | None) -> None:
+    """The form of pyproject.toml's bounds, with and without an upper one; a guess is refused."""
+    if pin is None:
+        with pytest.raises(ValueError, match="lower bound"):
+            lowest([requirement])
+    else:
+        assert lowest([requirement]) == [pin]
+
+
+@pytest.mark.parametrize("target", ["unit", "check", "test", "lowest", "pythons", "demo"])
+def test_the_targets_that_contributors_are_told_of_exist(target: str) -> None:
+    """CONTRIBUTING.md or README.md names it, and the Makefile has it with a line of help."""
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "README.md"))
+    assert f"make {target}" in pages
+    assert re.search(rf"^{target}:.* ## \S", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tomllib
-import zipfile
 from datetime import date
 from pathlib import Path
 
@@ -45,24 +42,6 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert ".".join(map(str, versions[0])) == contactgate.__version__
     assert versions == sorted(versions, reverse=True)
     assert days == sorted(days, reverse=True)
-
-
-def test_the_wheel_carries_version_links_and_data(tmp_path: Path) -> None:
-    """The built wheel has the version, the links and the data files that an installation needs, and nothing beside."""
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-        (metadata,) = [archive.read(name).decode() for name in names if name.endswith(".dist-info/METADATA")]
-    assert f"\nVersion: {contactgate.__version__}\n" in metadata
-    assert all(f"\nProject-URL: {name}, {url}\n" in metadata for name, url in PROJECT["project"]["urls"].items())
-    assert {"contactgate/py.typed", "contactgate/policy/packs/us-fed.yaml"} <= set(names)
-    assert not [name for name in names if not name.startswith(("contactgate/", "contactgate-"))]
 
 
 def test_every_fragment_of_news_is_well_formed() -> None:

@@ -215,6 +215,7 @@ def test_a_checkpoint_of_another_topic_is_refused(decisions):
         read_heads(write_heads("other", at(START_MS), {0: walk(decisions)}, None), TOPIC)
 
 
+@pytest.mark.slow
 def test_the_chain_alone_is_checked_at_50_000_records_a_second():
     """Twenty thousand records: the best of five runs (processor time) reaches the speed the design asks for."""
     records: Records = []

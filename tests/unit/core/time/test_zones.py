@@ -60,6 +60,7 @@ def test_one_name_is_one_zone() -> None:
     assert known("Asia/Calcutta").offset_ms(0) == known("Asia/Kolkata").offset_ms(0)
 
 
+@pytest.mark.slow
 def test_every_transition_of_every_zone_is_found() -> None:
     """From 1970 to 2037 the offset just before and at each transition in the package's files is what the file says."""
     package = resources.files("tzdata") / "zoneinfo"
