@@ -76,8 +76,8 @@ def test_every_dependency_has_a_lower_bound_that_the_lock_respects() -> None:
     locked = {canonical(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
     pins = lowest(dependencies)
     assert len(pins) == len(dependencies)
-    for name, version in (pin.split("==") for pin in pins):
-        assert Version(locked[canonical(name)]) >= Version(version), name
+    for name, pinned in (pin.split("==") for pin in pins):
+        assert Version(locked[canonical(name)]) >= Version(pinned), name
 
 
 @pytest.mark.parametrize(
