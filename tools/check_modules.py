@@ -12,7 +12,7 @@ MAX_LINES = 500
 MEANINGLESS = {"base", "common", "helper", "helpers", "misc", "util", "utils"}
 ROOTS = ("src", "tools", "tests", "bench")
 MAX_POSITIONAL = 7
-BYTE_LAYOUTS = {"src/contactgate/codec/state.py", "src/contactgate/codec/state_v1.py"}
+BYTE_LAYOUTS = {f"src/contactgate/codec/{name}.py" for name in ("state", "state_v1", "state_v2")}
 """Places where a field's number is what the code is about, and a decoder of every stored state."""
 
 

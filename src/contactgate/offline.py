@@ -74,6 +74,7 @@ class Fold:
         self._feed = WorldFeed(tokens, self.world, source=None, sealer=None, open_list=open_list, keyed=False)
         self._next: dict[str, int] = dict.fromkeys((*INPUTS, Kind.UNKNOWN), 0)
         self._latest_ms = 0
+        self._arrived_ms = 0  # of the line before: every line arrives later than it, though it may be stamped earlier
         self._open: set[bytes] = set()
 
     def line(self, line: bytes) -> list[bytes]:
@@ -100,7 +101,7 @@ class Fold:
         offset = offsets[kind]
         offsets[kind] = offset + 1
         gate = self._gate
-        rec = Record(kind, 0, offset, at_ms, key, line)
+        rec = Record(kind, 0, offset, at_ms, key, line, self._arrive())
         if kind == Kind.REQUEST:
             gate.take_request(message, told_ms, rec, self.states, at_ms, self._position(offset))
             if len(gate.out) > 1:
@@ -110,6 +111,10 @@ class Fold:
         made = [out.value for out in gate.out]
         gate.out.clear()
         return made
+
+    def _arrive(self) -> int:
+        self._arrived_ms = max(self._latest_ms, self._arrived_ms + 1)
+        return self._arrived_ms
 
     def _position(self, offset: int) -> Position:
         at = self._next
@@ -133,7 +138,7 @@ class Fold:
     def _bytes(self, kind: Kind, key: bytes, at_ms: int, line: bytes) -> list[bytes]:
         offset = self._next[kind]
         self._next[kind] = offset + 1
-        rec = Record(kind, 0, offset, at_ms, key, line)
+        rec = Record(kind, 0, offset, at_ms, key, line, self._arrive())
         gate = self._gate
         if kind == Kind.CONTROL:
             return self._world_changed(self._feed.control(rec), at_ms)

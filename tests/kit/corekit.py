@@ -121,7 +121,8 @@ def consent(**changes: Any) -> Grant:
         "windows": (),
         "event_id": "g-1",
     }
-    return Grant(**values | changes)
+    made = values | changes
+    return Grant(**{"arrived_ms": made["time_ms"]} | made)
 
 
 def contact(**changes: Any) -> Contact:

@@ -79,17 +79,24 @@ def zones_of(known: Known, request: Event) -> list[Any]:
 # --- consent ---------------------------------------------------------------------------------------------------------
 
 
-def last_withdrawal(known: Known, request: Event) -> int | None:
-    """The time of the newest withdrawal that reaches this request."""
-    times = [
-        ms(w["time"])
+def lifted(stop: Event, go: Event, policy: Event) -> bool:
+    """Whether a permission is newer than a restriction: stamped later, and no clock that is slow can explain that."""
+    if ms(stop["time"]) >= ms(go["time"]):
+        return False
+    skew = duration(policy.get("clock_skew", "10m"))
+    return stop["arrived"] < go["arrived"] or ms(stop["time"]) < ms(go["time"]) - skew
+
+
+def reaching(known: Known, request: Event) -> list[Event]:
+    """The withdrawals that are about this request."""
+    return [
+        w
         for w in known["withdrawals"]
         if among(request["controller"], None if w.get("controller") is None else [w["controller"]])
         and any_covers(w.get("purposes"), request["purpose"])
         and among(request["channel"], w.get("channels"))
         and among(request["requester"], w.get("recipients"))
     ]
-    return max(times, default=None)
 
 
 def matching_grants(known: Known, request: Event) -> list[Event]:
@@ -103,10 +110,10 @@ def matching_grants(known: Known, request: Event) -> list[Event]:
     ]
 
 
-def live_grants(known: Known, request: Event) -> list[Event]:
-    """Of those the ones that are later than every withdrawal that reaches the request."""
-    ended = last_withdrawal(known, request)
-    return [g for g in matching_grants(known, request) if ended is None or ms(g["time"]) > ended]
+def live_grants(known: Known, request: Event, policy: Event) -> list[Event]:
+    """Of those the ones that are newer than every withdrawal that reaches the request."""
+    stops = reaching(known, request)
+    return [g for g in matching_grants(known, request) if all(lifted(w, g, policy) for w in stops)]
 
 
 def forgotten(known: Known, grant: Event) -> bool:
@@ -173,7 +180,7 @@ def valid_grants(known: Known, policy: Event, request: Event, at: int) -> list[E
     rules = [rule for rule in purpose_rules(policy, request) if rule["consent"] != "none"] or [{}]
     return [
         g
-        for g in live_grants(known, request)
+        for g in live_grants(known, request, policy)
         if not any(grant_faults(known, policy, request, g, rule.get("evidence"), at) for rule in rules)
     ]
 
@@ -189,10 +196,10 @@ def consent(known: Known, policy: Event, request: Event, at: int) -> set[str]:
 def _consent(known: Known, policy: Event, request: Event, rule: Event, at: int) -> set[str]:
     if rule["consent"] == "none" or valid_grants(known, policy, request, at):
         return set()
-    withdrawn = last_withdrawal(known, request) is not None
+    withdrawn = bool(reaching(known, request))
     if rule["consent"] == "opt_out":
         return {"consent.withdrawn"} if withdrawn else set()
-    live = live_grants(known, request)
+    live = live_grants(known, request, policy)
     grants = [g for g in matching_grants(known, request) if not forgotten(known, g)]
     if not grants:
         return {"consent.withdrawn"} if withdrawn else {"consent.missing"}
@@ -207,20 +214,23 @@ def _consent(known: Known, policy: Event, request: Event, rule: Event, at: int) 
 
 def erasure(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """An erased person is not contacted until a newer consent covers the request."""
-    if known["erased"] is None or valid_grants(known, policy, request, at):
+    erased = known["erased"]
+    if erased is None or any(lifted(erased, g, policy) for g in valid_grants(known, policy, request, at)):
         return set()
     return {"subject.erased"}
 
 
 def flags(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """Deceased blocks everything, minor and vulnerable block marketing."""
-    found = set()
-    if "deceased" in known["profile"]["flags"]:
-        found.add("subject.deceased")
+    barring = ["deceased"]
     if covers("marketing", request["purpose"]):
-        barring = ["minor"] if policy.get("vulnerable") == "allow" else ["minor", "vulnerable"]
-        found |= {f"subject.{flag}" for flag in barring if flag in known["profile"]["flags"]}
-    return found
+        barring += ["minor"] if policy.get("vulnerable") == "allow" else ["minor", "vulnerable"]
+    marks = {flag: mark for flag, mark in known["profile"]["marks"].items() if flag in barring}
+    return {
+        f"subject.{flag}"
+        for flag, mark in marks.items()
+        if any(not any(lifted(told, end, policy) for end in mark["ended"]) for told in mark["set"])
+    }
 
 
 # --- who and what for ------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ from tests.model.rules import Event, Known, covers, grant_start, places_of, zone
 HORIZON_MS = 400 * DAY_MS
 WEEKS_MS = 15 * DAY_MS  # one zone's wall clock without holidays shows nothing after two weeks that it did not before
 FAR_MS = ms("9999-01-01T00:00:00Z")
+LASTING_FLAGS = ("deceased", "minor", "vulnerable")
 WITHDRAWING = ("unsubscribed", "complained")
 
 
@@ -47,18 +48,18 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
     """
     history: list[Event] = []
     approvals: list[Event] = []
-    seen: list[Event] = []
     answers: list[Event] = []
-    for event in events:
+    for event in arrivals(events):
         now = ms(event["time"])
         if event["type"] == "contact.requested":
-            answers.append(_answer(event, now, history, approvals, seen, policy))
+            answers.append(_answer(event, now, history, approvals, policy))
             continue
         if event["type"] == "contact.outcome" and not _approval(approvals, event):
             # An outcome for an unknown request is a dead letter; an opt-out in it still counts, at its widest.
             if event["outcome"] not in WITHDRAWING:
                 continue
-            event = {"type": "consent.withdrawn", "subject_id": event["subject_id"], "time": event["time"]}
+            kept = ("subject_id", "time", "arrived")
+            event = {"type": "consent.withdrawn", **{k: event[k] for k in kept}}
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
@@ -66,9 +67,17 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
             policy = event["document"]
         answers.extend(_recalls(event, now, history, approvals, policy))
         if event["type"] == "subject.erased":
-            for kept in (approvals, seen):
-                kept[:] = [a for a in kept if a["subject_id"] != event["subject_id"] or a["decided"] > now]
+            approvals[:] = [a for a in approvals if a["subject_id"] != event["subject_id"] or a["decided"] > now]
     return answers
+
+
+def arrivals(events: list[Event]) -> list[Event]:
+    """The events, each with the place in the order of arrival at which its event_id came first."""
+    first: dict[str, int] = {}
+    return [
+        {**event, "arrived": first.setdefault(event["event_id"], at) if "event_id" in event else at}
+        for at, event in enumerate(events)
+    ]
 
 
 def _approval(approvals: list[Event], outcome: Event) -> list[Event]:
@@ -82,9 +91,9 @@ def _approval(approvals: list[Event], outcome: Event) -> list[Event]:
 def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
     """Everything known about a subject and the world, scanned from the whole history."""
     mine = [e for e in history if e.get("subject_id") == subject]
-    erasures = [ms(e["time"]) for e in mine if e["type"] == "subject.erased"]
-    erased = max(erasures, default=None)
-    mine = [e for e in mine if erased is None or ms(e["time"]) > erased]
+    erased = _erasure([e for e in mine if e["type"] == "subject.erased"])
+    told = mine
+    mine = [e for e in mine if erased is None or ms(e["time"]) > ms(erased["time"])]
     contacts = [_contact(a, mine) for a in approvals if a["subject_id"] == subject]
     observed = {e["event_id"]: e for e in mine if e["type"] == "contact.observed"}
     contacts += [
@@ -104,7 +113,7 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
         "erased": erased,
         "profile": _profile(mine),
         "grants": [e for e in mine if e["type"] == "consent.granted"],
-        "withdrawals": _withdrawals(mine),
+        "withdrawals": [w for w in _withdrawals(told) if erased is None or not _outlasts(erased, w)],
         "contacts": contacts,
         "relationships": _relationships(mine),
         "complaints": [
@@ -134,6 +143,18 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
     }
 
 
+def _erasure(erasures: list[Event]) -> Event | None:
+    """All erasures as one: the latest time, the latest arrival."""
+    if not erasures:
+        return None
+    return {**max(erasures, key=lambda e: ms(e["time"])), "arrived": max(e["arrived"] for e in erasures)}
+
+
+def _outlasts(one: Event, other: Event) -> bool:
+    """Whether of two restrictions the first holds whenever the other does, as far as time says."""
+    return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
+
+
 def _latest(history: list[Event], kind: str, key: Any) -> list[Event]:
     return list({key(e): e for e in history if e["type"] == kind}.values())
 
@@ -160,7 +181,7 @@ def _contact(approval: Event, mine: list[Event]) -> Event:
 
 def _profile(mine: list[Event]) -> Event:
     """Merged profile: per field the newest event that has it; null clears."""
-    profile: Event = {"zones": [], "places": [], "flags": [], "preferred": []}
+    profile: Event = {"zones": [], "places": [], "flags": [], "preferred": [], "marks": {}}
     for e in sorted((e for e in mine if e["type"] == "subject.updated"), key=lambda e: ms(e["time"])):
         if "timezone" in e:
             profile["zones"] = [e["timezone"]] if e["timezone"] else []
@@ -169,9 +190,16 @@ def _profile(mine: list[Event]) -> Event:
         if "jurisdictions" in e:
             profile["places"] = e["jurisdictions"] or []
         if "flags" in e:
-            profile["flags"] = e["flags"] or []
+            profile["flags"] = [flag for flag in e["flags"] or [] if flag not in LASTING_FLAGS]
         if "preferred_windows" in e:
             profile["preferred"] = e["preferred_windows"] or []
+    for flag in LASTING_FLAGS:
+        told = [e for e in mine if e["type"] == "subject.updated" and flag in (e.get("flags") or [])]
+        ended = [
+            e for e in mine if e["type"] == "subject.updated" and e.get("by") and flag in (e.get("flags_removed") or [])
+        ]
+        if told:
+            profile["marks"][flag] = {"set": told, "ended": ended}
     return profile
 
 
@@ -188,7 +216,7 @@ def _withdrawals(mine: list[Event]) -> list[Event]:
         if e["type"] == "complaint.received":
             channels = [e["channel"]] if e.get("channel") else None
             found.append(
-                {"time": e["time"], "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
+                {**_said(e), "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
             )
         if e["type"] == "contact.outcome" and e["outcome"] in WITHDRAWING:
             found.append(_withdrawal_by(e, e["of"]["request"]))
@@ -199,11 +227,17 @@ def _withdrawals(mine: list[Event]) -> list[Event]:
 
 def _withdrawal_by(event: Event, contact: Event) -> Event:
     return {
-        "time": event["time"],
+        **_said(event),
         "controller": contact["controller"],
-        "purposes": [contact["purpose"]],
+        "purposes": [contact["purpose"]]
+        if covers("marketing", contact["purpose"])
+        else [contact["purpose"], "marketing"],
         "channels": [contact["channel"]],
     }
+
+
+def _said(event: Event) -> Event:
+    return {"time": event["time"], "arrived": event["arrived"]}
 
 
 def _pauses(history: list[Event]) -> dict[str, Event]:
@@ -247,15 +281,14 @@ def _registries(history: list[Event]) -> list[Event]:
 # --- decisions -------------------------------------------------------------------------------------------------------
 
 
-def _answer(
-    request: Event, now: int, history: list[Event], approvals: list[Event], seen: list[Event], policy: Event
-) -> Event:
+def _answer(request: Event, now: int, history: list[Event], approvals: list[Event], policy: Event) -> Event:
     known = know(request["subject_id"], history, approvals)
-    same = ("subject_id", "request_id")
     horizon = duration(policy.get("dedup_horizon", "7d"))
-    for first in seen:
-        if all(first[k] == request[k] for k in same) and now < first["decided"] + horizon:
-            return _echo(first, request, now, known, approvals, policy)
+    remembered = [a for a in _approval(approvals, request) if now < a["decided"] + horizon]
+    if remembered:
+        answer = _again(remembered[-1], request, now, known, policy)
+        if answer is not None:
+            return answer
     rules = failing(ALL, known, policy, request, now)
     answer = {
         "request_id": request["request_id"],
@@ -267,23 +300,35 @@ def _answer(
         "valid_until": None if rules else valid_until(known, policy, request, now),
         "duplicate": False,
     }
-    seen.append(answer)
     if not rules:
         approvals.append({**answer, "request": request, "places": places_of(known, request), "recalled": None})
     return answer
 
 
-def _echo(first: Event, request: Event, now: int, known: Known, approvals: list[Event], policy: Event) -> Event:
-    """A duplicate gets its first answer again; but not a pass that would not stand any more, nor will it ever."""
-    if first["verdict"] == "pass":
-        rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
-        approved = [a for a in _approval(approvals, first) if a["decided"] == first["decided"]]
-        recalled = set().union(*(a["recalled"] or () for a in approved))
-        if rules or recalled:
-            # Of a recall one cause is kept, whichever: any of them may be told beside what forbids now.
-            told = {"rules": rules, "perhaps": recalled, "valid_until": None, "duplicate": True}
-            return {**first, **told, "verdict": "block"}
-    return {**first, "duplicate": True}
+def _again(approval: Event, request: Event, now: int, known: Known, policy: Event) -> Event | None:
+    """The answer to the request of a remembered approval (rules 46 and 47); None: it is decided anew."""
+    block = {"request_id": request["request_id"], "verdict": "block", "next_eligible": None, "valid_until": None}
+    if _content(request) != _content(approval["request"]):
+        return {**block, "rules": {"request.conflict"}, "duplicate": False}
+    ids = (request["request_id"], approval["decided"])
+    outcome = next(c for c in known["contacts"] if (c.get("request_id"), c["at"]) == ids)["outcome"]
+    if outcome == "not_attempted":
+        return None
+    rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
+    if outcome is None and not approval["recalled"] and not rules and now < approval["valid_until"]:
+        return {**{k: approval[k] for k in block}, "rules": set(), "duplicate": True}
+    # Of a recall one cause is kept, whichever: any of them may be told beside what forbids now.
+    told = {"rules": {"request.answered"}, "perhaps": rules | set(approval["recalled"] or ())}
+    return {**block, **told, "duplicate": True}
+
+
+def _content(request: Event) -> Event:
+    """What a request asks for, whatever it is called and whenever it comes."""
+    free = ("event_id", "time", "arrived", "not_before", "not_after")
+    asked = {k: v for k, v in request.items() if k not in free and v is not None}
+    for name in ("data_categories", "jurisdictions"):
+        asked[name] = sorted(set(asked.get(name) or []))
+    return {**asked, "mode": asked.get("mode", "live")}
 
 
 def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event], policy: Event) -> list[Event]:
@@ -322,7 +367,7 @@ def _includes(one: Event, other: Event) -> bool:
     """Whether an opt-out says all that another says, and not earlier."""
     fields = ("purposes", "channels", "recipients")
     return (
-        ms(one["time"]) >= ms(other["time"])
+        _outlasts(one, other)
         and one.get("controller") in (None, other.get("controller"))
         and all(
             one.get(f) is None

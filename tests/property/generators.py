@@ -54,7 +54,7 @@ class Maker(PolicyMaker):
     def late(self, event: Event) -> Event:
         """Perhaps the same event, but it happened before."""
         if self.maybe(0.25):
-            back = self.rng.choice([1, MINUTE, HOUR, DAY, DAY, 3 * DAY])
+            back = self.rng.choice([1, MINUTE, 10 * MINUTE, HOUR, DAY, DAY, 3 * DAY])
             event["time"] = instant(max(self.start - 5 * DAY, self.now - back))
         return event
 
@@ -68,6 +68,8 @@ class Maker(PolicyMaker):
         """A contact request; now and then the same again."""
         if self.requests and self.maybe(0.12):
             return {**self.rng.choice(self.requests), "time": instant(self.now)}
+        if self.requests and self.maybe(0.03):
+            return self.changed(self.rng.choice(self.requests))
         rng = self.rng
         controller = "bank" if self.maybe(0.8) else "insurer"
         channel = "voice" if self.maybe(0.7) else rng.choice(CHANNELS)
@@ -95,6 +97,22 @@ class Maker(PolicyMaker):
             event["time"] = instant(self.now - self.rng.choice([1, MINUTE, HOUR, DAY]))
         self.requests.append(event)
         return event
+
+    def changed(self, request: Event) -> Event:
+        """A request with the id of another that asks for something else, or only says when differently."""
+        field, value = self.rng.choice(
+            [
+                ("campaign_id", "c-2"),
+                ("matter_id", "d-3"),
+                ("mode", "autodialled"),
+                ("requester", self.rng.choice(REQUESTERS)),
+                ("address", "+442079460123"),
+                ("data_categories", ["basic"]),
+                ("jurisdictions", ["US"]),
+                ("not_after", instant(self.now + DAY)),
+            ]
+        )
+        return {**request, "time": instant(self.now), field: value}
 
     def grant(self) -> Event:
         """A consent."""
@@ -133,7 +151,7 @@ class Maker(PolicyMaker):
         """Facts about the person; never two at one time, for which of them holds is nowhere said."""
         self.now += 1
         event = self.of_subject("subject.updated")
-        kind = self.rng.choice(["zone", "zone", "zones", "flags", "windows", "clear"])
+        kind = self.rng.choice(["zone", "zone", "zones", "flags", "flags", "unflag", "unflag", "windows", "clear"])
         if kind == "zone":
             event["timezone"] = self.rng.choice(ZONES)
         elif kind == "zones":
@@ -142,6 +160,10 @@ class Maker(PolicyMaker):
             event["flags"] = (
                 [self.rng.choice(["minor", "deceased", "vulnerable", "business"])] if self.maybe(0.4) else []
             )
+        elif kind == "unflag":
+            event["flags_removed"] = self.rng.choice([["minor"], ["deceased", "vulnerable"], ["minor", "deceased"]])
+            event |= {"by": "ann"} if self.maybe(0.8) else {}
+            return self.late(event)
         elif kind == "windows":
             event["preferred_windows"] = [self.own_hours() for _ in range(self.rng.choice([0, 1, 1, 2]))]
         else:

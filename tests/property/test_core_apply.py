@@ -17,6 +17,8 @@ from contactgate.model.facts import EMPTY, Span, SubjectState, Withdrawal
 pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 
 times = st.sampled_from([T - 2 * DAY, T - DAY, T - HOUR, T - 1, T, T + 1])
+arrivals = st.sampled_from([T - DAY, T, T + 1, T + MINUTE, T + HOUR])
+lasting = st.sampled_from([(), (), ("minor",), ("deceased", "vulnerable")])
 maybe = st.sampled_from
 scopes: dict[str, Any] = {
     "controller": maybe([None, "bank", "insurer"]),
@@ -38,9 +40,13 @@ def told(number: int) -> st.SearchStrategy[events.SubjectEvent]:
             recipients=scopes["recipients"],
             notice_id=maybe([None, "n-1"]),
             expires_ms=maybe([None, T + DAY]),
+            arrived_ms=arrivals,
         ),
         st.builds(
-            lambda **fields: events.ConsentWithdrawn(Withdrawal(event_id=name, **fields)), time_ms=times, **scopes
+            lambda **fields: events.ConsentWithdrawn(Withdrawal(event_id=name, **fields)),
+            time_ms=times,
+            arrived_ms=arrivals,
+            **scopes,
         ),
         st.builds(
             events.ProfileUpdated,
@@ -48,11 +54,16 @@ def told(number: int) -> st.SearchStrategy[events.SubjectEvent]:
             times,
             timezones=maybe([None, (), ("Asia/Shanghai",), ("Europe/Paris",)]),
             jurisdictions=maybe([None, (), ("CN",), ("US-FL",)]),
-            flags=maybe([None, (), ("minor",), ("business", "vulnerable")]),
+            flags=maybe([None, (), ("business",), ("vip",)]),
             preferred=maybe([None, (), (Span(),), (Span(from_ms=HOUR),)]),
+            marked=lasting,
+            unmarked=lasting,
+            arrived_ms=arrivals,
         ),
-        st.builds(events.Erased, st.just(name), times),
-        st.builds(events.ComplaintReceived, st.just(name), times, scopes["controller"], maybe([None, "voice"])),
+        st.builds(events.Erased, st.just(name), times, arrivals),
+        st.builds(
+            events.ComplaintReceived, st.just(name), times, scopes["controller"], maybe([None, "voice"]), arrivals
+        ),
         st.builds(
             events.RelationshipRecorded,
             st.just(name),
@@ -70,13 +81,16 @@ def told(number: int) -> st.SearchStrategy[events.SubjectEvent]:
             st.just("voice"),
             st.just("marketing.insurance"),
             maybe(["answered", "refused", "unsubscribed", "wrong_number"]),
+            arrivals,
             address=maybe([None, "a1.one"]),
         ),
     )
 
 
 reports = st.builds(
-    lambda at, outcome, matters, number: events.OutcomeReported(f"o-{number}", "q-1", at, outcome, matters),
+    lambda at, outcome, matters, number: events.OutcomeReported(
+        f"o-{number}", "q-1", at, outcome, matters, at + MINUTE
+    ),
     times.map(lambda ms: ms + MINUTE),
     maybe(["not_attempted", "busy", "answered", "wrong_number", "refused", "unsubscribed", "complained"]),
     maybe([None, ("d1",), ("d2", "d3")]),

@@ -15,10 +15,10 @@ from contactgate.model.facts import (
     FOREVER_MS,
     Contact,
     Grant,
+    Mark,
     Profile,
-    Reason,
     Relationship,
-    Seen,
+    Report,
     Span,
     SubjectState,
     Withdrawal,
@@ -86,6 +86,9 @@ contacts = st.builds(
     names,
     st.booleans(),
     lists,
+    st.none() | names,
+    maybe_lists,
+    maybe_lists,
 )
 grants = st.builds(
     Grant,
@@ -101,10 +104,11 @@ grants = st.builds(
     maybe_instant,
     spans,
     ids,
+    instants,
 )
-withdrawals = st.builds(Withdrawal, instants, st.none() | names, maybe_lists, maybe_lists, maybe_lists, ids)
-reasons = st.builds(Reason, names, names, maybe_instant)
-seens = st.builds(Seen, ids, instants, st.lists(reasons, max_size=2).map(tuple), maybe_instant, maybe_instant)
+withdrawals = st.builds(Withdrawal, instants, st.none() | names, maybe_lists, maybe_lists, maybe_lists, ids, instants)
+reports = st.builds(Report, instants, ids, instants, names, st.booleans(), maybe_lists, ids, instants)
+marks = st.builds(Mark, st.sampled_from(["deceased", "minor", "other"]), st.booleans(), instants, instants)
 relationships = st.builds(
     Relationship,
     names,
@@ -126,7 +130,9 @@ profiles = st.just(Profile()) | st.builds(
     zero_or,
     st.lists(relationships, max_size=2).map(tuple),
     lists,
-    zero_or,
+    instants,
+    instants,
+    st.lists(marks, max_size=2).map(tuple),
 )
 
 
@@ -135,7 +141,7 @@ def several(one: st.SearchStrategy[object]) -> st.SearchStrategy[tuple[object, .
     return st.lists(one, max_size=4).map(tuple)
 
 
-states = st.builds(SubjectState, profiles, several(grants), several(withdrawals), several(contacts), several(seens))
+states = st.builds(SubjectState, profiles, several(grants), several(withdrawals), several(contacts), several(reports))
 
 
 @settings(max_examples=examples(), derandomize=not LONG, deadline=None)
@@ -170,7 +176,7 @@ def test_the_bytes_do_not_depend_on_what_was_there_before(
 def test_damaged_bytes_are_said_to_be_damaged(raw: bytes, state: SubjectState) -> None:
     """Bytes of nobody, of another version, or cut short raise StoreCorrupt and nothing else."""
     whole = layout.encode(state)
-    for bad in (b"\x01" + raw, b"\x02" + raw, b"", b"\x03" + whole[1:], whole[: len(whole) // 2]):
+    for bad in (b"\x01" + raw, b"\x02" + raw, b"", b"\x04" + whole[1:], b"\x02" + whole[1:], whole[: len(whole) // 2]):
         try:
             layout.decode(bad)
         except StoreCorrupt:
@@ -181,18 +187,18 @@ def test_the_layout_knows_every_field() -> None:
     """A field added to a fact must be given a place in the layout before this list is extended."""
     fields = {
         kind.__name__: len(msgspec.structs.fields(kind))
-        for kind in (Contact, Grant, Profile, Reason, Relationship, Seen, Span, SubjectState, Withdrawal)
+        for kind in (Contact, Grant, Mark, Profile, Relationship, Report, Span, SubjectState, Withdrawal)
     }
     assert fields == {
-        "Contact": 20,
-        "Grant": 12,
-        "Profile": 11,
-        "Reason": 3,
+        "Contact": 23,
+        "Grant": 13,
+        "Mark": 4,
+        "Profile": 13,
         "Relationship": 6,
-        "Seen": 5,
+        "Report": 8,
         "Span": 7,
         "SubjectState": 5,
-        "Withdrawal": 6,
+        "Withdrawal": 7,
     }
 
 
@@ -200,4 +206,4 @@ def test_nobody_is_short_and_an_unknown_version_is_refused() -> None:
     """The empty state decodes to EMPTY, and a later layout is not guessed at."""
     assert layout.decode(layout.encode(EMPTY)) is EMPTY
     with pytest.raises(StoreCorrupt):
-        layout.decode(b"\x03")
+        layout.decode(b"\x04")

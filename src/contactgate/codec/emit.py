@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import astuple
 
 from contactgate.core import chain
@@ -82,6 +83,7 @@ def approval(made: Decision, request: Request, approval_id: str, subject_token: 
             subject_token,
             request.channel,
             stamp(made.valid_until_ms or made.decided_ms),
+            made.duplicate or UNSET,
         )
     )
 

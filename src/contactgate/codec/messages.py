@@ -17,7 +17,7 @@ from contactgate.codec.widest import suspicious
 from contactgate.errors import MalformedMessage
 from contactgate.model import events, messages
 from contactgate.model.address import AddressError
-from contactgate.model.facts import FOREVER_MS, Grant, Span, Withdrawal
+from contactgate.model.facts import FOREVER_MS, LASTING, Grant, Span, Withdrawal
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
 from contactgate.model.request import Request
 from contactgate.model.world import Suppression
@@ -132,7 +132,7 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
     )
 
 
-def grant(message: messages.ConsentGranted, at_ms: int) -> Grant:
+def grant(message: messages.ConsentGranted, at_ms: int, arrived_ms: int) -> Grant:
     """A consent."""
     expires = optional_ms(message.expires_at)
     return Grant(
@@ -148,47 +148,56 @@ def grant(message: messages.ConsentGranted, at_ms: int) -> Grant:
         expires_ms=None if expires is None else min(expires, FOREVER_MS),
         windows=spans(message.windows) if message.windows else (),
         event_id=message.event_id,
+        arrived_ms=arrived_ms,
     )
 
 
-def withdrawal(message: messages.ConsentWithdrawn, at_ms: int) -> Withdrawal:
+def withdrawal(message: messages.ConsentWithdrawn, at_ms: int, arrived_ms: int) -> Withdrawal:
     """An opt-out."""
     refuse_suspicious("purposes", message.purposes)
     refuse_suspicious("channels", message.channels)
     refuse_everything("recipients", message.recipients)
     refuse_everything("controller", (message.controller,) if message.controller else None)
     return Withdrawal(
-        at_ms,
-        message.controller or None,
-        words(message.purposes),
-        words(message.channels),
-        words(message.recipients),
-        message.event_id,
+        time_ms=at_ms,
+        controller=message.controller or None,
+        purposes=words(message.purposes),
+        channels=words(message.channels),
+        recipients=words(message.recipients),
+        event_id=message.event_id,
+        arrived_ms=arrived_ms,
     )
 
 
-def profile(message: messages.SubjectUpdated, at_ms: int) -> events.ProfileUpdated:
+def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> events.ProfileUpdated:
     """Facts about the person; `timezones` beats `timezone` when both are given."""
     zones: tuple[str, ...] | None = None
     if message.timezones is not UNSET:
         zones = words(message.timezones) or ()
     elif message.timezone is not UNSET:
         zones = (message.timezone,) if message.timezone else ()
+    flags = () if message.flags is UNSET else words(message.flags) or ()
+    removed = words(message.flags_removed) or () if message.by else ()
     return events.ProfileUpdated(
-        message.event_id,
-        at_ms,
-        zones,
-        None if message.jurisdictions is UNSET else words(message.jurisdictions) or (),
-        None if message.flags is UNSET else words(message.flags) or (),
-        None if message.preferred_windows is UNSET else spans(message.preferred_windows or ()),
+        event_id=message.event_id,
+        time_ms=at_ms,
+        timezones=zones,
+        jurisdictions=None if message.jurisdictions is UNSET else words(message.jurisdictions) or (),
+        flags=None if message.flags is UNSET else tuple([flag for flag in flags if flag not in LASTING]),
+        preferred=None if message.preferred_windows is UNSET else spans(message.preferred_windows or ()),
+        marked=tuple([flag for flag in flags if flag in LASTING]),
+        unmarked=tuple([flag for flag in removed if flag in LASTING]),
+        arrived_ms=arrived_ms,
     )
 
 
-def complaint(message: messages.ComplaintReceived, at_ms: int) -> events.ComplaintReceived:
+def complaint(message: messages.ComplaintReceived, at_ms: int, arrived_ms: int) -> events.ComplaintReceived:
     """A complaint."""
     refuse_suspicious("channel", (message.channel,) if message.channel else None)
     refuse_everything("controller", (message.controller,) if message.controller else None)
-    return events.ComplaintReceived(message.event_id, at_ms, message.controller or None, message.channel or None)
+    return events.ComplaintReceived(
+        message.event_id, at_ms, message.controller or None, message.channel or None, arrived_ms
+    )
 
 
 def relationship(message: messages.RelationshipRecorded, at_ms: int) -> events.RelationshipRecorded:
@@ -203,12 +212,19 @@ def relationship(message: messages.RelationshipRecorded, at_ms: int) -> events.R
     )
 
 
-def outcome(message: messages.ContactOutcome, at_ms: int) -> events.OutcomeReported:
+def outcome(message: messages.ContactOutcome, at_ms: int, arrived_ms: int) -> events.OutcomeReported:
     """What became of an approved contact."""
-    return events.OutcomeReported(message.event_id, message.request_id, at_ms, message.outcome, words(message.matters))
+    return events.OutcomeReported(
+        event_id=message.event_id,
+        request_id=message.request_id,
+        time_ms=at_ms,
+        outcome=message.outcome,
+        matters=words(message.matters),
+        arrived_ms=arrived_ms,
+    )
 
 
-def observed(message: messages.ContactObserved, at_ms: int, tokens: Tokens) -> events.ContactObserved:
+def observed(message: messages.ContactObserved, at_ms: int, arrived_ms: int, tokens: Tokens) -> events.ContactObserved:
     """A contact that was not decided here; an address that cannot be read is unknown."""
     found, _ = contactable(tokens, message.channel, message.address or None, message.address_token or None)
     return events.ContactObserved(
@@ -218,6 +234,7 @@ def observed(message: messages.ContactObserved, at_ms: int, tokens: Tokens) -> e
         channel=message.channel,
         purpose=message.purpose,
         outcome=message.outcome,
+        arrived_ms=arrived_ms,
         requester=message.requester or None,
         campaign=message.campaign_id or None,
         address=found.token if found else None,
@@ -225,22 +242,22 @@ def observed(message: messages.ContactObserved, at_ms: int, tokens: Tokens) -> e
     )
 
 
-_EVENTS: Final[dict[type, Callable[[Any, int], events.SubjectEvent]]] = {
+_EVENTS: Final[dict[type, Callable[[Any, int, int], events.SubjectEvent]]] = {
     messages.ContactOutcome: outcome,
-    messages.ConsentGranted: lambda message, at_ms: events.GrantGiven(grant(message, at_ms)),
-    messages.ConsentWithdrawn: lambda message, at_ms: events.ConsentWithdrawn(withdrawal(message, at_ms)),
+    messages.ConsentGranted: lambda *read: events.GrantGiven(grant(*read)),
+    messages.ConsentWithdrawn: lambda *read: events.ConsentWithdrawn(withdrawal(*read)),
     messages.SubjectUpdated: profile,
-    messages.SubjectErased: lambda message, at_ms: events.Erased(message.event_id, at_ms),
+    messages.SubjectErased: lambda message, at_ms, arrived_ms: events.Erased(message.event_id, at_ms, arrived_ms),
     messages.ComplaintReceived: complaint,
-    messages.RelationshipRecorded: relationship,
+    messages.RelationshipRecorded: lambda message, at_ms, _: relationship(message, at_ms),
 }
 
 
-def event(message: Any, at_ms: int, tokens: Tokens) -> events.SubjectEvent:
-    """The domain event of any message about one subject; `at_ms` is its `time`."""
+def event(message: Any, at_ms: int, arrived_ms: int, tokens: Tokens) -> events.SubjectEvent:
+    """The domain event of any message about one subject; `at_ms` is its `time`, `arrived_ms` when it came first."""
     if type(message) is messages.ContactObserved:
-        return observed(message, at_ms, tokens)
-    return _EVENTS[type(message)](message, at_ms)
+        return observed(message, at_ms, arrived_ms, tokens)
+    return _EVENTS[type(message)](message, at_ms, arrived_ms)
 
 
 def refuse_suspicious(name: str, values: Iterable[str] | UnsetType | None) -> None:

@@ -37,6 +37,7 @@ OUTCOMES: Final[tuple[Outcome, ...]] = (
     "refused",
     "unsubscribed",
     "complained",
+    "abandoned",
 )
 OUTCOME_CODE: Final = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 

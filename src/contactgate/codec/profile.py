@@ -5,9 +5,13 @@
     when each of these four was learned, and when the person was erased, relative to that instant; nil if never
     wrong addresses
     relationships: controller, kind, date, until, id of the event, when it was learned
+    when the erasure arrived, relative to the person's erasure; nil if there was none
+    marks: word, whether it ends the flag, when it was said, relative to the first, and how much later that arrived
 
 What there is none of is nil. The first layout keeps the first two elsewhere, and identifiers and address tokens as
-text, which is read alike. Nothing here may change meaning, as `codec.state` says.
+text, which is read alike. The first two layouts end with the relationships: what arrived when was not kept, so it
+counts as arrived when it was said, and the marks stood among the flags. Nothing here may change meaning, as
+`codec.state` says.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from contactgate.codec.packing import (
     shared,
     unpack_spans,
 )
-from contactgate.model.facts import Profile, Relation, Relationship
+from contactgate.model.facts import LASTING, Mark, Profile, Relation, Relationship
 
 NOBODY: Final = Profile()
 
@@ -36,7 +40,7 @@ def pack_profile(p: Profile) -> bytes:
     if p == NOBODY:
         return b""
     times = (p.timezones_ms, p.jurisdictions_ms, p.flags_ms, p.preferred_ms, p.erased_ms)
-    base = max(times)
+    base = max(*times, *[mark.time_ms for mark in p.marks])
     return pack(
         (
             base,
@@ -55,6 +59,8 @@ def pack_profile(p: Profile) -> bytes:
                 for r in p.relationships
             ]
             or None,
+            p.erased_arrived_ms - p.erased_ms if p.erased_ms else None,
+            [(CODE.get(m.word, m.word), m.ends, m.time_ms - base, m.arrived_ms - m.time_ms) for m in p.marks] or None,
         )
     )
 
@@ -62,16 +68,34 @@ def pack_profile(p: Profile) -> bytes:
 def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
     """The profile behind an unpacked array: its first two items, and the others."""
     timezones, jurisdictions, flags, preferred = shared(facts)
-    zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations = row
+    zones_ms, jurisdictions_ms, flags_ms, preferred_ms, erased_ms, wrong, relations, *later = row
+
+    def at(relative: int | None) -> int:
+        return 0 if relative is None else relative + base_ms
+
+    erased = at(erased_ms)
+    if later:
+        arrived, marked = later
+        marks = tuple(
+            [
+                Mark(WORDS[word] if type(word) is int else word, ends, at(time), at(time) + later_ms)
+                for word, ends, time, later_ms in marked or ()
+            ]
+        )
+    else:
+        arrived = 0
+        since = at(flags_ms)
+        marks = tuple([Mark(flag, False, since, since) for flag in flags if flag in LASTING])
+        flags = tuple([flag for flag in flags if flag not in LASTING])
     return Profile(
         timezones=timezones,
-        timezones_ms=0 if zones_ms is None else zones_ms + base_ms,
+        timezones_ms=at(zones_ms),
         jurisdictions=jurisdictions,
-        jurisdictions_ms=0 if jurisdictions_ms is None else jurisdictions_ms + base_ms,
+        jurisdictions_ms=at(jurisdictions_ms),
         flags=flags,
-        flags_ms=0 if flags_ms is None else flags_ms + base_ms,
+        flags_ms=at(flags_ms),
         preferred=unpack_spans(preferred) if preferred else (),
-        preferred_ms=0 if preferred_ms is None else preferred_ms + base_ms,
+        preferred_ms=at(preferred_ms),
         relationships=tuple(
             [
                 Relationship(
@@ -80,11 +104,13 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
                     date,
                     until,
                     identifier(event_id),
-                    0 if time is None else time + base_ms,
+                    at(time),
                 )
                 for controller, kind, date, until, event_id, time in relations or ()
             ]
         ),
         wrong_addresses=tuple([address(token) for token in wrong or ()]),
-        erased_ms=0 if erased_ms is None else erased_ms + base_ms,
+        erased_ms=erased,
+        erased_arrived_ms=erased + arrived if erased else 0,
+        marks=marks,
     )

@@ -18,21 +18,21 @@ from contactgate.model.facts import Outcome, Withdrawal
 
 
 def restrictions(
-    value: bytes, key: str | None, timestamp_ms: int, fault: MalformedMessage
+    value: bytes, key: str | None, timestamp_ms: int, arrived_ms: int, fault: MalformedMessage
 ) -> Iterator[tuple[str, events.SubjectEvent]]:
     """(subject_id, event) for everybody and everything the message may restrict; empty for most messages."""
     loose = widest.loosely(value)
     named = widest.types(loose)
     if not named.intersection(("contact.outcome", "subject.updated", *widest.RESTRICTING)):
         return
-    found = list(_events(loose, named, value, timestamp_ms, fault))
+    found = list(_events(loose, named, value, timestamp_ms, arrived_ms, fault))
     for subject_id in widest.subjects(loose, key):
         for event in found:
             yield subject_id, event
 
 
 def _events(
-    loose: Loose, named: set[str], value: bytes, timestamp_ms: int, fault: MalformedMessage
+    loose: Loose, named: set[str], value: bytes, timestamp_ms: int, arrived_ms: int, fault: MalformedMessage
 ) -> Iterator[events.SubjectEvent]:
     at_ms = timestamp_ms
     if not loose.ambiguous and fault.reason not in {"time.absurd", "time.invalid"}:
@@ -42,43 +42,58 @@ def _events(
     if event_id is None or loose.ambiguous:
         event_id = "unread-" + blake2b(value, digest_size=12).hexdigest()
     if "consent.withdrawn" in named:
-        yield events.ConsentWithdrawn(_withdrawal(loose, at_ms, event_id))
+        yield events.ConsentWithdrawn(_withdrawal(loose, at_ms, event_id, arrived_ms))
     if "subject.erased" in named:
-        yield events.Erased(event_id, at_ms)
+        yield events.Erased(event_id, at_ms, arrived_ms)
     if "complaint.received" in named:
         yield events.ComplaintReceived(
-            event_id, at_ms, _word(loose, "controller"), _word(loose, "channel", folded=True)
+            event_id, at_ms, _word(loose, "controller"), _word(loose, "channel", folded=True), arrived_ms
         )
     if "subject.updated" in named and (flags := widest.flags(loose)):
-        yield events.ProfileUpdated(event_id, at_ms, flags=flags)
+        yield events.ProfileUpdated(event_id, at_ms, marked=flags, arrived_ms=arrived_ms)
     if "contact.outcome" in named:
-        yield from _outcome(loose, at_ms, event_id, fault)
+        yield from _outcome(loose, at_ms, event_id, arrived_ms, fault)
 
 
 def _word(loose: Loose, name: str, *, folded: bool = False) -> str | None:
     return None if loose.ambiguous else wide_word(loose.one(name), folded=folded)
 
 
-def _withdrawal(loose: Loose, at_ms: int, event_id: str) -> Withdrawal:
-    if loose.ambiguous:
-        return Withdrawal(at_ms, None, None, None, None, event_id)
+def _everything(at_ms: int, event_id: str, arrived_ms: int) -> Withdrawal:
     return Withdrawal(
-        at_ms,
-        wide_word(loose.one("controller"), folded=False),
-        wide_words(loose.one("purposes"), folded=True),
-        wide_words(loose.one("channels"), folded=True),
-        wide_words(loose.one("recipients"), folded=False),
-        event_id,
+        time_ms=at_ms,
+        controller=None,
+        purposes=None,
+        channels=None,
+        recipients=None,
+        event_id=event_id,
+        arrived_ms=arrived_ms,
     )
 
 
-def _outcome(loose: Loose, at_ms: int, event_id: str, fault: MalformedMessage) -> Iterator[events.SubjectEvent]:
+def _withdrawal(loose: Loose, at_ms: int, event_id: str, arrived_ms: int) -> Withdrawal:
+    if loose.ambiguous:
+        return _everything(at_ms, event_id, arrived_ms)
+    return Withdrawal(
+        time_ms=at_ms,
+        controller=wide_word(loose.one("controller"), folded=False),
+        purposes=wide_words(loose.one("purposes"), folded=True),
+        channels=wide_words(loose.one("channels"), folded=True),
+        recipients=wide_words(loose.one("recipients"), folded=False),
+        event_id=event_id,
+        arrived_ms=arrived_ms,
+    )
+
+
+def _outcome(
+    loose: Loose, at_ms: int, event_id: str, arrived_ms: int, fault: MalformedMessage
+) -> Iterator[events.SubjectEvent]:
     """A hard outcome of a request that can be named is applied to it; an opt-out of one that cannot, to everything."""
     said = widest.outcomes(loose)
     request_id: Any = loose.one("request_id")
     readable = wide_word(request_id, folded=False) is not None and not loose.ambiguous
     if readable and fault.reason != "outcome.unknown_request":
         for outcome in said:
-            yield events.OutcomeReported(event_id, request_id, at_ms, cast("Outcome", outcome), None)
+            yield events.OutcomeReported(event_id, request_id, at_ms, cast("Outcome", outcome), None, arrived_ms)
     elif said.intersection(("unsubscribed", "complained")):
-        yield events.ConsentWithdrawn(Withdrawal(at_ms, None, None, None, None, event_id))
+        yield events.ConsentWithdrawn(_everything(at_ms, event_id, arrived_ms))

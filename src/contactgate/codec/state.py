@@ -1,11 +1,11 @@
 """Subject states as bytes: the values of the changelog and of RocksDB. All that knows their layout, with
-`state_v1` and `profile`.
+`state_v1`, `state_v2` and `profile`.
 
-    byte 0       version of the layout, 2
+    byte 0       version of the layout, 3
     bytes 1-6    open_until_ms, big-endian: until when an approval of this subject may be open, 0 = none. A store can
                  index subjects with open approvals without decoding them.
     bytes 7-     msgpack array of five byte strings, empty if there is nothing: profile, grants, withdrawals, contacts,
-                 seen. Each is msgpack again: the profile an array, the others an array (of 32 bit length) of facts.
+                 reports. Each is msgpack again: the profile an array, the others an array (of 32 bit length) of facts.
 
 A fact is an array. Its time is relative to that of the first fact of its section, its other instants to its own; None
 is nil, FOREVER_MS is false; identifiers, address tokens and the parts that many facts share are those of
@@ -27,7 +27,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from contactgate.codec import state_v1
+from contactgate.codec import state_v1, state_v2
 from contactgate.codec.packing import (
     OUTCOME_CODE,
     OUTCOMES,
@@ -50,15 +50,14 @@ from contactgate.model.facts import (
     Contact,
     Grant,
     Profile,
-    Reason,
-    Seen,
+    Report,
     SubjectState,
     Withdrawal,
 )
 
 __all__ = ["HEADER_BYTES", "OUTCOMES", "VERSION", "WORDS", "decode", "encode", "open_until_ms"]
 
-VERSION: Final = 2
+VERSION: Final = 3
 HEADER_BYTES: Final = 7
 LOOK_BACK: Final = 8
 
@@ -74,9 +73,9 @@ def encode(
     `known` are the bytes of a state `before`, if there are any: what both have in common is not encoded again.
     """
     if before is None or known is None or known[0] != VERSION:
-        before, profile, grants, withdrawals, contacts, seen = EMPTY, b"", b"", b"", b"", b""
+        before, profile, grants, withdrawals, contacts, reports = EMPTY, b"", b"", b"", b"", b""
     else:
-        profile, grants, withdrawals, contacts, seen = unpack(memoryview(known)[HEADER_BYTES:])
+        profile, grants, withdrawals, contacts, reports = unpack(memoryview(known)[HEADER_BYTES:])
     if state.profile is not before.profile:
         profile = pack_profile(state.profile)
     if state.grants is not before.grants:
@@ -85,10 +84,10 @@ def encode(
         withdrawals = _section(state.withdrawals, _withdrawal_row, before.withdrawals, withdrawals)
     if state.contacts is not before.contacts:
         contacts = _section(state.contacts, _contact_row, before.contacts, contacts)
-    if state.seen is not before.seen:
-        seen = _section(state.seen, _seen_row, before.seen, seen)
-    body = pack((profile, grants, withdrawals, contacts, seen))
-    return b"\x02" + open_until_ms.to_bytes(6, "big") + body
+    if state.reports is not before.reports:
+        reports = _section(state.reports, _report_row, before.reports, reports)
+    body = pack((profile, grants, withdrawals, contacts, reports))
+    return b"\x03" + open_until_ms.to_bytes(6, "big") + body
 
 
 def _section(facts: tuple[Any, ...], row: Row, before: tuple[Any, ...], known: bytes) -> bytes:
@@ -119,9 +118,9 @@ def _contact_row(contacts: tuple[Contact, ...], at: int) -> bytes:
         ids = (None if not event_id else False) if request_id else True
         part = (
             c.recalled, c.channel, c.purpose, c.controller, c.requester, c.campaign, c.categories, c.jurisdictions,
-            c.complaint, c.mode, c.matters_told, ids,
+            c.complaint, c.mode, c.matters_told, ids, c.number_zones, c.asked_categories, c.asked_jurisdictions,
         )  # fmt: skip
-        shape = pack_shared((*part, c.number_zones) if c.number_zones else part)
+        shape = pack_shared(part)
     if place is None and token is not None:
         place = pack_address(token)
     row = (
@@ -134,7 +133,14 @@ def _contact_row(contacts: tuple[Contact, ...], at: int) -> bytes:
         place,
         pack_shared(c.matters) if c.matters else None,
     )
+    if c.asked_matter != _matter(c.matters):
+        return pack((*row, pack_identifier(event_id) if request_id else None, c.asked_matter))
     return pack((*row, pack_identifier(event_id)) if request_id and event_id else row)
+
+
+def _matter(matters: tuple[str, ...]) -> str | None:
+    """What the request asked about, if nothing else is stored: most name one matter, and that is talked about."""
+    return matters[0] if len(matters) == 1 else None
 
 
 def _alike(one: Contact, other: Contact) -> bool:
@@ -152,6 +158,8 @@ def _alike(one: Contact, other: Contact) -> bool:
         and one.complaint is other.complaint
         and one.matters_told is other.matters_told
         and one.number_zones == other.number_zones
+        and one.asked_categories == other.asked_categories
+        and one.asked_jurisdictions == other.asked_jurisdictions
         and (not one.request_id) is (not other.request_id)
         and (not one.event_id) is (not other.event_id)
     )
@@ -175,43 +183,31 @@ def _grant_row(grants: tuple[Grant, ...], at: int) -> bytes:
             shape,
             None if effective is None else effective - time_ms,
             None if expires is None else False if expires == FOREVER_MS else expires - time_ms,
+            f[12] - time_ms,
         )
     )
 
 
 def _withdrawal_row(withdrawals: tuple[Withdrawal, ...], at: int) -> bytes:
     f = astuple(withdrawals[at])
-    return pack((f[0] - withdrawals[0].time_ms if at else f[0], pack_identifier(f[5]), pack_shared(f[1:5])))
+    since = f[0] - withdrawals[0].time_ms if at else f[0]
+    return pack((since, pack_identifier(f[5]), pack_shared(f[1:5]), f[6] - f[0]))
 
 
-def _seen_row(seens: tuple[Seen, ...], at: int) -> bytes:
-    request_id, time_ms, reasons, eligible, valid = astuple(seens[at])
-    head = (
-        time_ms - seens[0].decided_ms if at else time_ms,
-        pack_identifier(request_id),
-        None if valid is None else valid - time_ms,
-    )
-    if not reasons and eligible is None:
-        return pack(head)
-    told = tuple([(reason.rule, reason.detail) for reason in reasons])
-    words: int | bytes | None = None
-    for back in range(1, min(at, LOOK_BACK) + 1):
-        other = seens[at - back].reasons
-        if other and len(other) == len(told) and all(map(_says, other, told)):
-            words = back
-            break
+def _report_row(reports: tuple[Report, ...], at: int) -> bytes:
+    r = reports[at]
     return pack(
         (
-            *head,
-            None if eligible is None else eligible - time_ms,
-            pack_shared(told) if words is None else words,
-            *[None if reason.until_ms is None else reason.until_ms - time_ms for reason in reasons],
+            r.time_ms - reports[0].time_ms if at else r.time_ms,
+            pack_identifier(r.request_id),
+            r.decided_ms - r.time_ms,
+            r.word,
+            r.proven,
+            None if r.matters is None else pack_shared(r.matters),
+            pack_identifier(r.event_id),
+            r.arrived_ms - r.time_ms,
         )
     )
-
-
-def _says(reason: Reason, told: tuple[str, str]) -> bool:
-    return reason.rule == told[0] and reason.detail == told[1]
 
 
 def open_until_ms(raw: bytes) -> int:
@@ -225,26 +221,33 @@ _DAMAGE: Final = (
 """What reading damaged bytes as a layout can end in: a part of any msgpack type may stand in any place."""
 
 
+_LAYOUTS: Final[dict[int, Callable[[bytes], SubjectState]]] = {
+    state_v1.VERSION: state_v1.decode,
+    state_v2.VERSION: state_v2.decode,
+}
+
+
 def decode(raw: bytes) -> SubjectState:
     """The state behind the bytes. Raises StoreCorrupt for anything `encode` did not make."""
-    if not raw or raw[0] not in (VERSION, state_v1.VERSION):
+    read = _decode if raw[:1] == b"\x03" else _LAYOUTS.get(raw[0]) if raw else None
+    if read is None:
         raise StoreCorrupt("a subject's state has an unknown version; this worker is older than what wrote it")
     try:
-        return _decode(raw) if raw[0] == VERSION else state_v1.decode(raw)
+        return read(raw)
     except _DAMAGE as error:
         raise StoreCorrupt("a subject's state is damaged") from error
 
 
 def _decode(raw: bytes) -> SubjectState:
-    profile, grants, withdrawals, contacts, seen = unpack(memoryview(raw)[HEADER_BYTES:])
-    if not (profile or grants or withdrawals or contacts or seen):
+    profile, grants, withdrawals, contacts, reports = unpack(memoryview(raw)[HEADER_BYTES:])
+    if not (profile or grants or withdrawals or contacts or reports):
         return EMPTY
     return SubjectState(
         _profile(unpack(profile)) if profile else NOBODY,
         _grants(unpack(grants)) if grants else (),
         _withdrawals(unpack(withdrawals)) if withdrawals else (),
         _contacts(unpack(contacts)) if contacts else (),
-        _seen(unpack(seen)) if seen else (),
+        _reports(unpack(reports)) if reports else (),
     )
 
 
@@ -265,9 +268,10 @@ def _contacts(rows: list[list[Any]]) -> tuple[Contact, ...]:
         parts.append(part)
         (
             recalled, channel, purpose, controller, requester, campaign, categories, jurisdictions, complaint, mode,
-            matters_told, of_event, zones,
-        ) = part if len(part) == 13 else (*part, ())  # fmt: skip
+            matters_told, of_event, zones, asked_categories, asked_jurisdictions,
+        ) = part  # fmt: skip
         text = name if type(name) is str else identifier(name)
+        told = () if matters is None else shared(matters)
         found.append(
             Contact(
                 time,
@@ -281,15 +285,18 @@ def _contacts(rows: list[list[Any]]) -> tuple[Contact, ...]:
                 controller,
                 requester,
                 campaign,
-                () if matters is None else shared(matters),
+                told,
                 None if place is None else found[-place].address if type(place) is int else address(place),
                 categories,
                 jurisdictions,
-                text if of_event else identifier(more[0]) if more else "",
+                text if of_event else identifier(more[0]) if more and more[0] is not None else "",
                 complaint,
                 mode,
                 matters_told,
                 zones,
+                more[1] if len(more) > 1 else _matter(told),
+                asked_categories,
+                asked_jurisdictions,
             )
         )
     return tuple(found)
@@ -299,7 +306,7 @@ def _grants(rows: list[list[Any]]) -> tuple[Grant, ...]:
     found: list[Grant] = []
     parts: list[tuple[Any, ...]] = []
     base = 0
-    for time, name, shape, effective, expires in rows:
+    for time, name, shape, effective, expires, arrived in rows:
         time += base
         if not found:
             base = time
@@ -320,6 +327,7 @@ def _grants(rows: list[list[Any]]) -> tuple[Grant, ...]:
                 None if expires is None else FOREVER_MS if expires is False else expires + time,
                 unpack_spans(windows) if windows else (),
                 identifier(name),
+                time + arrived,
             )
         )
     return tuple(found)
@@ -328,38 +336,30 @@ def _grants(rows: list[list[Any]]) -> tuple[Grant, ...]:
 def _withdrawals(rows: list[list[Any]]) -> tuple[Withdrawal, ...]:
     base = 0
     found: list[Withdrawal] = []
-    for time, name, shape in rows:
+    for time, name, shape, arrived in rows:
+        at_ms = time + base
         controller, purposes, channels, recipients = shared(shape)
-        found.append(Withdrawal(time + base, controller, purposes, channels, recipients, identifier(name)))
+        found.append(Withdrawal(at_ms, controller, purposes, channels, recipients, identifier(name), at_ms + arrived))
         base = found[0].time_ms
     return tuple(found)
 
 
-def _seen(rows: list[list[Any]]) -> tuple[Seen, ...]:
-    found: list[Seen] = []
-    told: list[tuple[Any, ...]] = []
+def _reports(rows: list[list[Any]]) -> tuple[Report, ...]:
     base = 0
-    for time, name, valid, *more in rows:
-        time += base
-        if not found:
-            base = time
-        words: tuple[Any, ...] = ()
-        eligible = None
-        if more:
-            eligible = None if more[0] is None else more[0] + time
-            words = told[-more[1]] if type(more[1]) is int else shared(more[1])
-        told.append(words)
-        reasons = [
-            Reason(rule, detail, None if until is None else until + time)
-            for (rule, detail), until in zip(words, more[2:], strict=True)
-        ]
+    found: list[Report] = []
+    for time, request_id, decided, word, proven, matters, event_id, arrived in rows:
+        at_ms = time + base
         found.append(
-            Seen(
-                name if type(name) is str else identifier(name),
-                time,
-                tuple(reasons),
-                eligible,
-                None if valid is None else valid + time,
+            Report(
+                time_ms=at_ms,
+                request_id=identifier(request_id),
+                decided_ms=at_ms + decided,
+                word=word,
+                proven=proven,
+                matters=None if matters is None else shared(matters),
+                event_id=identifier(event_id),
+                arrived_ms=at_ms + arrived,
             )
         )
+        base = found[0].time_ms
     return tuple(found)

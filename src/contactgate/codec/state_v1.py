@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from contactgate.codec.packing import OUTCOMES, address, identifier, shared, unpack, unpack_spans
 from contactgate.codec.profile import NOBODY, read_profile
 from contactgate.model.facts import (
@@ -22,8 +24,6 @@ from contactgate.model.facts import (
     Contact,
     Grant,
     Profile,
-    Reason,
-    Seen,
     SubjectState,
     Withdrawal,
 )
@@ -55,20 +55,42 @@ def decode(raw: bytes) -> SubjectState:
         elif ids is False:
             event_id = identifier(table[rows[at]])
             at += 1
+        (
+            recalled,
+            channel,
+            purpose,
+            controller,
+            requester,
+            campaign,
+            categories,
+            jurisdictions,
+            complaint,
+            mode,
+            told,
+        ) = part[:11]
         contacts.append(
-            Contact(  # type: ignore[call-arg]  # mypy does not count slices
-                time,
-                name,
-                0 if valid is None else time + table[valid],
-                None if outcome is None else OUTCOMES[outcome],
-                0 if reported is None else time + reported,
-                *part[:6],
-                () if matters is None else shared(table[matters]),
-                None if token is None else address(table[token]),
-                part[6],
-                part[7],
-                event_id,
-                *part[8:11],
+            as_asked(
+                Contact(
+                    time,
+                    name,
+                    0 if valid is None else time + table[valid],
+                    None if outcome is None else OUTCOMES[outcome],
+                    0 if reported is None else time + reported,
+                    recalled,
+                    channel,
+                    purpose,
+                    controller,
+                    requester,
+                    campaign,
+                    () if matters is None else shared(table[matters]),
+                    None if token is None else address(table[token]),
+                    categories,
+                    jurisdictions,
+                    event_id,
+                    complaint,
+                    mode,
+                    told,
+                )
             )
         )
     grants = []
@@ -89,54 +111,30 @@ def decode(raw: bytes) -> SubjectState:
                 None if expires is None else FOREVER_MS if expires is False else expires + base,
                 unpack_spans(windows) if windows else (),
                 identifier(table[name_at]),
+                time + base,
             )
         )
     withdrawals = []
     for at in range(0, len(taken), 3):
         controller, purposes, channels, recipients = shared(table[taken[at + 2]])
-        withdrawals.append(
-            Withdrawal(taken[at] + base, controller, purposes, channels, recipients, identifier(table[taken[at + 1]]))
-        )
+        name, at_ms = identifier(table[taken[at + 1]]), taken[at] + base
+        withdrawals.append(Withdrawal(at_ms, controller, purposes, channels, recipients, name, at_ms))
     return SubjectState(
         NOBODY if person is None else _profile(person, table, base),
         tuple(grants),
         tuple(withdrawals),
         tuple(contacts),
-        _seen(decided, contacts, table, base) if decided else (),
     )
+
+
+def as_asked(contact: Contact) -> Contact:
+    """The contact with what its request asked for, as far as the first two layouts tell: they keep what counted."""
+    if not contact.request_id:
+        return contact
+    matter = contact.matters[0] if contact.matters and not contact.matters_told else None
+    return msgspec.structs.replace(contact, asked_matter=matter, asked_categories=contact.categories or None)
 
 
 def _profile(person: list[Any], table: list[Any], base: int) -> Profile:
     facts, *others = person
     return read_profile(base, table[facts], others)
-
-
-def _seen(decided: list[Any], contacts: list[Contact], table: list[Any], base: int) -> tuple[Seen, ...]:
-    found: list[Seen] = []
-    at = 0
-    end = len(decided)
-    while at < end:
-        approval = decided[at]
-        at += 1
-        if approval is not None:
-            c = contacts[approval]
-            found.append(Seen(c.request_id, c.time_ms, (), None, c.valid_until_ms))
-            continue
-        name_at, time, eligible, valid, count = decided[at : at + 5]
-        at += 5
-        reasons = []
-        for _ in range(count):
-            rule, detail = shared(table[decided[at]])
-            until = decided[at + 1]
-            reasons.append(Reason(rule, detail, None if until is None else until + base))
-            at += 2
-        found.append(
-            Seen(
-                identifier(table[name_at]),
-                time + base,
-                tuple(reasons),
-                None if eligible is None else eligible + base,
-                None if valid is None else valid + base,
-            )
-        )
-    return tuple(found)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from contactgate.core.decide import approval_of, with_contact
+from contactgate.core.lifting import outlasts
 from contactgate.core.outcomes import RESTRICTING, SEVERITY
 from contactgate.core.review import is_open, recall, review
 from contactgate.core.world import World
@@ -31,6 +32,7 @@ from contactgate.model.events import (
 from contactgate.model.facts import (
     Contact,
     Grant,
+    Mark,
     Profile,
     Relationship,
     Span,
@@ -45,6 +47,9 @@ _REPEATS = 8
 The newest may have come from a clock that is ahead. And a partition that stalled reads its consents before outcomes
 that are older: those are judged at their own time, when only what came before the newest was given.
 """
+
+_MARKS = 32
+"""How many marks a person may have before they are folded into at most one of each sort (`_fewer`)."""
 
 Applied = tuple[SubjectState, tuple[Recall, ...]]
 
@@ -84,8 +89,8 @@ def _fold(event: SubjectEvent, state: SubjectState) -> SubjectState:
 
 
 def grant(state: SubjectState, given: Grant) -> SubjectState:
-    """Keeps a consent, unless an erasure or a withdrawal of all of it is as new, or it is known."""
-    if given.time_ms <= state.profile.erased_ms or given in state.grants:
+    """Keeps a consent, unless an erasure or a withdrawal of all of it is stamped as late, or it is known."""
+    if given.time_ms <= state.profile.erased_ms or any(_same_event(given, known) for known in state.grants):
         return state
     for withdrawal in state.withdrawals:
         if _undoes(withdrawal, given):
@@ -101,19 +106,25 @@ def grant(state: SubjectState, given: Grant) -> SubjectState:
         grants = tuple(sorted((*kept, given), key=_event_order))
     else:
         grants = (*kept, given)
-    return SubjectState(state.profile, grants, state.withdrawals, state.contacts, state.seen)
+    return SubjectState(state.profile, grants, state.withdrawals, state.contacts, state.reports)
 
 
 def withdraw(state: SubjectState, withdrawal: Withdrawal) -> SubjectState:
     """Keeps an opt-out, unless it says nothing that is not known, and drops every consent that it undoes."""
-    if withdrawal.time_ms <= state.profile.erased_ms:
+    profile = state.profile
+    if outlasts(profile.erased_ms, profile.erased_arrived_ms, withdrawal.time_ms, withdrawal.arrived_ms):
         return state
-    if any(_includes(known, withdrawal) for known in state.withdrawals):
+    if any(_same_event(withdrawal, known) or _includes(known, withdrawal) for known in state.withdrawals):
         return state
     others = [known for known in state.withdrawals if not _includes(withdrawal, known)]
     withdrawals = tuple(sorted((*others, withdrawal), key=_event_order))
     grants = tuple(given for given in state.grants if not _undoes(withdrawal, given))
-    return SubjectState(state.profile, grants, withdrawals, state.contacts, state.seen)
+    return SubjectState(state.profile, grants, withdrawals, state.contacts, state.reports)
+
+
+def _same_event(one: Grant | Withdrawal, other: Grant | Withdrawal) -> bool:
+    """Whether both are one event. It counts as arrived when it was first carried, however often it comes again."""
+    return one.event_id == other.event_id and msgspec.structs.replace(one, arrived_ms=other.arrived_ms) == other
 
 
 def _event_order(fact: Grant | Withdrawal) -> tuple[int, str]:
@@ -121,7 +132,7 @@ def _event_order(fact: Grant | Withdrawal) -> tuple[int, str]:
 
 
 def _undoes(withdrawal: Withdrawal, given: Grant) -> bool:
-    """Whether an opt-out reaches everything that a consent covers, and is not older."""
+    """Whether an opt-out reaches everything that a consent covers, and is not older, whichever arrived first."""
     recipients = (given.controller,) if given.recipients is None else given.recipients
     return (
         withdrawal.time_ms >= given.time_ms
@@ -133,8 +144,11 @@ def _undoes(withdrawal: Withdrawal, given: Grant) -> bool:
 
 
 def _includes(one: Withdrawal, other: Withdrawal) -> bool:
-    """Whether an opt-out says all that another says, and is not older. Of two equal ones the smaller event id stays."""
-    if one.time_ms < other.time_ms:
+    """Whether an opt-out says all that another says, and is not older nor arrived earlier.
+
+    Of two equal ones the smaller event id stays.
+    """
+    if not outlasts(one.time_ms, one.arrived_ms, other.time_ms, other.arrived_ms):
         return False
     inside = (
         (one.controller is None or one.controller == other.controller)
@@ -144,7 +158,7 @@ def _includes(one: Withdrawal, other: Withdrawal) -> bool:
     )
     if not inside:
         return False
-    return not (one.time_ms == other.time_ms and one.event_id > other.event_id and _includes(other, one))
+    return not (one.event_id > other.event_id and _includes(other, one))
 
 
 def _repeats(one: Grant, other: Grant) -> bool:
@@ -178,8 +192,11 @@ def _purposes_within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> b
 def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
     """Merges facts about the person field by field; at equal times both hold, which restricts."""
     profile, at = state.profile, event.time_ms
+    marks = _marked(profile.marks, event) if event.marked or event.unmarked else profile.marks
     if at <= profile.erased_ms:
-        return state
+        if outlasts(profile.erased_ms, profile.erased_arrived_ms, at, event.arrived_ms):
+            return state
+        return _with_profile(state, msgspec.structs.replace(profile, marks=marks))
     timezones, timezones_ms = _merged(event.timezones, profile.timezones, profile.timezones_ms, at)
     jurisdictions, jurisdictions_ms = _merged(event.jurisdictions, profile.jurisdictions, profile.jurisdictions_ms, at)
     flags, flags_ms = _merged(event.flags, profile.flags, profile.flags_ms, at)
@@ -198,8 +215,38 @@ def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
         relationships=profile.relationships,
         wrong_addresses=profile.wrong_addresses,
         erased_ms=profile.erased_ms,
+        erased_arrived_ms=profile.erased_arrived_ms,
+        marks=marks,
     )
     return _with_profile(state, merged)
+
+
+def _marked(marks: tuple[Mark, ...], event: ProfileUpdated) -> tuple[Mark, ...]:
+    """The marks after an event that sets or ends some."""
+    told = [Mark(word, False, event.time_ms, event.arrived_ms) for word in event.marked]
+    told += [Mark(word, True, min(event.time_ms, event.arrived_ms), event.arrived_ms) for word in event.unmarked]
+    for one in told:
+        if not any(_covers(known, one) for known in marks):
+            others = [known for known in marks if not _covers(one, known)]
+            marks = tuple(sorted((*others, one), key=msgspec.structs.astuple))
+    return marks if len(marks) <= _MARKS else _fewer(marks)
+
+
+def _covers(one: Mark, other: Mark) -> bool:
+    """Whether a mark makes another one superfluous: of the same word and sort, and neither older nor earlier."""
+    same = one.word == other.word and one.ends is other.ends
+    return same and outlasts(one.time_ms, one.arrived_ms, other.time_ms, other.arrived_ms)
+
+
+def _fewer(marks: tuple[Mark, ...]) -> tuple[Mark, ...]:
+    """Too many marks as few: of what sets a flag the latest of all, of what ends it the one that counts from later."""
+    found = []
+    for word in sorted({mark.word for mark in marks}):
+        sets = [mark for mark in marks if mark.word == word and not mark.ends]
+        if sets:
+            found.append(Mark(word, False, max(each.time_ms for each in sets), max(each.arrived_ms for each in sets)))
+        found += [mark for mark in marks if mark.word == word and mark.ends][-1:]
+    return tuple(found)
 
 
 def _merged(
@@ -260,31 +307,36 @@ def _spans(spans: tuple[Span, ...]) -> list[tuple[object, ...]]:
 def _with_profile(state: SubjectState, profile: Profile) -> SubjectState:
     if profile == state.profile:
         return state
-    return SubjectState(profile, state.grants, state.withdrawals, state.contacts, state.seen)
+    return SubjectState(profile, state.grants, state.withdrawals, state.contacts, state.reports)
 
 
 def _erased(event: Erased, state: SubjectState, world: World, now_ms: int) -> Applied:
     """Drops every fact that is not newer than the erasure, and recalls what was approved on such facts."""
-    erased_ms = event.time_ms
-    if erased_ms <= state.profile.erased_ms:
+    at_ms, profile = event.time_ms, state.profile
+    if outlasts(profile.erased_ms, profile.erased_arrived_ms, at_ms, event.arrived_ms):
         return state, ()
-    gone = [each for each in state.contacts if each.time_ms <= erased_ms]
+    gone = [each for each in state.contacts if each.time_ms <= at_ms]
     recalls = tuple(recall(contact, "subject.erased") for contact in gone if is_open(contact, now_ms))
-    after, more = review(erase(state, erased_ms), world, now_ms)
+    after, more = review(erase(state, at_ms, event.arrived_ms), world, now_ms)
     return after, recalls + more
 
 
-def erase(state: SubjectState, erased_ms: int) -> SubjectState:
-    """The state without every fact of that time or before."""
+def erase(state: SubjectState, at_ms: int, arrived_ms: int) -> SubjectState:
+    """The state without every fact of that time or before; opt-outs that arrive later are no part of what is erased."""
     profile = state.profile
+    erased_ms, erased_arrived_ms = max(profile.erased_ms, at_ms), max(profile.erased_arrived_ms, arrived_ms)
     contacts = tuple(each for each in state.contacts if each.time_ms > erased_ms)
     changed: dict[str, object] = {
         "erased_ms": erased_ms,
+        "erased_arrived_ms": erased_arrived_ms,
         "relationships": tuple(each for each in profile.relationships if each.time_ms > erased_ms),
         "wrong_addresses": tuple(
             address
             for address in profile.wrong_addresses
             if any(each.address == address and _may_be_wrong(each) for each in contacts)
+        ),
+        "marks": tuple(
+            each for each in profile.marks if not outlasts(erased_ms, erased_arrived_ms, each.time_ms, each.arrived_ms)
         ),
     }
     for name in ("timezones", "jurisdictions", "flags", "preferred"):
@@ -294,9 +346,13 @@ def erase(state: SubjectState, erased_ms: int) -> SubjectState:
     return SubjectState(
         msgspec.structs.replace(profile, **changed),
         tuple(each for each in state.grants if each.time_ms > erased_ms),
-        tuple(each for each in state.withdrawals if each.time_ms > erased_ms),
+        tuple(
+            each
+            for each in state.withdrawals
+            if not outlasts(erased_ms, erased_arrived_ms, each.time_ms, each.arrived_ms)
+        ),
         contacts,
-        tuple(each for each in state.seen if each.decided_ms > erased_ms),
+        tuple(each for each in state.reports if each.decided_ms > erased_ms),
     )
 
 
@@ -319,7 +375,7 @@ def outcome(state: SubjectState, event: OutcomeReported) -> SubjectState:
     after = state
     if told != contact:
         contacts = tuple(told if each is contact else each for each in state.contacts)
-        after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.seen)
+        after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.reports)
     return _heeded(after, contact, event)
 
 
@@ -339,7 +395,7 @@ def _told(contact: Contact, event: OutcomeReported) -> Contact:
 
 def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
     """Keeps a contact that was not decided here; what it says about the person's will binds at once."""
-    if event.time_ms <= state.profile.erased_ms or _known(state, event.event_id):
+    if _known(state, event.event_id):
         return state
     contact = Contact.observed(
         event_id=event.event_id,
@@ -359,8 +415,8 @@ def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
 def _heeded(state: SubjectState, contact: Contact, event: OutcomeReported | ContactObserved) -> SubjectState:
     """The state with what an outcome says about the person's will, and about the address."""
     if event.outcome in ("unsubscribed", "complained"):
-        return withdraw(state, _opt_out(event.time_ms, contact, event.event_id))
-    if event.outcome == "wrong_number" and contact.address is not None:
+        return withdraw(state, _opt_out(contact, event))
+    if event.outcome == "wrong_number" and contact.address is not None and event.time_ms > state.profile.erased_ms:
         wrong = tuple(sorted({*state.profile.wrong_addresses, contact.address}))
         return _with_profile(state, msgspec.structs.replace(state.profile, wrong_addresses=wrong))
     return state
@@ -368,7 +424,7 @@ def _heeded(state: SubjectState, contact: Contact, event: OutcomeReported | Cont
 
 def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
     """Withdraws marketing for the controller and channel named, and feeds cool-offs."""
-    if event.time_ms <= state.profile.erased_ms or _known(state, event.event_id):
+    if _known(state, event.event_id):
         return state
     contact = Contact.observed(
         event_id=event.event_id,
@@ -380,12 +436,30 @@ def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
         complaint=True,
     )
     channels = None if event.channel is None else (event.channel,)
-    opt_out = Withdrawal(event.time_ms, event.controller, ("marketing",), channels, None, event.event_id)
+    opt_out = Withdrawal(
+        time_ms=event.time_ms,
+        controller=event.controller,
+        purposes=("marketing",),
+        channels=channels,
+        recipients=None,
+        event_id=event.event_id,
+        arrived_ms=event.arrived_ms,
+    )
     return withdraw(_with_contact(state, contact), opt_out)
 
 
-def _opt_out(time_ms: int, contact: Contact, event_id: str) -> Withdrawal:
-    return Withdrawal(time_ms, contact.controller, (contact.purpose,), (contact.channel,), None, event_id)
+def _opt_out(contact: Contact, event: OutcomeReported | ContactObserved) -> Withdrawal:
+    """What `unsubscribed` and `complained` withdraw: what the contact was about, and marketing (SEMANTICS rule 44)."""
+    about = contact.purpose
+    return Withdrawal(
+        time_ms=event.time_ms,
+        controller=contact.controller,
+        purposes=(about,) if covers("marketing", about) else tuple(sorted((about, "marketing"))),
+        channels=(contact.channel,),
+        recipients=None,
+        event_id=event.event_id,
+        arrived_ms=event.arrived_ms,
+    )
 
 
 def _known(state: SubjectState, event_id: str) -> bool:
@@ -393,5 +467,7 @@ def _known(state: SubjectState, event_id: str) -> bool:
 
 
 def _with_contact(state: SubjectState, contact: Contact) -> SubjectState:
+    if contact.time_ms <= state.profile.erased_ms:
+        return state
     contacts = with_contact(state.contacts, contact)
-    return SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.seen)
+    return SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.reports)

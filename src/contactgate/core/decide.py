@@ -1,13 +1,16 @@
 """The decision: pass only if every rule holds now; else every reason, and the first instant at which it would pass.
 
 Pure and total: whatever the input, the answer is a decision. A rule that raises blocks as `rule.error:<name>` and the
-others are still reported. A pass reserves its place in the state it returns; a request that was seen gets its first
-decision again, unless what it was given has become illegal. Must never look at a clock or let an exception out.
+others are still reported. A pass reserves its place in the state it returns; a request that was approved gets that
+answer again as long as the approval may be used, and is never approved twice. Must never look at a clock or let an
+exception out.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
+
+import msgspec
 
 from contactgate.core.judge import ask, error, failures
 from contactgate.core.next_eligible import next_eligible
@@ -16,7 +19,8 @@ from contactgate.core.rule import context
 from contactgate.core.rulebook import Rulebook, kind_at, rulebook_at
 from contactgate.core.world import Policy, World
 from contactgate.model.decision import Decision
-from contactgate.model.facts import Contact, Reason, Seen, SubjectState
+from contactgate.model.facts import Contact, Reason, SubjectState
+from contactgate.model.instants import instant
 from contactgate.model.request import Request
 
 _request_id = attrgetter("request_id")
@@ -25,19 +29,19 @@ _request_id = attrgetter("request_id")
 def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> tuple[Decision, SubjectState]:
     """The decision on a request at an instant, and the state after it."""
     policy = world.policy
-    if policy is not None:
-        state = prune(state, policy, now_ms)
-    if request.request_id in map(_request_id, state.seen):
-        seen = next(seen for seen in state.seen if seen.request_id == request.request_id)
-        return _again(request, seen, state, world, now_ms), state
     if policy is None:
         reason = Reason("policy.unavailable", "no policy is in force", None)
-        return _blocked(request, state, (reason,), None, now_ms)
+        return _blocked((reason,), None, now_ms), state
+    state = prune(state, policy, now_ms)
+    if request.request_id in map(_request_id, state.contacts):
+        again = _again(request, state, world, policy, now_ms)
+        if again is not None:
+            return again, state
     try:
         ctx = context(request, state, world, policy)
         book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
-        return _blocked(request, state, (error("policy"),), None, now_ms)
+        return _blocked((error("policy"),), None, now_ms), state
     asked = book.asked(ctx)
     answers = ask(asked.questions, ctx, now_ms)
     if min(answers) > now_ms:
@@ -48,40 +52,46 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
         return _passed(request, state, book.jurisdictions, end, now_ms)
     reasons, failing = failures(asked.rules, answers, ctx, now_ms)
     first = next_eligible(ctx, book, asked.rules, answers, failing, now_ms)
-    return _blocked(request, state, reasons, first, now_ms)
+    return _blocked(reasons, first, now_ms), state
 
 
 def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:
-    """The state without what can no longer matter: requests past the horizon, contacts that no rule looks back at."""
-    limits = policy.limits
-    seen, contacts = state.seen, state.contacts
-    latest, oldest = now_ms - limits.dedup_horizon_ms, now_ms - limits.contact_history_ms
-    if (not seen or seen[0].decided_ms > latest) and (not contacts or contacts[0].time_ms > oldest):
+    """The state without what can no longer matter: contacts that no rule and no repeated request looks back at."""
+    contacts, oldest = state.contacts, now_ms - policy.limits.contact_history_ms
+    if not contacts or contacts[0].time_ms > oldest:
         return state
-    seen = tuple(each for each in seen if each.decided_ms > latest)
     kept = policy.outcomes_kept_forever | RESTRICTING
     contacts = tuple(
         each
         for each in contacts
         if max(each.time_ms, each.outcome_ms, each.valid_until_ms) > oldest or each.outcome in kept
     )
-    if len(seen) == len(state.seen) and len(contacts) == len(state.contacts):
+    if len(contacts) == len(state.contacts):
         return state
-    return SubjectState(state.profile, state.grants, state.withdrawals, contacts, seen)
+    approvals = {(each.request_id, each.time_ms) for each in contacts}
+    reports = tuple(each for each in state.reports if (each.request_id, each.decided_ms) in approvals)
+    return SubjectState(state.profile, state.grants, state.withdrawals, contacts, reports)
 
 
-def asked_again(contact: Contact, request: Request) -> bool:
-    """Whether a request with the id of an approval asks for the same contact."""
-    return (
-        contact.requester == request.requester
-        and contact.controller == request.controller
-        and contact.purpose == request.purpose
-        and contact.channel == request.channel
-        and contact.campaign == request.campaign
-        and contact.address == request.address
-        and contact.categories == request.categories
-        and contact.mode == request.mode
+def differs(contact: Contact, request: Request) -> str | None:
+    """The first field, as messages name it, in which a request asks for something else than an approval was given for.
+
+    None if it asks for the same contact again; what may change are its time and its bounds (SEMANTICS rule 46).
+    """
+    asked = contact.asked_jurisdictions
+    fields = (
+        ("requester", contact.requester, request.requester),
+        ("controller", contact.controller, request.controller),
+        ("purpose", contact.purpose, request.purpose),
+        ("channel", contact.channel, request.channel),
+        ("campaign_id", contact.campaign, request.campaign),
+        ("address", contact.address, request.address),
+        ("data_categories", contact.asked_categories, request.categories or None),
+        ("matter_id", contact.asked_matter, request.matter),
+        ("mode", contact.mode, request.mode),
+        ("jurisdictions", asked, request.jurisdictions if asked is not None else None),
     )
+    return next((name for name, before, now in fields if before != now), None)
 
 
 def request_of(contact: Contact) -> Request:
@@ -117,20 +127,34 @@ def recall_reasons(request: Request, state: SubjectState, world: World, now_ms: 
         return (error("policy"),)
 
 
-def _again(request: Request, seen: Seen, state: SubjectState, world: World, now_ms: int) -> Decision:
-    """The first decision again; but a pass that has become illegal since blocks."""
-    if seen.reasons:
-        return Decision(seen.reasons, seen.next_eligible_ms, None, None, now_ms, duplicate=True)
-    reasons = recall_reasons(request, state, world, now_ms)
-    contact = approval_of(state, seen.request_id)
-    if contact is not None:
-        if not asked_again(contact, request):
-            reasons += recall_reasons(request_of(contact), state, world, now_ms)
-        if contact.recalled is not None and not any(reason.rule == contact.recalled for reason in reasons):
-            reasons += (Reason(contact.recalled, "the approval was recalled", None),)
-    if reasons:
-        return Decision(_distinct(reasons), None, None, None, now_ms, duplicate=True)
-    return Decision((), None, None, seen.valid_until_ms, now_ms, duplicate=True, approved_ms=seen.decided_ms)
+def _again(request: Request, state: SubjectState, world: World, policy: Policy, now_ms: int) -> Decision | None:
+    """The answer to a request whose id has a remembered approval (SEMANTICS rules 46, 47); None: it is decided from scratch."""
+    contact = approval_of(state, request.request_id)
+    if contact is None or now_ms >= contact.time_ms + policy.limits.dedup_horizon_ms:
+        return None
+    field = differs(contact, request)
+    if field is not None:
+        words = f"an approval of this request_id is known, and `{field}` was different; use a new request_id"
+        return _blocked((Reason("request.conflict", words, None),), None, now_ms)
+    if contact.outcome == "not_attempted":
+        return None
+    open_now = now_ms < contact.valid_until_ms and contact.outcome is None and contact.recalled is None
+    reasons = recall_reasons(request_of(contact), state, world, now_ms) if open_now else ()
+    if open_now and not reasons:
+        return Decision(
+            reasons=(),
+            next_eligible_ms=None,
+            approval_id=None,
+            valid_until_ms=contact.valid_until_ms,
+            decided_ms=now_ms,
+            duplicate=True,
+            approved_ms=contact.time_ms,
+        )
+    if contact.recalled is not None:
+        reasons = (Reason(contact.recalled, "the approval was recalled", None),)
+    words = f"this request was approved {instant(contact.time_ms)}, and that approval is over; use a new request_id"
+    reasons = (Reason("request.answered", words, None), *reasons)
+    return msgspec.structs.replace(_blocked(reasons, None, now_ms), duplicate=True)
 
 
 def approval_of(state: SubjectState, request_id: str) -> Contact | None:
@@ -146,13 +170,8 @@ def _passed(
 ) -> tuple[Decision, SubjectState]:
     """A pass, which reserves its place at once. See INVARIANT (reserve before emit)."""
     contact = Contact.approved(request, jurisdictions, now_ms, end)
-    after = SubjectState(
-        state.profile,
-        state.grants,
-        state.withdrawals,
-        with_contact(state.contacts, contact),
-        _with_seen(state.seen, Seen(request.request_id, now_ms, (), None, end)),
-    )
+    contacts = with_contact(state.contacts, contact)
+    after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.reports)
     return Decision(
         reasons=(),
         next_eligible_ms=None,
@@ -164,12 +183,9 @@ def _passed(
     ), after
 
 
-def _blocked(
-    request: Request, state: SubjectState, reasons: tuple[Reason, ...], first: int | None, now_ms: int
-) -> tuple[Decision, SubjectState]:
-    seen = Seen(request.request_id, now_ms, reasons, first, None)
-    after = SubjectState(state.profile, state.grants, state.withdrawals, state.contacts, _with_seen(state.seen, seen))
-    return Decision(reasons, first, None, None, now_ms), after
+def _blocked(reasons: tuple[Reason, ...], first: int | None, now_ms: int) -> Decision:
+    """A block, which is not remembered: the same request is decided from scratch whenever it is repeated."""
+    return Decision(reasons, first, None, None, now_ms)
 
 
 def with_contact(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Contact, ...]:
@@ -181,15 +197,3 @@ def with_contact(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Conta
 
 def _contact_order(contact: Contact) -> tuple[int, str, str]:
     return (contact.time_ms, contact.request_id, contact.event_id)
-
-
-def _with_seen(seen: tuple[Seen, ...], one: Seen) -> tuple[Seen, ...]:
-    if not seen or seen[-1].decided_ms < one.decided_ms:
-        return (*seen, one)
-    if seen[-1].decided_ms == one.decided_ms and seen[-1].request_id < one.request_id:  # of one batch
-        return (*seen, one)
-    return tuple(sorted((*seen, one), key=lambda each: (each.decided_ms, each.request_id)))
-
-
-def _distinct(reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
-    return tuple({reason.rule: reason for reason in reversed(reasons)}.values())[::-1]

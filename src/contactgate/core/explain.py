@@ -14,7 +14,7 @@ from contactgate.core.next_eligible import next_eligible
 from contactgate.core.rule import NEVER, Context, Rule, context, until
 from contactgate.core.rulebook import Rulebook, kind_at
 from contactgate.core.world import World
-from contactgate.model.facts import Seen, SubjectState
+from contactgate.model.facts import Contact, SubjectState
 from contactgate.model.instants import instant
 from contactgate.model.request import Request
 
@@ -65,7 +65,7 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
             notes=(),
         )
     state = prune(state, policy, now_ms)
-    notes = tuple(_earlier(seen) for seen in state.seen if seen.request_id == request.request_id)
+    notes = tuple(_earlier(each) for each in state.contacts if each.request_id == request.request_id)
     try:
         ctx = context(request, state, world, policy)
         book: Rulebook = kind_at(ctx, now_ms).book
@@ -149,6 +149,9 @@ def _when(each: RuleExplained) -> str:
     return f" (until {instant(each.until_ms)})" if each.holds else f" (passes from {instant(each.until_ms)})"
 
 
-def _earlier(seen: Seen) -> str:
-    verdict = "blocked" if seen.reasons else "passed"
-    return f"this request was {verdict} {instant(seen.decided_ms)}; repeated, it gets that decision"
+def _earlier(contact: Contact) -> str:
+    """What is known of an approval of the same request: asked again, it decides the answer (SEMANTICS rule 47)."""
+    told = f"this request was approved {instant(contact.time_ms)}, valid until {instant(contact.valid_until_ms)}"
+    if contact.recalled is not None:
+        return f"{told}, and recalled ({contact.recalled})"
+    return told if contact.outcome is None else f"{told}; its outcome is {contact.outcome}"

@@ -17,6 +17,7 @@ BY_SEVERITY: Final[tuple[Outcome, ...]] = (
     "ignored",
     "bounced",
     "voicemail",
+    "abandoned",
     "delivered",
     "answered",
     "wrong_number",

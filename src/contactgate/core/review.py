@@ -41,7 +41,7 @@ def review(state: SubjectState, world: World, now_ms: int) -> tuple[SubjectState
             recalls.append(recall(contact, rule))
     if not recalls:
         return state, ()
-    after = SubjectState(state.profile, state.grants, state.withdrawals, tuple(contacts), state.seen)
+    after = SubjectState(state.profile, state.grants, state.withdrawals, tuple(contacts), state.reports)
     return after, tuple(recalls)
 
 

@@ -129,7 +129,7 @@ class Rulebook:
         facts = CONTACTS if state.contacts else 0
         if state.withdrawals:
             facts += WITHDRAWALS
-        if profile.flags or profile.erased_ms or profile.preferred:
+        if profile.flags or profile.marks or profile.erased_ms or profile.preferred:
             facts += PERSONAL
         if ctx.zones is None:
             facts += UNPLACED

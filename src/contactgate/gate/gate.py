@@ -25,11 +25,10 @@ from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.letters import DeadLetters, check_time, ours
 from contactgate.model import events
 from contactgate.model.decision import Decision, Recall
-from contactgate.model.facts import Reason, Seen, SubjectState
+from contactgate.model.facts import Reason, SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import NO_HEADERS, Out, Position, Record, States, murmur2
 from contactgate.model.messages import ContactRequested
-from contactgate.model.request import Request
 from contactgate.names import Kind
 
 _VERIFIED: Final = 131_072
@@ -93,7 +92,7 @@ class Gate:
         """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
         try:
             check_time(at_ms, rec.timestamp_ms)
-            event = read.event(message, at_ms, self._tokens)
+            event = read.event(message, at_ms, rec.arrived_ms, self._tokens)
             self._apply(rec.key or b"", message.subject_id, event, rec, states)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
@@ -152,16 +151,13 @@ class Gate:
     def _refuse(self, rec: Record, fault: MalformedMessage, states: SubjectStates) -> None:
         if rec.value is not None:
             key = None if rec.key is None else rec.key.decode("utf-8", "replace")
-            for subject_id, event in restrictions(rec.value, key, rec.timestamp_ms, fault):
+            for subject_id, event in restrictions(rec.value, key, rec.timestamp_ms, rec.arrived_ms, fault):
                 subject = subject_id.encode()
-                if isinstance(event, events.ProfileUpdated):  # flags: what is known stays known
-                    known = states.get(subject).profile.flags
-                    event = msgspec.structs.replace(event, flags=tuple(sorted({*known, *(event.flags or ())})))
                 try:
                     self._apply(subject, subject_id, event, rec, states)
                 except MalformedMessage as unknown:
                     # An outcome of a request that this subject never had: an opt-out in it is one of everything.
-                    for named, instead in restrictions(rec.value, key, rec.timestamp_ms, unknown):
+                    for named, instead in restrictions(rec.value, key, rec.timestamp_ms, rec.arrived_ms, unknown):
                         if named == subject_id and isinstance(instead, events.ConsentWithdrawn):
                             self._apply(subject, subject_id, instead, rec, states)
         self.out.append(self._letters.letter(rec, fault))
@@ -210,7 +206,7 @@ class Gate:
         before = states.get(subject)
         made, after = decide(request, before, world, now_ms)
         if self.requesters is not None and request.requester not in self.requesters:
-            made, after = _without_topic(request, made, before, after)
+            made, after = _without_topic(made, before, after)
         if after is not before:
             states.put(subject, after)
         requester, decided_ms, approved_ms = request.requester, made.decided_ms, made.approved_ms
@@ -230,7 +226,7 @@ class Gate:
         self.seq = seq + 1
         headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS
         self.out.append(Out(Kind.DECISION, requester, subject, value, headers))
-        if approval_id is not None and not made.duplicate:
+        if approval_id is not None:
             token = tokens.subject(requester, request.subject_id)
             value = emit.approval(made, request, approval_id, token)
             headers = events.headers("contact.approved", approval_id, decided_ms) if events else NO_HEADERS
@@ -246,17 +242,9 @@ class Gate:
             self._recall(subject.decode(), recalls, now_ms)
 
 
-def _without_topic(
-    request: Request, made: Decision, before: SubjectState, after: SubjectState
-) -> tuple[Decision, SubjectState]:
+def _without_topic(made: Decision, before: SubjectState, after: SubjectState) -> tuple[Decision, SubjectState]:
     """Block a request whose requester has no approvals topic: nobody would read its approval, or its recall."""
     reason = Reason("party.unknown", "the requester has no approvals topic", None)
     if made.reasons:
-        blocked = msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None)
-        return blocked, after
-    blocked = Decision((reason,), None, None, None, made.decided_ms, made.duplicate)
-    if made.duplicate:
-        return blocked, after
-    seen = Seen(request.request_id, made.decided_ms, (reason,), None, None)
-    kept = sorted((*before.seen, seen), key=lambda each: (each.decided_ms, each.request_id))
-    return blocked, msgspec.structs.replace(before, seen=tuple(kept))
+        return msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None), after
+    return Decision((reason,), None, None, None, made.decided_ms), before

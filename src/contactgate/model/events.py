@@ -29,8 +29,11 @@ class ProfileUpdated(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     timezones: tuple[str, ...] | None = None
     jurisdictions: tuple[str, ...] | None = None
-    flags: tuple[str, ...] | None = None
+    flags: tuple[str, ...] | None = None  # but those that only `unmarked` ends
     preferred: tuple[Span, ...] | None = None
+    marked: tuple[str, ...] = ()  # of deceased, minor, vulnerable: what it says the person is
+    unmarked: tuple[str, ...] = ()  # of the same: what it says, with a name, that the person is not any more
+    arrived_ms: int = 0  # broker time of the record that first carried the event
 
 
 class Erased(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +41,7 @@ class Erased(msgspec.Struct, frozen=True, gc=False):
 
     event_id: str
     time_ms: int
+    arrived_ms: int
 
 
 class ComplaintReceived(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +51,7 @@ class ComplaintReceived(msgspec.Struct, frozen=True, gc=False):
     time_ms: int
     controller: str | None
     channel: str | None
+    arrived_ms: int
 
 
 class RelationshipRecorded(msgspec.Struct, frozen=True, gc=False):
@@ -67,7 +72,8 @@ class OutcomeReported(msgspec.Struct, frozen=True, gc=False):
     request_id: str
     time_ms: int
     outcome: Outcome
-    matters: tuple[str, ...] | None = None
+    matters: tuple[str, ...] | None
+    arrived_ms: int
 
 
 class ContactObserved(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +85,7 @@ class ContactObserved(msgspec.Struct, frozen=True, gc=False):
     channel: str
     purpose: str
     outcome: Outcome
+    arrived_ms: int
     requester: str | None = None
     campaign: str | None = None
     address: str | None = None  # keyed token

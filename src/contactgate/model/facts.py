@@ -10,7 +10,7 @@ which was a tenth of a decision.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -28,6 +28,7 @@ Outcome = Literal[
     "ignored",
     "bounced",
     "voicemail",
+    "abandoned",
     "delivered",
     "answered",
     "wrong_number",
@@ -68,6 +69,7 @@ class Grant(msgspec.Struct, frozen=True, gc=False, array_like=True):
     expires_ms: int | None  # None: no period stated; FOREVER_MS: stated indefinite
     windows: tuple[Span, ...]  # hours this consent lifts the calling windows for
     event_id: str
+    arrived_ms: int  # broker time of the record that first carried the event
 
 
 class Withdrawal(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -79,6 +81,7 @@ class Withdrawal(msgspec.Struct, frozen=True, gc=False, array_like=True):
     channels: tuple[str, ...] | None
     recipients: tuple[str, ...] | None
     event_id: str
+    arrived_ms: int  # broker time of the record that first carried the event
 
 
 class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -104,6 +107,9 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
     mode: Mode = "live"  # of the request: a review of the open approval asks for the same plan
     matters_told: bool = False  # `matters` are those an outcome named, not the request's
     number_zones: tuple[str, ...] = ()  # of the request: a review counts local days as the decision did
+    asked_matter: str | None = None  # as the request said it, and the next two: the same request must say them again
+    asked_categories: tuple[str, ...] | None = None  # None: it named none
+    asked_jurisdictions: tuple[str, ...] | None = None  # None: not known, the approval is of an older layout
 
     @property
     def is_observed(self) -> bool:
@@ -132,6 +138,9 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
             event_id="",
             mode=request.mode,
             number_zones=request.number_zones,
+            asked_matter=request.matter,
+            asked_categories=request.categories or None,
+            asked_jurisdictions=request.jurisdictions,
         )
 
     @staticmethod
@@ -179,14 +188,33 @@ class Reason(msgspec.Struct, frozen=True, gc=False, array_like=True):
     until_ms: int | None
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """The first decision on a request_id, kept for the de-duplication horizon."""
+class Report(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What was said of an approved contact in a way that only a policy can judge, so it is judged when deciding.
 
+    The word may be the policy's own (`outcomes`), and without proof it counts only under `outcomes_by`.
+    """
+
+    time_ms: int
     request_id: str
-    decided_ms: int
-    reasons: tuple[Reason, ...]  # empty: it passed
-    next_eligible_ms: int | None
-    valid_until_ms: int | None  # of the approval; None when blocked
+    decided_ms: int  # the approval's time
+    word: str  # as reported
+    proven: bool  # the report carried the approval's handle
+    matters: tuple[str, ...] | None  # sorted; None: it named none
+    event_id: str
+    arrived_ms: int
+
+
+LASTING: Final = frozenset(("deceased", "minor", "vulnerable"))
+"""Flags that no list of flags without them ends (SEMANTICS rule 37)."""
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """That a person has a flag that only `flags_removed` ends, or, if `ends`, that she has it no longer."""
+
+    word: str  # deceased | minor | vulnerable
+    ends: bool
+    time_ms: int
+    arrived_ms: int
 
 
 class Relationship(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -207,13 +235,15 @@ class Profile(msgspec.Struct, frozen=True, gc=False, array_like=True):
     timezones_ms: int = 0
     jurisdictions: tuple[str, ...] = ()  # sorted ISO 3166 codes as given
     jurisdictions_ms: int = 0
-    flags: tuple[str, ...] = ()  # sorted; minor deceased vulnerable business
+    flags: tuple[str, ...] = ()  # sorted, as written; not those of `marks`
     flags_ms: int = 0
     preferred: tuple[Span, ...] = ()
     preferred_ms: int = 0
     relationships: tuple[Relationship, ...] = ()
     wrong_addresses: tuple[str, ...] = ()  # sorted tokens reported as wrong numbers for this subject
     erased_ms: int = 0  # 0: never
+    erased_arrived_ms: int = 0  # of several erasures the latest time and the latest arrival
+    marks: tuple[Mark, ...] = ()  # sorted; of each word those that no other makes superfluous
 
 
 class SubjectState(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -223,7 +253,7 @@ class SubjectState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     grants: tuple[Grant, ...] = ()  # sorted by (time_ms, event_id)
     withdrawals: tuple[Withdrawal, ...] = ()  # sorted by (time_ms, event_id)
     contacts: tuple[Contact, ...] = ()  # sorted by (time_ms, request_id, event_id)
-    seen: tuple[Seen, ...] = ()  # sorted by (decided_ms, request_id)
+    reports: tuple[Report, ...] = ()  # sorted by (time_ms, event_id)
 
 
 EMPTY = SubjectState()
@@ -231,4 +261,4 @@ EMPTY = SubjectState()
 
 def is_empty(state: SubjectState) -> bool:
     """Whether nothing is known: such a subject needs no record (its changelog record is a tombstone)."""
-    return not (state.seen or state.contacts or state.grants or state.withdrawals) and state == EMPTY
+    return not (state.reports or state.contacts or state.grants or state.withdrawals) and state == EMPTY

@@ -29,6 +29,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp_ms: int  # of the broker; offline the line's own time
     key: bytes | None
     value: bytes | None
+    first_ms: int = 0  # broker time of the record that first carried this, if it is not this one; 0: it is
+
+    @property
+    def arrived_ms(self) -> int:
+        """When what the record carries came into the log first: which of two events came later is judged by it."""
+        return self.first_ms or self.timestamp_ms
 
 
 class Out(msgspec.Struct, frozen=True, gc=False):

@@ -96,6 +96,8 @@ class SubjectUpdated(msgspec.Struct, gc=False, tag_field="type", tag="subject.up
     jurisdictions: tuple[Jurisdiction, ...] | UnsetType | None = UNSET
     flags: tuple[Flag, ...] | UnsetType | None = UNSET
     preferred_windows: tuple[Hours, ...] | UnsetType | None = UNSET
+    flags_removed: Words | UnsetType | None = UNSET
+    by: Identifier | UnsetType | None = UNSET  # who says that a flag does not hold any more
 
 
 class SubjectErased(msgspec.Struct, gc=False, tag_field="type", tag="subject.erased"):
@@ -285,6 +287,7 @@ class ContactApproved(msgspec.Struct, gc=False, tag_field="type", tag="contact.a
     subject_token: str
     channel: str
     valid_until: str
+    duplicate: bool | UnsetType = UNSET  # true: the answer to a request that came again; absent otherwise
 
 
 class ContactRecalled(msgspec.Struct, gc=False, tag_field="type", tag="contact.recalled"):

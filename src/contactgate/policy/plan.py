@@ -185,4 +185,5 @@ class Limits:
     dedup_horizon_ms: int
     contact_history_ms: int  # contacts older than this may be forgotten; never shorter than any rule looks back
     unreported_counts: bool = True
+    clock_skew_ms: int = 600_000  # a restriction that arrives later and is stamped at most so much earlier wins
     requirements: Requirements = field(default_factory=Requirements)

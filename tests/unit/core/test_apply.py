@@ -36,7 +36,7 @@ def after(*told: events.SubjectEvent, state: SubjectState = EMPTY, made: World |
 
 def opt_out(time_ms: int = T, event_id: str = "w", **scope: object) -> events.ConsentWithdrawn:
     """An opt-out from everything, or from a scope."""
-    fields = {"controller": None, "purposes": None, "channels": None, "recipients": None}
+    fields = {"controller": None, "purposes": None, "channels": None, "recipients": None, "arrived_ms": time_ms}
     return events.ConsentWithdrawn(Withdrawal(time_ms, event_id=event_id, **fields | scope))  # type: ignore[arg-type]
 
 
@@ -71,9 +71,9 @@ def test_a_withdrawal_of_a_part_keeps_the_consent() -> None:
 def test_the_same_event_twice_changes_nothing() -> None:
     """Applying twice equals applying once, and the state is the very same object."""
     given = events.GrantGiven(consent())
-    seen = events.ContactObserved("o", T, "bank", "voice", "marketing", "answered")
-    complaint = events.ComplaintReceived("k", T, None, None)
-    for event in (given, opt_out(), seen, complaint, events.Erased("e", T - DAY)):
+    seen = events.ContactObserved("o", T, "bank", "voice", "marketing", "answered", T)
+    complaint = events.ComplaintReceived("k", T, None, None, T)
+    for event in (given, opt_out(), seen, complaint, events.Erased("e", T - DAY, T - DAY)):
         once = after(event)
         assert after(event, state=once) is once
 
@@ -113,9 +113,9 @@ def test_consents_read_ahead_of_a_late_outcome_do_not_hide_what_an_approval_rest
 def test_an_update_merges_by_field_and_time() -> None:
     """Absent stays, null clears, an older event changes nothing, equal times join."""
     zone = events.ProfileUpdated("a", T, timezones=("Asia/Tokyo",))
-    flags = events.ProfileUpdated("b", T + 1, flags=("minor",))
+    flags = events.ProfileUpdated("b", T + 1, flags=("vip",))
     state = after(zone, flags)
-    assert (state.profile.timezones, state.profile.flags) == (("Asia/Tokyo",), ("minor",))
+    assert (state.profile.timezones, state.profile.flags) == (("Asia/Tokyo",), ("vip",))
     assert after(events.ProfileUpdated("c", T + 2, timezones=()), state=state).profile.timezones == ()
     older = events.ProfileUpdated("d", T - 1, timezones=("Europe/Paris",))
     assert after(older, state=state) is state
@@ -147,18 +147,18 @@ def test_relationships_are_kept_by_what_still_matters() -> None:
 def test_an_erasure_drops_what_is_not_newer() -> None:
     """Facts of its time and before go, newer ones stay, and late older ones are not taken in."""
     state = approved(state=person(grants=(consent(), consent(time_ms=T + 2, event_id="g-2"))))
-    erased, recalls = apply(events.Erased("e", T + 1), state, world(), T + 3)
+    erased, recalls = apply(events.Erased("e", T + 1, T + 1), state, world(), T + 3)
     assert [each.event_id for each in erased.grants] == ["g-2"]
-    assert (erased.contacts, erased.seen, erased.profile.timezones, erased.profile.erased_ms) == ((), (), (), T + 1)
+    assert (erased.contacts, erased.reports, erased.profile.timezones, erased.profile.erased_ms) == ((), (), (), T + 1)
     assert [(each.rule, each.reason, each.approved_ms) for each in recalls] == [("subject.erased", "erased", T)]
     late = [
         events.GrantGiven(consent()),
         opt_out(),
         events.ProfileUpdated("u", T + 1, flags=("business",)),
         events.RelationshipRecorded("r", T + 1, "bank", "purchase", 1, None),
-        events.ContactObserved("o", T + 1, "bank", "voice", "marketing", "answered"),
-        events.ComplaintReceived("k", T + 1, None, None),
-        events.Erased("e0", T),
+        events.ContactObserved("o", T + 1, "bank", "voice", "marketing", "answered", T + 1),
+        events.ComplaintReceived("k", T + 1, None, None, T + 1),
+        events.Erased("e0", T, T),
     ]
     for event in late:
         assert after(event, state=erased) is erased
@@ -169,7 +169,8 @@ def test_an_erasure_drops_what_is_not_newer() -> None:
 
 def outcome(name: str, at: int = T + MINUTE, **changes: object) -> events.OutcomeReported:
     """An outcome of the request."""
-    return events.OutcomeReported(f"o-{name}-{at}", "q-1", at, name, **changes)  # type: ignore[arg-type]
+    fields = {"matters": None, "arrived_ms": at} | changes
+    return events.OutcomeReported(f"o-{name}-{at}", "q-1", at, name, **fields)  # type: ignore[arg-type]
 
 
 def test_an_outcome_of_an_unknown_request_is_refused() -> None:
@@ -218,17 +219,17 @@ def test_a_wrong_number_is_suppressed_whatever_is_reported_later() -> None:
 
 def test_an_observed_contact_may_withdraw_as_well() -> None:
     """What a person said on a line we did not decide binds."""
-    told = after(events.ContactObserved("o", T, "bank", "voice", "marketing", "unsubscribed"), state=person())
+    told = after(events.ContactObserved("o", T, "bank", "voice", "marketing", "unsubscribed", T), state=person())
     assert rules(ask(world(), told, T + 1)) == ["consent.withdrawn"]
 
 
 def test_a_complaint_withdraws_marketing_where_it_says() -> None:
     """Controller and channel named: only there; nothing named: everywhere; collection is not marketing."""
-    here = after(events.ComplaintReceived("k", T, "bank", "voice"), state=person())
+    here = after(events.ComplaintReceived("k", T, "bank", "voice", T), state=person())
     assert rules(ask(world(), here, T + 1)) == ["consent.withdrawn"]
     assert ask(world(), here, T + 1, channel="sms").passed
     everywhere = after(
-        events.ComplaintReceived("k", T, None, None), state=person(grants=(consent(purposes=("collection",)),))
+        events.ComplaintReceived("k", T, None, None, T), state=person(grants=(consent(purposes=("collection",)),))
     )
     assert ask(world(), everywhere, T + 1, purpose="collection").passed
 
@@ -256,7 +257,7 @@ def test_only_open_approvals_are_recalled() -> None:
 
 def test_flags_recall() -> None:
     """A death or a minority reported after the approval recalls it, to the vendor as `person`."""
-    _, recalls = apply(events.ProfileUpdated("u", T + 1, flags=("deceased",)), approved(), world(), T + 2)
+    _, recalls = apply(events.ProfileUpdated("u", T + 1, marked=("deceased",)), approved(), world(), T + 2)
     assert [(each.rule, each.reason) for each in recalls] == [("subject.deceased", "person")]
 
 

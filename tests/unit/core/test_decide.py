@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from tests.kit.corekit import (
     DAY,
     HOUR,
@@ -23,11 +24,12 @@ from tests.kit.corekit import (
 
 from contactgate.core.decide import decide, prune
 from contactgate.core.world import World
-from contactgate.model.facts import EMPTY, Profile, Seen, Span, Withdrawal
+from contactgate.model.facts import EMPTY, Profile, Span, Withdrawal
 from contactgate.model.world import Pause
 from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Plan, Selector, WindowRule
 
-EVERYTHING = Withdrawal(T + 1, None, None, None, None, "w")
+ASKED: dict[str, Any] = {"asked_categories": ("basic",), "asked_jurisdictions": ("CN",)}
+EVERYTHING = Withdrawal(T + 1, None, None, None, None, "w", T + 1)
 
 
 def test_a_pass_says_until_when_and_leaves_the_id_to_the_codec() -> None:
@@ -87,24 +89,23 @@ def test_without_a_policy_everything_blocks() -> None:
     _, state = decide(request(), person(), made, T)
     made.remove("policy", "active")
     again, _ = decide(request(), state, made, T + 1)
-    assert rules(again) == ["policy.unavailable"]
-    assert again.duplicate
+    assert (rules(again), again.approved_ms) == (["policy.unavailable"], None)
 
 
 # --- duplicates ---------------------------------------------------------------------------------------------------
 
 
-def test_a_duplicate_gets_its_first_decision_and_takes_no_place() -> None:
-    """A pass again, with the first approval; a block again, even if it would pass by now."""
+def test_a_duplicate_gets_its_approval_again_and_takes_no_place() -> None:
+    """An open approval again, with its own end; a block is not remembered and passes when it may."""
     made = world(caps=(Cap("cap.c", 1, CapWindow("sliding", DAY), (), Selector()),))
     _, state = decide(request(), person(), made, T)
-    again, after = decide(request(), state, made, T + HOUR)
+    again, after = decide(request(), state, made, T + MINUTE)
     assert (again.passed, again.duplicate, again.approved_ms, again.valid_until_ms) == (True, True, T, T + 15 * MINUTE)
     assert after == state
-    blocked, state = decide(request(request_id="q-2"), state, made, T + 1)
-    again, after = decide(request(request_id="q-2"), state, made, T + 2 * DAY)
-    assert (again.reasons, again.next_eligible_ms, again.duplicate) == (blocked.reasons, T + DAY, True)
-    assert after.contacts == state.contacts
+    blocked, after = decide(request(request_id="q-2"), state, made, T + 1)
+    assert (blocked.next_eligible_ms, blocked.duplicate, after) == (T + DAY, False, state)
+    again, after = decide(request(request_id="q-2"), after, made, T + DAY)
+    assert (again.passed, again.duplicate) == (True, False)
 
 
 def test_a_duplicate_is_known_until_the_horizon() -> None:
@@ -114,14 +115,69 @@ def test_a_duplicate_is_known_until_the_horizon() -> None:
     assert not decide(request(), state, world(), T + 7 * DAY)[0].duplicate
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"requester": "bank"}, "requester"),
+        ({"controller": "insurer"}, "controller"),
+        ({"purpose": "collection"}, "purpose"),
+        ({"channel": "sms"}, "channel"),
+        ({"campaign": None}, "campaign_id"),
+        ({"address": "a1.two"}, "address"),
+        ({"categories": ("account", "basic")}, "data_categories"),
+        ({"matter": "m-1"}, "matter_id"),
+        ({"mode": "prerecorded"}, "mode"),
+        ({"jurisdictions": ()}, "jurisdictions"),
+    ],
+)
+def test_a_known_request_that_asks_for_something_else_conflicts(change: dict[str, Any], field: str) -> None:
+    """Whichever field differs is named, no approval is repeated and nothing is kept (SEMANTICS rule 46)."""
+    _, state = decide(request(), person(), world(), T)
+    answer, after = decide(request(**change), state, world(), T + 1)
+    assert rules(answer) == ["request.conflict"]
+    assert f"`{field}`" in answer.reasons[0].detail
+    assert (answer.duplicate, answer.approved_ms, after) == (False, None, state)
+
+
+def test_what_may_change_of_a_known_request_is_when() -> None:
+    """Its own time and the bounds of the contact are no part of what is asked for."""
+    _, state = decide(request(), person(), world(), T)
+    later = request(time_ms=T + 1, not_before_ms=T - 1, not_after_ms=T + DAY)
+    assert decide(later, state, world(), T + 1)[0].duplicate
+
+
+@pytest.mark.parametrize("outcome", ["answered", "no_answer", "refused", "abandoned"])
+def test_an_approval_that_was_used_is_not_given_again(outcome: str) -> None:
+    """Whatever became of it: the same request blocks until the horizon (SEMANTICS rule 47)."""
+    used = person(contacts=(contact(time_ms=T, request_id="q-1", outcome=outcome, **ASKED),))
+    decision, after = decide(request(), used, world(), T + 1)
+    assert (rules(decision), decision.duplicate, after) == (["request.answered"], True, used)
+
+
+def test_an_approval_that_lapsed_is_over() -> None:
+    """One millisecond before its end it is repeated, at its end it is over."""
+    _, state = decide(request(), person(), world(), T)
+    assert decide(request(), state, world(), T + 15 * MINUTE - 1)[0].passed
+    assert rules(decide(request(), state, world(), T + 15 * MINUTE)[0]) == ["request.answered"]
+
+
+def test_an_approval_that_was_given_back_is_decided_anew() -> None:
+    """`not_attempted`: the new pass takes a place of its own, and the newest approval is the one that is known."""
+    back = person(contacts=(contact(time_ms=T, request_id="q-1", outcome="not_attempted", **ASKED),))
+    decision, after = decide(request(), back, world(), T + 1)
+    assert (decision.passed, decision.duplicate, decision.approved_ms) == (True, False, T + 1)
+    assert [each.time_ms for each in after.contacts] == [T, T + 1]
+    assert decide(request(), after, world(), T + 2)[0].approved_ms == T + 1
+
+
 def test_a_duplicate_of_a_pass_that_became_illegal_blocks() -> None:
-    """An opt-out, a pause or a recall since the pass beats the echo, whether the approval is still open or not."""
+    """An opt-out, a pause or a recall since the pass beats the echo, and is told beside it."""
     made = world()
     _, state = decide(request(), person(), made, T)
-    withdrawn = person(withdrawals=(EVERYTHING,), contacts=state.contacts, seen=state.seen)
-    for later in (T + 2, T + DAY):
-        decision, _ = decide(request(), withdrawn, made, later)
-        assert (rules(decision), decision.duplicate, decision.approved_ms) == (["consent.withdrawn"], True, None)
+    withdrawn = person(withdrawals=(EVERYTHING,), contacts=state.contacts)
+    decision, _ = decide(request(), withdrawn, made, T + 2)
+    assert rules(decision) == ["request.answered", "consent.withdrawn"]
+    assert (decision.duplicate, decision.approved_ms) == (True, None)
     made.put_pause(
         Pause(
             pause_id="p",
@@ -134,20 +190,11 @@ def test_a_duplicate_of_a_pass_that_became_illegal_blocks() -> None:
             channels=None,
         )
     )
-    assert rules(decide(request(), state, made, T + 2)[0]) == ["pause.p"]
+    assert rules(decide(request(), state, made, T + 2)[0]) == ["request.answered", "pause.p"]
     made.lift_pause("p")
-    recalled = contact(time_ms=T, request_id="q-1", outcome=None, outcome_ms=0, recalled="pause.p")
-    was = person(contacts=(recalled,), seen=state.seen)
-    assert rules(decide(request(), was, made, T + 2)[0]) == ["pause.p"]
-
-
-def test_a_duplicate_id_with_other_contents_is_judged_by_both() -> None:
-    """Neither what is asked now nor what was approved may be illegal."""
-    _, state = decide(request(), person(), world(), T)
-    other, _ = decide(request(purpose="collection"), state, world(), T + 1)
-    assert rules(other) == ["consent.missing"]
-    gone = person(grants=(consent(purposes=("collection",)),), contacts=state.contacts, seen=state.seen)
-    assert rules(decide(request(purpose="collection"), gone, world(), T + 1)[0]) == ["consent.missing"]
+    recalled = contact(time_ms=T, request_id="q-1", outcome=None, outcome_ms=0, recalled="pause.p", **ASKED)
+    was = person(contacts=(recalled,))
+    assert rules(decide(request(), was, made, T + 2)[0]) == ["request.answered", "pause.p"]
 
 
 # --- what breaks --------------------------------------------------------------------------------------------------
@@ -233,11 +280,10 @@ def test_old_contacts_and_requests_are_forgotten_when_deciding() -> None:
     kept = contact(time_ms=old, outcome_ms=old, outcome="refused", valid_until_ms=0, request_id="kept")
     gone = contact(time_ms=old, outcome_ms=old, valid_until_ms=old, request_id="gone")
     edge = contact(time_ms=old + 1, outcome_ms=old + 1, valid_until_ms=old, request_id="new")
-    state = person(contacts=(gone, kept, edge), seen=(Seen("a", T - 7 * DAY, (), None, None),))
+    state = person(contacts=(gone, kept, edge))
     policy = HandMade(plan(), limits())
     after = prune(state, policy, T)
     assert [each.request_id for each in after.contacts] == ["kept", "new"]
-    assert after.seen == ()
     policy.outcomes_kept_forever = frozenset(("no_answer",))
     assert [each.request_id for each in prune(state, policy, T).contacts] == ["gone", "kept", "new"]
     assert prune(after, policy, T) is after

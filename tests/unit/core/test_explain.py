@@ -40,7 +40,7 @@ def test_a_block_tells_the_same_reasons_as_the_decision() -> None:
     state = person(
         grants=(consent(expires_ms=T),),
         contacts=(contact(), contact(request_id="", event_id="o-1", outcome="refused", outcome_ms=T - DAY)),
-        withdrawals=(Withdrawal(T - 9 * DAY, None, None, None, None, "w-1"),),
+        withdrawals=(Withdrawal(T - 9 * DAY, None, None, None, None, "w-1", T - 9 * DAY),),
         profile=Profile(timezones=("Asia/Shanghai",), timezones_ms=1, preferred=(Span(from_ms=13 * HOUR),)),
     )
     made = everything()
@@ -60,10 +60,12 @@ def test_a_block_tells_the_same_reasons_as_the_decision() -> None:
 
 
 def test_an_earlier_decision_is_noted() -> None:
-    """A request that was decided before says when and how."""
+    """A request that was approved before says when, until when, and what became of it."""
     made = everything()
     _, state = decide(request(), person(), made, T)
-    assert "this request was passed 2026-03-04T02:00:00Z" in render(explain(request(), state, made, T + 1))
+    assert "this request was approved 2026-03-04T02:00:00Z, valid until 2026-03-04T02:15:00Z" in render(
+        explain(request(), state, made, T + 1)
+    )
 
 
 def test_without_a_policy_there_is_only_one_reason() -> None:

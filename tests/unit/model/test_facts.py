@@ -1,6 +1,6 @@
 """Named constructors of contacts: what an approval keeps of its request, and what nobody has told stays unknown."""
 
-from contactgate.core.decide import asked_again, request_of
+from contactgate.core.decide import differs, request_of
 from contactgate.model.facts import Contact
 from contactgate.model.request import Request
 
@@ -27,7 +27,7 @@ def test_an_approval_keeps_what_its_review_asks_for() -> None:
     """The request made from an approval asks for the same contact, in the same zones and by the same means."""
     contact = Contact.approved(REQUEST, ("US", "US-FL"), at_ms=7, valid_until_ms=9)
     again = request_of(contact)
-    assert asked_again(contact, REQUEST)
+    assert differs(contact, REQUEST) is None
     assert (again.matter, again.mode, again.number_zones) == ("m-1", "prerecorded", ("America/New_York",))
     assert again.jurisdictions == ("US", "US-FL")
     assert (contact.time_ms, contact.valid_until_ms, contact.is_observed) == (7, 9, False)

@@ -21,8 +21,8 @@ _outcome = attrgetter("outcome")
 
 _ALL: frozenset[Outcome] = frozenset(
     (
-        "not_connected", "busy", "no_answer", "ignored", "bounced", "voicemail", "delivered", "answered",
-        "wrong_number", "refused", "unsubscribed", "complained",
+        "not_connected", "busy", "no_answer", "ignored", "bounced", "voicemail", "abandoned", "delivered",
+        "answered", "wrong_number", "refused", "unsubscribed", "complained",
     )
 )  # fmt: skip
 COUNTED: dict[Counts, frozenset[Outcome]] = {
@@ -229,7 +229,7 @@ class CoolOffRule(Rule):
 
     def _lifted_from(self, ctx: Context, start: int, t: int) -> int:
         """From when a consent given after the outcome ends its cool-off; NEVER if none does."""
-        return consented_from(ctx, self._bases, t, newer_than=start) if self.cooloff.until_consent else NEVER
+        return consented_from(ctx, self._bases, t, newer_than=(start, start)) if self.cooloff.until_consent else NEVER
 
     def _periods(self, ctx: Context) -> list[tuple[int, int]]:
         """The cool-offs, by their start. Remembered in the context."""

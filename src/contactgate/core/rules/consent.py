@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from contactgate.core.lifting import lifted
 from contactgate.core.rule import NEVER, PERSONAL, WITHDRAWALS, Context, Rule, prefixes, until
 from contactgate.core.rules.relations import relation_from, relation_until
 from contactgate.core.time.calendars import days_after, months_after
@@ -42,12 +43,15 @@ def reaches(withdrawal: Withdrawal, ctx: Context, basis: Basis | None) -> bool:
     return revokes_from is not None and withdrawal.time_ms >= revokes_from
 
 
-def last_withdrawal(ctx: Context, basis: Basis | None) -> Withdrawal | None:
-    """The newest opt-out that is about this request."""
-    for withdrawal in reversed(ctx.state.withdrawals):
-        if reaches(withdrawal, ctx, basis):
-            return withdrawal
-    return None
+def withdrawals_about(ctx: Context, basis: Basis | None) -> tuple[Withdrawal, ...]:
+    """The opt-outs that are about this request."""
+    return tuple([each for each in ctx.state.withdrawals if reaches(each, ctx, basis)]) if ctx.state.withdrawals else ()
+
+
+def is_lifted(withdrawal: Withdrawal, grant: Grant, ctx: Context) -> bool:
+    """Whether a consent was given after an opt-out, as far as clocks can be trusted."""
+    skew = ctx.limits.clock_skew_ms
+    return lifted(withdrawal.time_ms, withdrawal.arrived_ms, grant.time_ms, grant.arrived_ms, skew)
 
 
 def is_about(grant: Grant, ctx: Context) -> bool:
@@ -99,12 +103,14 @@ def _within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
     return True
 
 
-def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawn_ms: int | None) -> list[str]:
+def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawals: tuple[Withdrawal, ...]) -> list[str]:
     """Why a grant that is about the request does not count at any time; empty if it does."""
     request = ctx.request
     found = []
-    if withdrawn_ms is not None and withdrawn_ms >= grant.time_ms:
-        found.append("consent.withdrawn")
+    for withdrawal in withdrawals:
+        if not is_lifted(withdrawal, grant, ctx):
+            found.append("consent.withdrawn")
+            break
     if grant.recipients is None:
         if request.requester != grant.controller:
             found.append("consent.recipient")
@@ -158,13 +164,12 @@ def judged(ctx: Context, basis: Basis | None) -> list[Judged]:
         found = []
         state, request, purposes = ctx.state, ctx.request, ctx.prefixes
         controller, channel = request.controller, request.channel
-        withdrawal = last_withdrawal(ctx, basis) if state.withdrawals else None
-        withdrawn_ms = None if withdrawal is None else withdrawal.time_ms
+        withdrawals = withdrawals_about(ctx, basis)
         for grant in reversed(state.grants):
             # The same as `is_about`, which all but a few of them fail.
             if grant.controller != controller or channel not in grant.channels or purposes.isdisjoint(grant.purposes):
                 continue
-            found.append(Judged(starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawn_ms)))
+            found.append(Judged(starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawals)))
         ctx.memo[id(basis)] = found
     return found
 
@@ -187,11 +192,18 @@ def counting_under(ctx: Context, bases: tuple[Basis | None, ...]) -> list[Judged
     return found
 
 
-def consented_from(ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: int = 0) -> int:
-    """The first instant at or after t at which one grant counts under every one of the bases, or NEVER."""
-    first = NEVER
+def consented_from(
+    ctx: Context, bases: tuple[Basis | None, ...], t: int, newer_than: tuple[int, int] | None = None
+) -> int:
+    """The first instant at or after t at which one grant counts under every one of the bases, or NEVER.
+
+    `newer_than`: when something else that only a newer consent ends was stamped, and when it arrived.
+    """
+    first, skew = NEVER, ctx.limits.clock_skew_ms
     for each in counting_under(ctx, bases) if len(bases) > 1 else counting(ctx, bases[0]):
-        if t < each.end and each.grant.time_ms > newer_than:
+        if t < each.end and (
+            newer_than is None or lifted(*newer_than, each.grant.time_ms, each.grant.arrived_ms, skew)
+        ):
             if each.start <= t:
                 return t
             if each.start < first:
@@ -215,24 +227,24 @@ class ConsentRule(Rule):
     def passes_from(self, ctx: Context, t: int) -> int:
         basis = self.basis
         if basis.consent == "opt_out":
-            if not ctx.state.withdrawals or last_withdrawal(ctx, basis) is None:
+            if not withdrawals_about(ctx, basis):
                 return t
             return consented_from(ctx, self._own, t)
         first = consented_from(ctx, self._own, t) if judged(ctx, basis) else NEVER
-        if first == t or not basis.unless_relations or last_withdrawal(ctx, basis) is not None:
+        if first == t or not basis.unless_relations or withdrawals_about(ctx, basis):
             return first
         return min(first, relation_from(ctx, basis.unless_relations, t))
 
     def sure_until(self, ctx: Context, t: int) -> int:
         basis = self.basis
-        withdrawal = last_withdrawal(ctx, basis) if ctx.state.withdrawals else None
-        if basis.consent == "opt_out" and withdrawal is None:
+        withdrawn = bool(withdrawals_about(ctx, basis))
+        if basis.consent == "opt_out" and not withdrawn:
             return NEVER
         end = t
         for each in judged(ctx, basis):
             if each.start <= t and each.end > end and not each.faults:
                 end = each.end
-        if withdrawal is None and basis.unless_relations:
+        if not withdrawn and basis.unless_relations:
             end = max(end, relation_until(ctx, basis.unless_relations, t))
         return end
 
@@ -251,7 +263,6 @@ class ConsentRule(Rule):
 
     def _codes(self, ctx: Context, t: int) -> list[str]:
         """Every failure of the grant that fails least, the newest of those."""
-        withdrawal = last_withdrawal(ctx, self.basis) if ctx.state.withdrawals else None
         if self.basis.consent == "opt_out":
             return _WITHDRAWN
         closest: list[str] | None = None
@@ -264,7 +275,7 @@ class ConsentRule(Rule):
             if closest is None or len(found) < len(closest):
                 closest = found
         if closest is None:
-            return _MISSING if withdrawal is None else _WITHDRAWN
+            return _WITHDRAWN if withdrawals_about(ctx, self.basis) else _MISSING
         return closest
 
     def _words(self, code: str, first: int | None) -> str:
@@ -279,7 +290,7 @@ class ConsentRule(Rule):
 
     def holds_because(self, ctx: Context, t: int) -> str:
         basis = self.basis
-        if basis.consent == "opt_out" and last_withdrawal(ctx, basis) is None:
+        if basis.consent == "opt_out" and not withdrawals_about(ctx, basis):
             return "no consent is needed and nothing was withdrawn"
         if consented_from(ctx, self._own, t) == t:
             return "a consent covers the request"
@@ -317,10 +328,10 @@ class ErasedRule(Rule):
         self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        erased = ctx.profile.erased_ms
-        if not erased:
+        profile = ctx.profile
+        if not profile.erased_ms:
             return t
-        return consented_from(ctx, self._bases, t, newer_than=erased)
+        return consented_from(ctx, self._bases, t, newer_than=(profile.erased_ms, profile.erased_arrived_ms))
 
     def sure_until(self, ctx: Context, t: int) -> int:
         if not ctx.profile.erased_ms:

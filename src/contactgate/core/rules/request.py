@@ -6,8 +6,9 @@ nobody knows or whose address cannot be read.
 
 from __future__ import annotations
 
+from contactgate.core.lifting import lifted
 from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
-from contactgate.model.facts import Reason
+from contactgate.model.facts import Mark, Reason
 from contactgate.model.instants import instant
 from contactgate.model.world import Suppression
 from contactgate.policy.plan import Plan
@@ -101,8 +102,8 @@ class FlagsRule(Rule):
         self._stops = stops
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        for flag in ctx.profile.flags:
-            if flag in self._stops:
+        for mark in ctx.profile.marks:
+            if mark.word in self._stops and _holds(mark, ctx):
                 return NEVER
         return t
 
@@ -111,11 +112,27 @@ class FlagsRule(Rule):
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         stops = self._stops
-        return tuple(Reason(f"subject.{flag}", stops[flag], None) for flag in ctx.profile.flags if flag in stops)
+        marked = {mark.word for mark in ctx.profile.marks if mark.word in stops and _holds(mark, ctx)}
+        return tuple(Reason(f"subject.{word}", stops[word], None) for word in sorted(marked))
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         flags = ctx.profile.flags
-        return (f"flags {', '.join(flags)}, set {instant(ctx.profile.flags_ms)}",) if flags else ()
+        lines = [f"flags {', '.join(flags)}, set {instant(ctx.profile.flags_ms)}"] if flags else []
+        for mark in ctx.profile.marks:
+            told = "ended" if mark.ends else "set" if _holds(mark, ctx) else "set, and ended since,"
+            lines.append(f"flag {mark.word} {told} {instant(mark.time_ms)}")
+        return tuple(lines)
+
+
+def _holds(mark: Mark, ctx: Context) -> bool:
+    """Whether a mark sets a flag, and none that ends it is newer."""
+    skew = ctx.limits.clock_skew_ms
+    return not mark.ends and not any(
+        other.ends
+        and other.word == mark.word
+        and lifted(mark.time_ms, mark.arrived_ms, other.time_ms, other.arrived_ms, skew)
+        for other in ctx.profile.marks
+    )
 
 
 class SuppressionRule(Rule):

@@ -33,7 +33,8 @@ def withdrawal(**changes: object) -> Withdrawal:
         "recipients": None,
         "event_id": "w",
     }
-    return Withdrawal(**values | changes)  # type: ignore[arg-type]
+    made = values | changes
+    return Withdrawal(**{"arrived_ms": made["time_ms"]} | made)  # type: ignore[arg-type]
 
 
 def test_a_consent_that_covers_the_request_passes() -> None:

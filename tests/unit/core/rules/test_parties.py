@@ -20,7 +20,7 @@ from tests.kit.corekit import (
 )
 
 from contactgate.core.world import World
-from contactgate.model.facts import Profile
+from contactgate.model.facts import Mark, Profile
 from contactgate.model.world import Pause, Suppression
 from contactgate.policy.plan import Requirements
 
@@ -33,7 +33,8 @@ def asks_for(**required: bool) -> World:
 
 def flagged(*flags: str) -> Profile:
     """Somebody with flags."""
-    return Profile(timezones=("Asia/Shanghai",), timezones_ms=1, flags=flags, flags_ms=1)
+    marks = tuple(Mark(flag, False, 1, 1) for flag in flags)
+    return Profile(timezones=("Asia/Shanghai",), timezones_ms=1, marks=marks)
 
 
 # --- the request --------------------------------------------------------------------------------------------------
