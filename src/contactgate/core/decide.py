@@ -128,7 +128,7 @@ def recall_reasons(request: Request, state: SubjectState, world: World, now_ms: 
 
 
 def _again(request: Request, state: SubjectState, world: World, policy: Policy, now_ms: int) -> Decision | None:
-    """The answer to a request whose id has a remembered approval (SEMANTICS rules 46, 47); None: it is decided from scratch."""
+    """The answer to a request whose id has a remembered approval (SEMANTICS rules 46, 47); None: none has one."""
     contact = approval_of(state, request.request_id)
     if contact is None or now_ms >= contact.time_ms + policy.limits.dedup_horizon_ms:
         return None
