@@ -9,8 +9,8 @@ understand a grant by a synonym.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Final, NamedTuple, TypeVar
 
 from contactgate.model import synonyms
 from contactgate.model.synonyms import EVERYTHING, FLAGS, folded
@@ -21,6 +21,7 @@ _MAX_SCOPES: Final = 16_384
 """Answers kept of each sort: a hostile stream of scopes must not grow memory."""
 
 Written = tuple[str, ...]
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Scope(NamedTuple):
@@ -84,7 +85,7 @@ class Vocabulary:
         }
         self._channel_scopes: dict[Written, Scope] = {}
         self._purpose_scopes: dict[Written, Scope] = {}
-        self._controller_scopes: dict[Written, Scope] = {}
+        self._controller_scopes: dict[Written | str, Scope] = {}  # of one name by itself
         self._recipient_scopes: dict[Written, Scope] = {}
         self._campaign_scopes: dict[Written, Scope] = {}
         self._grants: dict[tuple[Written, Written, Written | None], Unknown | None] = {}
@@ -113,8 +114,9 @@ class Vocabulary:
         return word in self._words.categories or not self._words.categories
 
     def knows_flag(self, word: str) -> bool:
-        """Whether this is a flag, as `codec` reads them."""
-        return word in FLAGS or word in self._words.flags
+        """Whether this is a flag in any spelling. What `business` lifts, only the exact word does."""
+        name = folded(word)
+        return name in FLAGS or name in self._words.flags
 
     def unknown_in_grant(self, channels: Written, purposes: Written, categories: Written | None) -> Unknown | None:
         """The first word of a grant that makes it count for nothing; None if all are known."""
@@ -149,12 +151,19 @@ class Vocabulary:
         found = self._purpose_scopes.get(written)
         return found or self._keep(self._purpose_scopes, written, self._purposes_of(written))
 
+    def controller(self, written: str | None) -> Scope:
+        """Which controllers a restriction that names one reaches, folded."""
+        if written is None:
+            return ALL
+        return self._controller_scopes.get(written) or self.controllers((written,))
+
     def controllers(self, written: Written | None) -> Scope:
         """Which controllers a restriction reaches, folded."""
         if written is None:
             return ALL
-        found = self._controller_scopes.get(written)
-        return found or self._keep(self._controller_scopes, written, _names(written, self._controllers))
+        key = written[0] if len(written) == 1 else written
+        found = self._controller_scopes.get(key)
+        return found or self._keep(self._controller_scopes, key, _names(written, self._controllers))
 
     def recipients(self, written: Written | None) -> Scope:
         """Which requesters a restriction reaches, folded."""
@@ -239,7 +248,7 @@ class Vocabulary:
             above = above.rpartition(".")[0]
         return above
 
-    def _keep(self, scopes: dict[Written, Scope], written: Written, scope: Scope) -> Scope:
+    def _keep(self, scopes: dict[Key, Scope], written: Key, scope: Scope) -> Scope:
         if len(scopes) >= _MAX_SCOPES:
             scopes.clear()
         scopes[written] = scope

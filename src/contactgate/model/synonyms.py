@@ -12,11 +12,11 @@ from functools import lru_cache
 from importlib import resources
 from typing import Final
 
+from contactgate.model.facts import LASTING
+
 CHANNELS: Final = ("voice", "sms", "email", "mail")
 CATEGORIES: Final = frozenset({"basic", "account", "credit", "investment", "insurance"})
-STICKY_FLAGS: Final = frozenset({"deceased", "minor", "vulnerable"})
-"""Flags that restrict: they end only by `flags_removed`."""
-FLAGS: Final = STICKY_FLAGS | {"business"}
+FLAGS: Final = LASTING | {"business"}
 EVERYTHING: Final = frozenset({"*", "all", "any", "none", "null", "everything", "-"})
 """Words that are written for "no limit" and can match nothing as they stand."""
 

@@ -345,7 +345,7 @@ class PolicyDoc(RulesDoc):
     controllers: Annotated[list[Controller], AfterValidator(_no_repeats)] = Field(default_factory=list)
     flags: Annotated[list[Flag], AfterValidator(_no_repeats)] = Field(default_factory=list)
     data_categories: Annotated[list[Category], AfterValidator(_no_repeats)] = Field(default_factory=list)
-    clock_skew: Skew = 10 * durations.MINUTE_MS
+    clock_skew: Skew = 10 * MINUTE_MS
     default_region: Country | None = None
     outcomes: dict[OutcomeWord, Outcome] = Field(default_factory=dict)
     outcomes_by: Literal["approval", "subject", "both"] = "approval"

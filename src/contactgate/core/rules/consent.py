@@ -14,6 +14,7 @@ from contactgate.core.rules.relations import relation_from, relation_until
 from contactgate.core.time.calendars import days_after, months_after
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
 from contactgate.model.instants import instant
+from contactgate.model.synonyms import folded
 from contactgate.model.world import Notice
 from contactgate.policy.plan import Basis
 
@@ -29,15 +30,24 @@ _WORDS = {
 
 
 def reaches(withdrawal: Withdrawal, ctx: Context, basis: Basis | None) -> bool:
-    """Whether an opt-out is about this request."""
-    request = ctx.request
+    """Whether an opt-out is about this request: as written, or as its words are judged (SEMANTICS rule 37)."""
+    request, known = ctx.request, ctx.world.vocabulary
     if withdrawal.controller is not None and withdrawal.controller != request.controller:
-        return False
+        names = known.controller(withdrawal.controller).names
+        if names is not None and folded(request.controller) not in names:
+            return False
     if withdrawal.channels is not None and request.channel not in withdrawal.channels:
-        return False
+        names = known.channels(withdrawal.channels).names
+        if names is not None and request.channel not in names:
+            return False
     if withdrawal.recipients is not None and request.requester not in withdrawal.recipients:
-        return False
+        names = known.recipients(withdrawal.recipients).names
+        if names is not None and folded(request.requester) not in names:
+            return False
     if withdrawal.purposes is None or ctx.covered_by(withdrawal.purposes):
+        return True
+    names = known.purposes(withdrawal.purposes).names
+    if names is None or not ctx.prefixes.isdisjoint(names):
         return True
     revokes_from = None if basis is None else basis.revokes_all_from_ms
     return revokes_from is not None and withdrawal.time_ms >= revokes_from
@@ -162,13 +172,15 @@ def judged(ctx: Context, basis: Basis | None) -> list[Judged]:
     found: list[Judged] | None = ctx.memo.get(id(basis))
     if found is None:
         found = []
-        state, request, purposes = ctx.state, ctx.request, ctx.prefixes
+        state, request, purposes, known = ctx.state, ctx.request, ctx.prefixes, ctx.world.vocabulary
         controller, channel = request.controller, request.channel
         withdrawals = withdrawals_about(ctx, basis)
         for grant in reversed(state.grants):
             # The same as `is_about`, which all but a few of them fail.
             if grant.controller != controller or channel not in grant.channels or purposes.isdisjoint(grant.purposes):
                 continue
+            if known.unknown_in_grant(grant.channels, grant.purposes, grant.categories) is not None:
+                continue  # what is half understood permits nothing
             found.append(Judged(starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawals)))
         ctx.memo[id(basis)] = found
     return found
