@@ -67,7 +67,7 @@ def complaint(error: ValidationError) -> MalformedMessage:
     where = f"`{place}`" if place else "the message"
     if first["type"] == "extra_forbidden":
         key = str(first["loc"][-1])
-        if first["loc"][0] == "scope":
+        if first["loc"][0] == "scope" and len(first["loc"]) > 1:
             words = f"`scope` has no key {synonyms.shown(key)}: it counts as absent"
             return MalformedMessage("scope.unknown_word", words, key)
         return MalformedMessage(

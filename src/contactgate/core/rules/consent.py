@@ -14,10 +14,13 @@ from contactgate.core.rules.relations import relation_from, relation_until
 from contactgate.core.time.calendars import days_after, months_after
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
 from contactgate.model.instants import instant
-from contactgate.model.synonyms import folded
+from contactgate.model.synonyms import folded, shown
 from contactgate.model.world import Notice
 from contactgate.policy.plan import Basis
 
+_MAX_TOLD = 5
+_MAX_FACTS = 50
+"""Words of a scope, and facts of one sort, that are told to people."""
 _MISSING, _WITHDRAWN = ["consent.missing"], ["consent.withdrawn"]
 _WORDS = {
     "consent.withdrawn": "the consent was withdrawn",
@@ -62,6 +65,30 @@ def is_lifted(withdrawal: Withdrawal, grant: Grant, ctx: Context) -> bool:
     """Whether a consent was given after an opt-out, as far as clocks can be trusted."""
     skew = ctx.limits.clock_skew_ms
     return lifted(withdrawal.time_ms, withdrawal.arrived_ms, grant.time_ms, grant.arrived_ms, skew)
+
+
+def misses(withdrawal: Withdrawal, ctx: Context) -> str:
+    """Which word of an opt-out keeps it from a request that it does not reach, for people."""
+    request, known = ctx.request, ctx.world.vocabulary
+    controllers, recipients = (
+        known.controller(withdrawal.controller).names,
+        known.recipients(withdrawal.recipients).names,
+    )
+    channels = known.channels(withdrawal.channels).names
+    if controllers is not None and folded(request.controller) not in controllers:
+        return told_scope("controller", (withdrawal.controller or "",))
+    if channels is not None and request.channel not in channels:
+        return told_scope("channels", withdrawal.channels)
+    if recipients is not None and folded(request.requester) not in recipients:
+        return told_scope("recipients", withdrawal.recipients)
+    return told_scope("purposes", withdrawal.purposes)
+
+
+def told_scope(field: str, written: tuple[str, ...] | None) -> str:
+    """`it is for the channels sms and mail only`, in few words whatever was written."""
+    words = [shown(word) for word in (written or ())[:_MAX_TOLD]]
+    more = f" and {len(written or ()) - _MAX_TOLD} more" if len(written or ()) > _MAX_TOLD else ""
+    return f"it names the {field} {', '.join(words)}{more}"
 
 
 def is_about(grant: Grant, ctx: Context) -> bool:
@@ -316,8 +343,8 @@ class ConsentRule(Rule):
         ]
         lines += [
             f"withdrawn {instant(withdrawal.time_ms)} by event {withdrawal.event_id}"
-            for withdrawal in ctx.state.withdrawals
-            if reaches(withdrawal, ctx, self.basis)
+            + ("" if reaches(withdrawal, ctx, self.basis) else f": not for this request, {misses(withdrawal, ctx)}")
+            for withdrawal in ctx.state.withdrawals[-_MAX_FACTS:]
         ]
         return tuple(lines)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contactgate.core.lifting import lifted
 from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
+from contactgate.core.rules.consent import told_scope
 from contactgate.model.facts import Mark, Reason
 from contactgate.model.instants import instant
 from contactgate.model.request import Request
@@ -15,6 +16,7 @@ from contactgate.model.synonyms import folded, shown
 from contactgate.model.world import Suppression
 from contactgate.policy.plan import Plan
 
+_MAX_FACTS = 50
 _NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
 
 
@@ -223,9 +225,12 @@ class SuppressionRule(Rule):
         return (Reason(self.name, words, until(first)),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        binding = self._binding(ctx, t)
+        looked_at = ctx.world.suppressions.get(ctx.request.address or "", ())[-_MAX_FACTS:]
         return tuple(
             f"suppressed {instant(each.time_ms)} by event {each.event_id}: {each.reason}"
-            for each in self._binding(ctx, t)
+            + ("" if each in binding else f": not for this request, {_misses(each, ctx)}")
+            for each in looked_at
         )
 
     def _binding(self, ctx: Context, t: int) -> list[Suppression]:
@@ -234,6 +239,22 @@ class SuppressionRule(Rule):
             for each in ctx.world.suppressions.get(ctx.request.address or "", ())
             if _suppresses(each, ctx) and (each.expires_ms is None or t < each.expires_ms)
         ]
+
+
+def _misses(suppression: Suppression, ctx: Context) -> str:
+    """Why a suppression does not bind the request, for people."""
+    request, known = ctx.request, ctx.world.vocabulary
+    if _suppresses(suppression, ctx):
+        return f"it ended {instant(suppression.expires_ms or 0)}"
+    channels, controllers = known.channels(suppression.channels).names, known.controller(suppression.controller).names
+    campaigns = known.campaigns(suppression.campaigns).names
+    if channels is not None and request.channel not in channels:
+        return told_scope("channels", suppression.channels)
+    if controllers is not None and folded(request.controller) not in controllers:
+        return told_scope("controller", (suppression.controller or "",))
+    if campaigns is not None and (request.campaign is None or folded(request.campaign) not in campaigns):
+        return told_scope("campaigns", suppression.campaigns)
+    return told_scope("purposes", suppression.purposes)
 
 
 def _suppresses(suppression: Suppression, ctx: Context) -> bool:
