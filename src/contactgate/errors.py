@@ -57,11 +57,15 @@ class SettingsError(DocumentError):
 
 
 class MalformedMessage(ContactgateError):
-    """One message that becomes a dead letter. `reason` is a code from a closed list (`json.duplicate_key`)."""
+    """One message that becomes a dead letter. `reason` is a code from a closed list (`json.duplicate_key`).
 
-    def __init__(self, reason: str, detail: str) -> None:
+    `field`: the key or field that is wrong, where one is.
+    """
+
+    def __init__(self, reason: str, detail: str, field: str | None = None) -> None:
         self.reason = reason
         self.detail = detail
+        self.field = field
         super().__init__(f"{reason}: {detail}")
 
 

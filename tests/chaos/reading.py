@@ -168,7 +168,8 @@ def _message(kind: str, value: bytes | None) -> dict[str, Any]:
     if not isinstance(name, str):
         raise Fault("type.missing")
     if name not in _FIELDS:
-        raise Fault("type.unknown")
+        about = any(isinstance(found.get(key), str) for key in ("subject_id", "address", "address_token"))
+        raise Fault("type.unknown_subject" if about else "type.unknown")
     if _KINDS.get(name, "consent") != kind:
         raise Fault("type.wrong_topic")
     for field in _FIELDS[name]:

@@ -206,14 +206,16 @@ ROWS = [
         tell("a notice of version -1", _notice(b"-1"), "field.invalid", key=b"notice:n"),
         tell("a notice of version 2^63", _notice(b"9223372036854775808"), "field.invalid", key=b"notice:n"),
     ), ("tests/property/test_fuzz_targets.py::test_old_findings_and_mutations_end_as_declared[state]",)),
-    Row(30, "unknown type, other case, trailing space", "Refused; an opt-out that is one but for case or spaces binds.", (
-        grant("unknown", {**consent(), "type": "consent.guessed"}, "type.unknown"),
-        opt_out("capitals", withdrawal(type="Consent.Withdrawn"), "type.unknown"),
-        opt_out("trailing space", withdrawal(type="consent.withdrawn "), "type.unknown"),
-        grant("an opt-in in capitals", {**consent(), "type": "CONSENT.GRANTED"}, "type.unknown"),
+    Row(30, "unknown type, other case, trailing space, another name", "Refused; an opt-out that is one in another spelling is one.", (
+        grant("unknown", {**consent(), "type": "consent.guessed"}, "type.unknown_subject"),
+        opt_out("capitals", withdrawal(type="Consent.Withdrawn"), "applied"),
+        opt_out("trailing space", withdrawal(type="consent.withdrawn "), "applied"),
+        opt_out("another name", withdrawal(type="consent.revoked"), "applied"),
+        opt_out("another name, damaged", withdrawal(type="opt-out", time="soon"), "time.invalid"),
+        grant("an opt-in in capitals", {**consent(), "type": "CONSENT.GRANTED"}, "type.unknown_subject"),
         opt_out("an opt-out among the requests", withdrawal(), "type.wrong_topic")._replace(kind="request"),
         opt_out("an opt-out among the outcomes", withdrawal(), "type.wrong_topic")._replace(kind="outcome"),
         ask("a request among the consents", asked(), "type.wrong_topic")._replace(kind="consent"),
-        ask("a request of no type", asked(type=""), "type.unknown"),
+        ask("a request of no type", asked(type=""), "type.unknown_subject"),
     )),
 ]  # fmt: skip

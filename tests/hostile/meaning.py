@@ -61,13 +61,15 @@ ROWS = [
         grant("evidence without method", consent(evidence={"ref": "x"}), "field.missing"),
     ), (SEQUENCES + "test_without_proof_a_pack_that_asks_for_it_blocks",)),
     Row(50, "opt-out for `*`, an unknown channel, no channel, 10,000 channels",
-        "What could match nothing is read as everything, with a dead letter; an unknown channel is itself.", (
+        "What could match nothing is read as everything, with a dead letter; other spellings of a channel are the channel.", (
         opt_out("star", withdrawal(channels=["*"]), "scope.suspicious"),
-        opt_out("unknown", withdrawal(channels=["telepathy"]), "applied", "pass"),
-        opt_out("unknown, in capitals", withdrawal(channels=["VOICE"]), "scope.suspicious"),
+        opt_out("unknown", withdrawal(channels=["telepathy"]), "scope.unknown_word"),
+        opt_out("in capitals", withdrawal(channels=["VOICE"]), "applied"),
+        opt_out("a synonym", withdrawal(channels=["\u96fb\u8a71 "]), "applied"),
+        opt_out("a synonym of another", withdrawal(channels=["Text"]), "applied", "pass"),
         opt_out("empty list", withdrawal(channels=[]), "field.invalid"),
         opt_out("10,000", withdrawal(channels=[f"c{n}" for n in range(9_999)] + ["voice"]), "message.too_large"),
-        opt_out("thousands that fit", withdrawal(channels=[f"c{n}" for n in range(5_000)] + ["voice"]), "applied"),
+        opt_out("thousands that fit", withdrawal(channels=[f"c{n}" for n in range(5_000)] + ["voice"]), "scope.unknown_word"),
         suppress("a suppression for star", suppression(channels=["*"]), "scope.suspicious"),
     )),
     Row(51, "spellings of STOP", "An outcome in the person's words is a dead letter and an opt-out (47 CFR 64.1200(a)(10)).", (
@@ -114,7 +116,7 @@ ROWS = [
         ask("another requester", asked(requester="stranger"), "decided consent.recipient"),
     )),
     Row(59, "merging subjects in a circle", "There is no such message: subjects are never merged.", (
-        grant("merge", {"type": "subject.merged", "event_id": "e", "subject_id": "s-1", "into": "s-1", "time": at(1)}, "type.unknown"),
+        grant("merge", {"type": "subject.merged", "event_id": "e", "subject_id": "s-1", "into": "s-1", "time": at(1)}, "type.unknown_subject"),
     )),
     Row(60, "a burst of cap + 100 requests in one batch", "Exactly as many pass as the cap allows.",
         runs=(SEQUENCES + "test_a_burst_never_exceeds_a_cap_and_uses_all_of_it",)),

@@ -13,7 +13,7 @@ from contactgate.model.decision import Decision
 from contactgate.model.facts import Contact, Grant, Outcome, Profile, SubjectState
 from contactgate.model.request import Request
 from contactgate.model.world import Agreement, Campaign, Notice, Party, RegistryVersion
-from contactgate.policy.plan import Basis, Limits, Plan, Requirements
+from contactgate.policy.plan import Basis, Limits, Plan, Requirements, Words
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 T = 1_772_589_600_000
@@ -29,6 +29,7 @@ class HandMade:
         self.hash = name
         self.limits = limits
         self.outcomes_kept_forever: frozenset[Outcome] = frozenset()
+        self.words = Words()
         self._plan = plan
 
     def plan(self, purpose: str, channel: str, mode: str, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.model import words
 from tests.model.calendar import DAY, duration, first_instant, local_date, ms, open_at, period, zone_named
 from tests.model.rules import (
     Event,
@@ -47,7 +48,7 @@ COUNTED = {
 }
 
 
-def in_scope(rule: Event, request: Event, contact: Event) -> bool:
+def in_scope(rule: Event, request: Event, contact: Event, known: Known, policy: Event) -> bool:
     """Whether a contact shares every scope field with the request.
 
     Of a contact or complaint that others report, a field that the report leaves out is unknown, so it may be the same.
@@ -61,7 +62,11 @@ def in_scope(rule: Event, request: Event, contact: Event) -> bool:
             name = "campaign_id" if field == "campaign" else field
             unknown = contact["reported"] and contact.get(name) is None
             if not unknown and contact.get(name) != request.get(name):
-                return False
+                scope = {f"{field}s": [contact.get(name)]}
+                if not (contact["reported"] and field in ("channel", "controller") and request.get(name)):
+                    return False
+                if not words.reaches(known, policy, scope, request):
+                    return False
     return True
 
 
@@ -118,7 +123,7 @@ def caps(known: Known, policy: Event, request: Event, at: int) -> set[str]:
             c
             for c in known["contacts"]
             if selected(rule, c, c["places"])
-            and in_scope(rule, request, c)
+            and in_scope(rule, request, c, known, policy)
             and uses_place(c, rule.get("counts", "approved"), policy, at)
         ]
         if any(sum(in_window(rule["window"], z, c, at) for c in counted) >= rule["limit"] for z in zones):
@@ -126,12 +131,14 @@ def caps(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     return found
 
 
-def cooloff_starts(rule: Event, known: Known, request: Event) -> list[int]:
+def cooloff_starts(rule: Event, known: Known, policy: Event, request: Event) -> list[int]:
     """The instants at which the cool-off was set off."""
     times = sorted(
         c["outcome_at"]
         for c in known["contacts"] + known["complaints"]
-        if c["outcome"] in rule["outcomes"] and selected(rule, c, c["places"]) and in_scope(rule, request, c)
+        if c["outcome"] in rule["outcomes"]
+        and selected(rule, c, c["places"])
+        and in_scope(rule, request, c, known, policy)
     )
     if not rule.get("after"):
         return times
@@ -159,7 +166,7 @@ def cooloffs(known: Known, policy: Event, request: Event, at: int) -> set[str]:
         if lacks_scope(rule, request):
             found.add(f"cooloff.{rule['name']}")
             continue
-        for started in cooloff_starts(rule, known, request):
+        for started in cooloff_starts(rule, known, policy, request):
             ends = cooloff_ends(rule, started, zones)
             if started <= at and (
                 not ends or at < max(ends)
@@ -206,7 +213,7 @@ def times(known: Known, policy: Event, request: Event, at: int) -> set[str]:
 
 
 RECALLING = (erasure, consent, flags, party, campaign, pauses, suppressions, registries)
-LASTING = (*RECALLING, caps, cooloffs, times)
+LASTING = (*RECALLING, caps, cooloffs, times, words.request_words)
 ALL = (*LASTING, windows)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from tests.model import words
 from tests.model.calendar import (
     DAY,
     DAY_MS,
@@ -56,7 +57,11 @@ def selected(rule: Event, what: Event, places: set[str] | None) -> bool:
     here = rule.get("jurisdictions") is None or places is None or bool(places & set(rule["jurisdictions"]))
     if "places" not in what and not among(what.get("mode") or "live", rule.get("mode")):
         return False  # a mode selects the request, not what is counted
-    return here and among(what["channel"], rule.get("channels")) and any_covers(rule.get("purposes"), what["purpose"])
+    # Of what others report a channel may be spelt in another way, or be one that nobody knows.
+    spoken = words.channels([what["channel"]]) if what.get("reported") and what.get("channel") else [what["channel"]]
+    asked = rule.get("channels")
+    channel = asked is None or spoken is None or any(each in asked for each in spoken)
+    return here and channel and any_covers(rule.get("purposes"), what["purpose"])
 
 
 def places_of(known: Known, request: Event) -> set[str]:
@@ -87,19 +92,12 @@ def lifted(stop: Event, go: Event, policy: Event) -> bool:
     return stop["arrived"] < go["arrived"] or ms(stop["time"]) < ms(go["time"]) - skew
 
 
-def reaching(known: Known, request: Event) -> list[Event]:
+def reaching(known: Known, policy: Event, request: Event) -> list[Event]:
     """The withdrawals that are about this request."""
-    return [
-        w
-        for w in known["withdrawals"]
-        if among(request["controller"], None if w.get("controller") is None else [w["controller"]])
-        and any_covers(w.get("purposes"), request["purpose"])
-        and among(request["channel"], w.get("channels"))
-        and among(request["requester"], w.get("recipients"))
-    ]
+    return [w for w in known["withdrawals"] if words.reaches(known, policy, words.of_one(w), request)]
 
 
-def matching_grants(known: Known, request: Event) -> list[Event]:
+def matching_grants(known: Known, policy: Event, request: Event) -> list[Event]:
     """Grants for this controller, purpose and channel."""
     return [
         g
@@ -107,13 +105,14 @@ def matching_grants(known: Known, request: Event) -> list[Event]:
         if g["controller"] == request["controller"]
         and any_covers(g["purposes"], request["purpose"])
         and request["channel"] in g["channels"]
+        and words.grant_known(known, policy, g)
     ]
 
 
-def live_grants(known: Known, request: Event, policy: Event) -> list[Event]:
+def live_grants(known: Known, policy: Event, request: Event) -> list[Event]:
     """Of those the ones that are newer than every withdrawal that reaches the request."""
-    stops = reaching(known, request)
-    return [g for g in matching_grants(known, request) if all(lifted(w, g, policy) for w in stops)]
+    stops = reaching(known, policy, request)
+    return [g for g in matching_grants(known, policy, request) if all(lifted(w, g, policy) for w in stops)]
 
 
 def forgotten(known: Known, grant: Event) -> bool:
@@ -180,7 +179,7 @@ def valid_grants(known: Known, policy: Event, request: Event, at: int) -> list[E
     rules = [rule for rule in purpose_rules(policy, request) if rule["consent"] != "none"] or [{}]
     return [
         g
-        for g in live_grants(known, request, policy)
+        for g in live_grants(known, policy, request)
         if not any(grant_faults(known, policy, request, g, rule.get("evidence"), at) for rule in rules)
     ]
 
@@ -196,11 +195,11 @@ def consent(known: Known, policy: Event, request: Event, at: int) -> set[str]:
 def _consent(known: Known, policy: Event, request: Event, rule: Event, at: int) -> set[str]:
     if rule["consent"] == "none" or valid_grants(known, policy, request, at):
         return set()
-    withdrawn = bool(reaching(known, request))
+    withdrawn = bool(reaching(known, policy, request))
     if rule["consent"] == "opt_out":
         return {"consent.withdrawn"} if withdrawn else set()
-    live = live_grants(known, request, policy)
-    grants = [g for g in matching_grants(known, request) if not forgotten(known, g)]
+    live = live_grants(known, policy, request)
+    grants = [g for g in matching_grants(known, policy, request) if not forgotten(known, g)]
     if not grants:
         return {"consent.withdrawn"} if withdrawn else {"consent.missing"}
     faults = []
@@ -226,11 +225,12 @@ def flags(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     if covers("marketing", request["purpose"]):
         barring += ["minor"] if policy.get("vulnerable") == "allow" else ["minor", "vulnerable"]
     marks = {flag: mark for flag, mark in known["profile"]["marks"].items() if flag in barring}
-    return {
+    found = {
         f"subject.{flag}"
         for flag, mark in marks.items()
         if any(not any(lifted(told, end, policy) for end in mark["ended"]) for told in mark["set"])
     }
+    return found | ({"subject.unknown_flag"} if set(known["profile"]["flags"]) - {"business"} else set())
 
 
 # --- who and what for ------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def within(thing: Event, at: int) -> bool:
 
 def party(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """The requester is a known, active party with an agreement that allows this."""
-    who = known["parties"].get(request["requester"])
+    who = words.stopped(known["parties"], request["requester"], ("suspended", "ended"))
     if who is None:
         return {"party.unknown"} if policy["require"]["party"] else set()
     found = set()
@@ -263,7 +263,7 @@ def party(known: Known, policy: Event, request: Event, at: int) -> set[str]:
 
 def campaign(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """The campaign is known, approved by somebody else than its creator, running, and about this."""
-    what = known["campaigns"].get(request.get("campaign_id"))
+    what = words.stopped(known["campaigns"], request.get("campaign_id"), ("paused", "closed"))
     if what is None:
         return {"campaign.unknown"} if policy["require"]["campaign"] else set()
     found = set()
@@ -287,14 +287,7 @@ def pauses(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """No pause in force covers the request."""
     found = set()
     for pause in known["pauses"].values():
-        scope = pause.get("scope") or {}
-        hit = (
-            among(request["controller"], scope.get("controllers"))
-            and among(request["requester"], scope.get("requesters"))
-            and among(request.get("campaign_id"), scope.get("campaigns"))
-            and any_covers(scope.get("purposes"), request["purpose"])
-            and among(request["channel"], scope.get("channels"))
-        )
+        hit = words.reaches(known, policy, pause.get("scope") or {}, request)
         if hit and not (pause.get("until") and at >= ms(pause["until"])):
             found.add(f"pause.{pause['pause_id']}")
     return found
@@ -307,10 +300,7 @@ def suppressions(known: Known, policy: Event, request: Event, at: int) -> set[st
         return set()
     hit = address in known["wrong_addresses"] or any(
         s["address"] == address
-        and among(request["channel"], s.get("channels"))
-        and among(request["controller"], None if s.get("controller") is None else [s["controller"]])
-        and any_covers(s.get("purposes"), request["purpose"])
-        and among(request.get("campaign_id"), s.get("campaigns"))
+        and words.reaches(known, policy, words.of_one(s), request)
         and not (s.get("expires_at") and at >= ms(s["expires_at"]))
         for s in known["suppressions"]
     )

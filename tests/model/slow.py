@@ -10,6 +10,7 @@ from datetime import date
 from itertools import chain
 from typing import Any
 
+from tests.model import words
 from tests.model.calendar import (
     DAY,
     DAY_MS,
@@ -190,11 +191,11 @@ def _profile(mine: list[Event]) -> Event:
         if "jurisdictions" in e:
             profile["places"] = e["jurisdictions"] or []
         if "flags" in e:
-            profile["flags"] = [flag for flag in e["flags"] or [] if flag not in LASTING_FLAGS]
+            profile["flags"] = [flag for flag in words.flags(e["flags"] or []) if flag not in LASTING_FLAGS]
         if "preferred_windows" in e:
             profile["preferred"] = e["preferred_windows"] or []
     for flag in LASTING_FLAGS:
-        told = [e for e in mine if e["type"] == "subject.updated" and flag in (e.get("flags") or [])]
+        told = [e for e in mine if e["type"] == "subject.updated" and flag in words.flags(e.get("flags") or [])]
         ended = [
             e for e in mine if e["type"] == "subject.updated" and e.get("by") and flag in (e.get("flags_removed") or [])
         ]
@@ -405,7 +406,7 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
             found.update(_leaves(window, contact["at"], known, request))
     for rule in policy.get("cooloffs") or []:
         zones = rule_zones(rule["for"], known, request) if isinstance(rule["for"], dict) else []
-        for started in cooloff_starts(rule, known, request):
+        for started in cooloff_starts(rule, known, policy, request):
             found.update(cooloff_ends(rule, started, zones))
     places = zones_of(known, request) or [zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")]
     for zone in places:

@@ -30,6 +30,12 @@ from tests.property.policies import (
     instant,
 )
 
+ODD_CHANNELS = ["phone", "電話", "SMS ", "Text", "fax"]
+ODD_PURPOSES = ["Marketing", " MARKETING.insurance", "marketing.insurence", "marketing.insurance.home", "promo"]
+ODD_NAMES = ["BANK ", "Insurer", "CallCentre", "bank-ag"]
+ODD_FLAGS = ["dead", "已故", "underage", "vip"]
+"""Words in other spellings, and words that nobody knows."""
+
 
 class Maker(PolicyMaker):
     """Draws one policy and one history from a random source that has `random`, `choice` and `randrange`."""
@@ -79,7 +85,9 @@ class Maker(PolicyMaker):
             request_id=f"r-{self.count}",
             requester=controller if self.maybe(0.6) else rng.choice(REQUESTERS),
             controller=controller,
-            purpose=rng.choice([*PURPOSES, "marketing"]) if self.maybe(0.99) else "research",
+            purpose=rng.choice([*PURPOSES, "marketing"])
+            if self.maybe(0.99)
+            else rng.choice(["research", *ODD_PURPOSES[2:]]),
             channel=channel,
             address=None if self.maybe(0.015) else "person@example.com" if channel == "email" else number,
             campaign_id="c-1" if self.maybe(0.6) else None,
@@ -124,7 +132,7 @@ class Maker(PolicyMaker):
                 "consent.granted",
                 controller="bank" if self.maybe(0.8) else "insurer",
                 purposes=[self.rng.choice(["marketing", "marketing", "marketing.insurance", "collection"])],
-                channels=self.some(CHANNELS) if self.maybe(0.4) else CHANNELS,
+                channels=self.said(self.some(CHANNELS) if self.maybe(0.4) else CHANNELS, ODD_CHANNELS),
                 recipients=recipients,
                 data_categories=self.optional(CATEGORIES, 0.7),
                 notice_id=self.rng.choice(["n-1", "n-1", "n-2"]) if self.maybe(0.8) else None,
@@ -135,16 +143,40 @@ class Maker(PolicyMaker):
             )
         )
 
+    def said(self, values: list[str] | None, others: list[str]) -> list[str] | None:
+        """The words of a scope, now and then with one in another spelling, or with one that nobody knows."""
+        if "words" not in self.themes or self.maybe(0.5):
+            return values
+        return self.rng.choice([[self.rng.choice(others)], [*(values or []), self.rng.choice(others)]])
+
+    def spoken(self, value: str | None, others: list[str]) -> str | None:
+        """The same of one word."""
+        return self.rng.choice(others) if "words" in self.themes and self.maybe(0.4) else value
+
     def withdrawal(self) -> Event:
         """An opt-out."""
         return self.late(
             self.of_subject(
                 "consent.withdrawn",
-                controller="bank" if self.maybe(0.5) else None,
-                purposes=self.optional(PURPOSES),
-                channels=self.optional(CHANNELS),
-                recipients=self.optional(REQUESTERS, 0.3),
+                controller=self.spoken("bank" if self.maybe(0.5) else None, ODD_NAMES),
+                purposes=self.said(self.optional(PURPOSES), ODD_PURPOSES),
+                channels=self.said(self.optional(CHANNELS), ODD_CHANNELS),
+                recipients=self.said(self.optional(REQUESTERS, 0.3), ODD_NAMES),
             )
+        )
+
+    def naming(self) -> Event:
+        """A campaign or a party whose words close a prefix, or stop another's spelling."""
+        if self.maybe(0.5):
+            party_id = self.rng.choice(["CallCentre", "other"])
+            return self.event("party.updated", party_id=party_id, status=self.rng.choice(["active", "suspended"]))
+        return self.event(
+            "campaign.updated",
+            campaign_id=self.rng.choice(["C-1", "c-9"]),
+            status=self.rng.choice(["approved", "paused", "draft"]),
+            controller=self.rng.choice([None, "bank", "insurer"]),
+            purposes=self.rng.choice([None, ["marketing.loans"], ["marketing.insurance.home"]]),
+            requesters=self.optional(REQUESTERS, 0.2),
         )
 
     def profile(self) -> Event:
@@ -158,7 +190,9 @@ class Maker(PolicyMaker):
             event["timezones"] = self.rng.sample(ZONES[:4], self.rng.choice([1, 2, 2]))
         elif kind == "flags":
             event["flags"] = (
-                [self.rng.choice(["minor", "deceased", "vulnerable", "business"])] if self.maybe(0.4) else []
+                [str(self.spoken(self.rng.choice(["minor", "deceased", "vulnerable", "business"]), ODD_FLAGS))]
+                if self.maybe(0.4)
+                else []
             )
         elif kind == "unflag":
             event["flags_removed"] = self.rng.choice([["minor"], ["deceased", "vulnerable"], ["minor", "deceased"]])
@@ -261,11 +295,11 @@ class Maker(PolicyMaker):
         if self.maybe(0.5):
             return self.event("pause.lifted", pause_id=pause_id)
         scope = {
-            "controllers": self.optional(CONTROLLERS, 0.3),
-            "requesters": self.optional(REQUESTERS, 0.3),
-            "campaigns": self.optional(["c-1", "c-2"], 0.2),
-            "purposes": self.optional(PURPOSES, 0.3),
-            "channels": self.optional(CHANNELS, 0.3),
+            "controllers": self.said(self.optional(CONTROLLERS, 0.3), ODD_NAMES),
+            "requesters": self.said(self.optional(REQUESTERS, 0.3), ODD_NAMES),
+            "campaigns": self.said(self.optional(["c-1", "c-2"], 0.2), ["C-1 "]),
+            "purposes": self.said(self.optional(PURPOSES, 0.3), ODD_PURPOSES),
+            "channels": self.said(self.optional(CHANNELS, 0.3), ODD_CHANNELS),
         }
         scope = {k: v for k, v in scope.items() if v is not None}
         return self.event("pause.set", pause_id=pause_id, reason="x", until=self.soon(0.6), scope=scope)
@@ -278,9 +312,9 @@ class Maker(PolicyMaker):
         return self.event(
             "address.suppressed",
             address=address,
-            channels=self.optional(CHANNELS, 0.3),
-            controller="bank" if self.maybe(0.3) else None,
-            purposes=self.optional(PURPOSES, 0.3),
+            channels=self.said(self.optional(CHANNELS, 0.3), ODD_CHANNELS),
+            controller=self.spoken("bank" if self.maybe(0.3) else None, ODD_NAMES),
+            purposes=self.said(self.optional(PURPOSES, 0.3), ODD_PURPOSES),
             campaigns=["c-1"] if self.maybe(0.2) else None,
             reason="manual",
             expires_at=self.soon(0.6),
@@ -356,7 +390,9 @@ class Maker(PolicyMaker):
         """A complaint."""
         return self.late(
             self.of_subject(
-                "complaint.received", controller=self.rng.choice(CONTROLLERS), channel=self.rng.choice(CHANNELS)
+                "complaint.received",
+                controller=self.spoken(self.rng.choice(CONTROLLERS), ODD_NAMES),
+                channel=self.spoken(self.rng.choice(CHANNELS), ODD_CHANNELS),
             )
         )
 

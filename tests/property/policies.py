@@ -77,6 +77,7 @@ THEMES: dict[str, list[str]] = {
     "registry": ["registry", "grant", "relationship"],
     "places": ["place"],
     "activation": ["activation"],
+    "words": ["withdrawal", "grant", "naming"],
     "erasure": ["erased", "grant", "grant", "grant"],
 }
 

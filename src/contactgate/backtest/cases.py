@@ -2,7 +2,7 @@
 
 ```yaml
 policy: house.yaml                     # relative to the file of cases; or the policy itself, as a mapping
-defaults:                              # filled into events that leave a field out; `all` or a message type
+defaults:                              # filled into events that leave a field out: of all kinds that have it, or of one
   all: {subject_id: s-1}
   contact.requested: {requester: bank, controller: bank, purpose: marketing, channel: voice, address: "+12125550123"}
 cases:
@@ -31,6 +31,8 @@ from pydantic import Field, StrictBool, StrictStr, ValidationError
 
 from contactgate.codec.tokens import Tokens
 from contactgate.errors import PolicyError
+from contactgate.model.control import CONTROL
+from contactgate.model.messages import AddressReleased
 from contactgate.offline import fold
 from contactgate.policy import reading
 from contactgate.policy.compiled import CompiledPolicy
@@ -98,7 +100,12 @@ def run_cases(document: CasesDoc, policy: CompiledPolicy, tokens: Tokens) -> lis
 
 def _filled(event: dict[str, Any], position: int, defaults: dict[str, dict[str, Any]]) -> dict[str, Any]:
     kind = event.get("type")
-    whole = {**defaults.get("all", {}), **(defaults.get(kind, {}) if isinstance(kind, str) else {}), **event}
+    shared = defaults.get("all", {})
+    if kind in CONTROL:  # whose unknown keys are refused
+        shared = {key: value for key, value in shared.items() if key in CONTROL[kind].model_fields}
+    elif kind == "address.released":
+        shared = {key: value for key, value in shared.items() if key in AddressReleased.__struct_fields__}
+    whole = {**shared, **(defaults.get(kind, {}) if isinstance(kind, str) else {}), **event}
     if kind != "contact.requested":
         whole.setdefault("event_id", f"e-{position + 1}")
     return whole

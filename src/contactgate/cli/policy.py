@@ -29,6 +29,7 @@ from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.describe import rows, settings
 from contactgate.policy.document import RulesDoc
 from contactgate.policy.load import load_policy
+from contactgate.policy.openings import openings
 from contactgate.policy.packs import canonical, shipped
 from contactgate.policy.plan import Plan
 from contactgate.policy.zones import versions
@@ -42,8 +43,10 @@ PolicyFile = Annotated[Path, typer.Argument(help="The policy, YAML or JSON.", sh
 
 @app.command()
 def check(file: PolicyFile) -> None:
-    """Check a policy: every fault at once with its place, or its name and hash."""
+    """Check a policy: every fault at once with its place; or what it opens, its name and its hash."""
     policy = _load(file)
+    for opening in openings(policy.document):
+        print(f"warning: {opening}", file=sys.stderr)
     print(f"{file}: {policy.name} is a valid policy")
     print(policy.hash)
 

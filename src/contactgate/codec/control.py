@@ -15,6 +15,7 @@ from contactgate.codec import strict, widest
 from contactgate.codec.tokens import Tokens, is_address_token
 from contactgate.codec.widest import Loose, wide_time, wide_word, wide_words
 from contactgate.errors import MalformedMessage
+from contactgate.model import synonyms
 from contactgate.model.address import AddressError
 from contactgate.model.control import (
     CONTROL,
@@ -47,6 +48,8 @@ def decode(raw: bytes) -> ControlMessage:
     found = strict.load(raw)
     if strict.topic_of(found) != "control":
         raise MalformedMessage("type.wrong_topic", "messages of this `type` do not belong on the control topic")
+    if found["type"] not in CONTROL:
+        found["type"] = synonyms.restricting_type(found["type"])
     return _validate(found)
 
 
@@ -62,6 +65,14 @@ def complaint(error: ValidationError) -> MalformedMessage:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"] if not isinstance(part, str) or part.isidentifier())
     where = f"`{place}`" if place else "the message"
+    if first["type"] == "extra_forbidden":
+        key = str(first["loc"][-1])
+        if first["loc"][0] == "scope" and len(first["loc"]) > 1:
+            words = f"`scope` has no key {synonyms.shown(key)}: it counts as absent"
+            return MalformedMessage("scope.unknown_word", words, key)
+        return MalformedMessage(
+            "field.unknown", f"there is no key {synonyms.shown(key)} here; correct or remove it", key
+        )
     if first["type"] == "missing":
         return MalformedMessage("field.missing", f"{where} is missing")
     if "RFC 3339" in first["msg"]:
@@ -99,8 +110,8 @@ def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pau
         if kind in _STATUSES and said.isdisjoint(_STATUSES[kind]):
             continue
         prefix, _, rest = (key or "").partition(":")
-        named = {name for name in loose.fields.get(id_field, []) if wide_word(name, folded=False)}
-        if prefix == kind and wide_word(rest, folded=False):
+        named = {name for name in loose.fields.get(id_field, []) if wide_word(name)}
+        if prefix == kind and wide_word(rest):
             named.add(rest)
         for name in sorted(named):
             if kind == "party":
@@ -141,11 +152,11 @@ def _pause(loose: Loose, name: str, timestamp_ms: int) -> Pause:
         pause_id=name,
         time_ms=timestamp_ms if said is None else said,
         until_ms=wide_time(loose.one("until")),
-        controllers=wide_words(fields.get("controllers"), folded=False),
-        requesters=wide_words(fields.get("requesters"), folded=False),
-        campaigns=wide_words(fields.get("campaigns"), folded=False),
-        purposes=wide_words(fields.get("purposes"), folded=True),
-        channels=wide_words(fields.get("channels"), folded=True),
+        controllers=wide_words(fields.get("controllers")),
+        requesters=wide_words(fields.get("requesters")),
+        campaigns=wide_words(fields.get("campaigns")),
+        purposes=wide_words(fields.get("purposes")),
+        channels=wide_words(fields.get("channels")),
     )
 
 
@@ -156,7 +167,7 @@ def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens)
         return
     bound = {key} if key and is_address_token(key) else set()
     bound.update(t for t in loose.fields.get("address_token", []) if isinstance(t, str) and is_address_token(t))
-    channels = None if loose.ambiguous else wide_words(loose.one("channels"), folded=True)
+    channels = None if loose.ambiguous else wide_words(loose.one("channels"))
     for address in loose.fields.get("address", []):
         if isinstance(address, str):
             try:
@@ -181,12 +192,12 @@ def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens)
         widened = Suppression(
             time_ms=at_ms,
             channels=channels,
-            controller=wide_word(loose.one("controller"), folded=False),
-            purposes=wide_words(loose.one("purposes"), folded=True),
-            campaigns=wide_words(loose.one("campaigns"), folded=False),
-            reason=wide_word(loose.one("reason"), folded=True) or "manual",
+            controller=wide_word(loose.one("controller")),
+            purposes=wide_words(loose.one("purposes")),
+            campaigns=wide_words(loose.one("campaigns")),
+            reason=wide_word(loose.one("reason")) or "manual",
             expires_ms=wide_time(loose.one("expires_at")),
-            event_id=wide_word(loose.one("event_id"), folded=False) or event_id,
+            event_id=wide_word(loose.one("event_id")) or event_id,
         )
     for token in sorted(bound):
         yield token, widened

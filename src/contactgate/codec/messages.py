@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from contactgate.codec.tokens import Contactable, Tokens, is_address_token
 from contactgate.codec.widest import suspicious
 from contactgate.errors import MalformedMessage
-from contactgate.model import events, messages
+from contactgate.model import events, messages, synonyms
 from contactgate.model.address import AddressError
 from contactgate.model.facts import FOREVER_MS, LASTING, Grant, Span, Withdrawal
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
@@ -154,8 +154,8 @@ def grant(message: messages.ConsentGranted, at_ms: int, arrived_ms: int) -> Gran
 
 def withdrawal(message: messages.ConsentWithdrawn, at_ms: int, arrived_ms: int) -> Withdrawal:
     """An opt-out."""
-    refuse_suspicious("purposes", message.purposes)
-    refuse_suspicious("channels", message.channels)
+    refuse_everything("purposes", message.purposes)
+    refuse_everything("channels", message.channels)
     refuse_everything("recipients", message.recipients)
     refuse_everything("controller", (message.controller,) if message.controller else None)
     return Withdrawal(
@@ -170,14 +170,26 @@ def withdrawal(message: messages.ConsentWithdrawn, at_ms: int, arrived_ms: int) 
 
 
 def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> events.ProfileUpdated:
-    """Facts about the person; `timezones` beats `timezone` when both are given."""
+    """Facts about the person; `timezones` beats `timezone` when both are given.
+
+    Flags that restrict are read in any spelling; others are kept as written, and the policy judges them. Who removes
+    a flag says so, and names it exactly: else nothing of the message is done but what restricts.
+    """
     zones: tuple[str, ...] | None = None
     if message.timezones is not UNSET:
         zones = words(message.timezones) or ()
     elif message.timezone is not UNSET:
         zones = (message.timezone,) if message.timezone else ()
-    flags = () if message.flags is UNSET else words(message.flags) or ()
-    removed = words(message.flags_removed) or () if message.by else ()
+    flags = () if message.flags is UNSET else _flags(message.flags or ())
+    removed = words(message.flags_removed) or ()
+    if removed and not message.by:
+        raise MalformedMessage("field.missing", "`by` is missing: who removes the flags", "by")
+    if not synonyms.FLAGS.issuperset(removed):
+        raise MalformedMessage(
+            "scope.unknown_word",
+            "`flags_removed` names a flag that is not built in; nothing is removed",
+            "flags_removed",
+        )
     return events.ProfileUpdated(
         event_id=message.event_id,
         time_ms=at_ms,
@@ -191,9 +203,13 @@ def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> ev
     )
 
 
+def _flags(written: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({flag if flag in synonyms.FLAGS else synonyms.flag(flag) or flag for flag in written}))
+
+
 def complaint(message: messages.ComplaintReceived, at_ms: int, arrived_ms: int) -> events.ComplaintReceived:
     """A complaint."""
-    refuse_suspicious("channel", (message.channel,) if message.channel else None)
+    refuse_everything("channel", (message.channel,) if message.channel else None)
     refuse_everything("controller", (message.controller,) if message.controller else None)
     return events.ComplaintReceived(
         message.event_id, at_ms, message.controller or None, message.channel or None, arrived_ms
@@ -260,18 +276,10 @@ def event(message: Any, at_ms: int, arrived_ms: int, tokens: Tokens) -> events.S
     return _EVENTS[type(message)](message, at_ms, arrived_ms)
 
 
-def refuse_suspicious(name: str, values: Iterable[str] | UnsetType | None) -> None:
-    """A restricting event must not name purposes or channels that can match none."""
-    if values and any(suspicious(value) for value in values):
-        raise MalformedMessage(
-            "scope.suspicious", f"`{name}` names `*`, capitals or stray spaces; leave it out for all"
-        )
-
-
 def refuse_everything(name: str, values: Iterable[str] | UnsetType | None) -> None:
     """A restricting event must not name "everybody" as if that were somebody."""
-    if values and any(suspicious(value.lower()) for value in values):
-        raise MalformedMessage("scope.suspicious", f"`{name}` names `*` or has stray spaces; leave it out for all")
+    if values and any(map(suspicious, values)):
+        raise MalformedMessage("scope.suspicious", f"`{name}` names `*`, `all` or nothing; leave it out for all")
 
 
 def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
@@ -279,8 +287,8 @@ def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
     found: list[Suppression] = []
     items: list[messages.AddressSuppressed | messages.LiveSuppression] = [message, *(message.also or ())]
     for item in items:
-        refuse_suspicious("channels", item.channels)
-        refuse_suspicious("purposes", item.purposes)
+        refuse_everything("channels", item.channels)
+        refuse_everything("purposes", item.purposes)
         refuse_everything("campaigns", item.campaigns)
         refuse_everything("controller", (item.controller,) if item.controller else None)
         found.append(

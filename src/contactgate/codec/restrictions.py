@@ -38,7 +38,7 @@ def _events(
     if not loose.ambiguous and fault.reason not in {"time.absurd", "time.invalid"}:
         said = wide_time(loose.one("time"))
         at_ms = timestamp_ms if said is None else said
-    event_id = wide_word(loose.one("event_id"), folded=False)
+    event_id = wide_word(loose.one("event_id"))
     if event_id is None or loose.ambiguous:
         event_id = "unread-" + blake2b(value, digest_size=12).hexdigest()
     if "consent.withdrawn" in named:
@@ -46,17 +46,15 @@ def _events(
     if "subject.erased" in named:
         yield events.Erased(event_id, at_ms, arrived_ms)
     if "complaint.received" in named:
-        yield events.ComplaintReceived(
-            event_id, at_ms, _word(loose, "controller"), _word(loose, "channel", folded=True), arrived_ms
-        )
+        yield events.ComplaintReceived(event_id, at_ms, _word(loose, "controller"), _word(loose, "channel"), arrived_ms)
     if "subject.updated" in named and (flags := widest.flags(loose)):
         yield events.ProfileUpdated(event_id, at_ms, marked=flags, arrived_ms=arrived_ms)
     if "contact.outcome" in named:
         yield from _outcome(loose, at_ms, event_id, arrived_ms, fault)
 
 
-def _word(loose: Loose, name: str, *, folded: bool = False) -> str | None:
-    return None if loose.ambiguous else wide_word(loose.one(name), folded=folded)
+def _word(loose: Loose, name: str) -> str | None:
+    return None if loose.ambiguous else wide_word(loose.one(name))
 
 
 def _everything(at_ms: int, event_id: str, arrived_ms: int) -> Withdrawal:
@@ -76,10 +74,10 @@ def _withdrawal(loose: Loose, at_ms: int, event_id: str, arrived_ms: int) -> Wit
         return _everything(at_ms, event_id, arrived_ms)
     return Withdrawal(
         time_ms=at_ms,
-        controller=wide_word(loose.one("controller"), folded=False),
-        purposes=wide_words(loose.one("purposes"), folded=True),
-        channels=wide_words(loose.one("channels"), folded=True),
-        recipients=wide_words(loose.one("recipients"), folded=False),
+        controller=wide_word(loose.one("controller")),
+        purposes=wide_words(loose.one("purposes")),
+        channels=wide_words(loose.one("channels")),
+        recipients=wide_words(loose.one("recipients")),
         event_id=event_id,
         arrived_ms=arrived_ms,
     )
@@ -91,7 +89,7 @@ def _outcome(
     """A hard outcome of a request that can be named is applied to it; an opt-out of one that cannot, to everything."""
     said = widest.outcomes(loose)
     request_id: Any = loose.one("request_id")
-    readable = wide_word(request_id, folded=False) is not None and not loose.ambiguous
+    readable = wide_word(request_id) is not None and not loose.ambiguous
     if readable and fault.reason != "outcome.unknown_request":
         for outcome in said:
             yield events.OutcomeReported(event_id, request_id, at_ms, cast("Outcome", outcome), None, arrived_ms)

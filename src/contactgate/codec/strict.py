@@ -25,7 +25,9 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from contactgate.errors import MalformedMessage
+from contactgate.model import synonyms
 from contactgate.model.messages import (
+    AddressReleased,
     AddressSuppressed,
     ConsentGranted,
     ConsentMessage,
@@ -53,6 +55,11 @@ _NESTED_AT: Final[dict[type, tuple[int, ...]]] = {
     )
 }
 """Where the structs of a message hold objects: the only places; a test compares them with the models."""
+_NESTED_IN: Final[dict[tuple[type, str], tuple[type[msgspec.Struct], ...]]] = {
+    (ConsentGranted, "evidence"): (Evidence,),
+    (ConsentGranted, "windows"): (Hours,),
+    (SubjectUpdated, "preferred_windows"): (Hours,),
+}
 _BACKSLASH: Final = 0x5C
 _DELETE: Final = 0x7F
 
@@ -68,8 +75,11 @@ REASONS: Final[dict[str, str]] = {
     "json.surrogate": "a string holds half of a surrogate pair",
     "type.missing": "there is no `type`, or it is not a string",
     "type.unknown": "no message of this type exists",
+    "type.unknown_subject": "no message of this type exists, and it names a person or an address: nothing of it binds",
     "type.wrong_topic": "messages of this type belong on another topic",
     "field.missing": "a required field is absent or null",
+    "field.unknown": "a key that no message of this type has, where a misspelt one would permit something",
+    "field.near_miss": "a key that is almost a known one: what it says would be lost",
     "field.invalid": "a field's value is not of the kind it must be",
     "identifier.invalid": "an identifier is not 1 to 128 printable characters",
     "time.invalid": "an instant is not RFC 3339 with an offset",
@@ -77,7 +87,8 @@ REASONS: Final[dict[str, str]] = {
     "key.missing": "the record has no key",
     "key.mismatch": "the record's key differs from the one its value calls for",
     "partition.wrong": "the record lies on a partition its key does not belong to",
-    "scope.suspicious": "a restricting event names a scope that can match nothing (`*`, capitals, an empty list)",
+    "scope.suspicious": "a restricting event names a scope that can match nothing (`*`, `all`, an empty list)",
+    "scope.unknown_word": "a scope names a word that nobody knows: a restriction counts for all, a consent for nothing",
     "address.unreadable": "the address cannot be read, so nothing can be bound to it",
     "outcome.unknown_request": "no request with this request_id was decided for this subject",
     "registry.source_unavailable": "the list that the event points to cannot be read here; the list counts as stale",
@@ -137,8 +148,55 @@ def decode(kind: Kind, raw: bytes) -> Any:
     try:
         message = DECODERS[kind].decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        renamed = _renamed(raw)
+        if renamed is not None:
+            return decode(kind, renamed)
         explain(kind, raw, error)
     return _proved(message, raw)
+
+
+def _renamed(raw: bytes) -> bytes | None:
+    """The message with the `type` that its synonym means (SEMANTICS rule 37); None if its type is none."""
+    try:
+        found = load(raw)
+    except MalformedMessage:
+        return None
+    name = found.get("type")
+    if not isinstance(name, str) or name in TYPES:
+        return None
+    meant = synonyms.restricting_type(name)
+    if meant is None:
+        return None
+    return json.dumps({**found, "type": meant}, ensure_ascii=False).encode("utf-8")
+
+
+class NearMiss(MalformedMessage):
+    """A message that reads well but for a key that is almost one of its own; `message` is what it says without it."""
+
+    def __init__(self, message: Any, key: str) -> None:
+        super().__init__(
+            "field.near_miss", f"the key {synonyms.shown(key)} is almost one that is known; correct it", key
+        )
+        self.message = message
+
+
+_NEAR: Final = (ConsentGranted, RequestMessage, SubjectUpdated)
+"""Messages that permit, or whose keys narrow what is permitted (SEMANTICS rule 39)."""
+
+
+def near_miss(kind: type[msgspec.Struct], found: dict[str, Any]) -> str | None:
+    """The first key of a message of this kind, at any depth, that is almost a known one; None if there is none."""
+    known = kind.__struct_encode_fields__
+    meant = synonyms.near_keys(("type", *known))
+    for key, value in found.items():
+        if key in known or (key == "type" and kind not in _NESTED):
+            for nested in _NESTED_IN.get((kind, key), ()):
+                for item in value if isinstance(value, list) else [value]:
+                    if isinstance(item, dict) and (wrong := near_miss(nested, item)) is not None:
+                        return wrong
+        elif synonyms.key_form(key) in meant:
+            return key
+    return None
 
 
 def decode_any(raw: bytes) -> Any:
@@ -180,7 +238,22 @@ def _prove_keys(message: Any, values: tuple[Any, ...], present: int, raw: bytes)
         or (9 in raw and raw.find(b"\t:") >= 0)
         or (13 in raw and raw.find(b"\r:") >= 0)
     ):
-        load(raw)
+        _check_keys(message, load(raw))
+
+
+def _check_keys(message: Any, found: dict[str, Any]) -> None:
+    kind = type(message)
+    if kind in _NEAR:
+        key = near_miss(kind, found)
+        if key is not None:
+            check_printable(message)
+            raise NearMiss(message, key)
+    elif kind is AddressReleased:
+        unknown = next((key for key in found if key != "type" and key not in kind.__struct_fields__), None)
+        if unknown is not None:
+            raise MalformedMessage(
+                "field.unknown", f"a release has no key {synonyms.shown(unknown)}; nothing is lifted", unknown
+            )
 
 
 def _below(item: Any) -> int:
@@ -302,8 +375,12 @@ def topic_of(message: dict[str, Any]) -> str:
     name = message.get("type")
     if not isinstance(name, str):
         raise MalformedMessage("type.missing", "the message has no `type`")
-    kind = TYPES.get(name)
+    kind = TYPES.get(name) or TYPES.get(synonyms.restricting_type(name) or "")
     if kind is None:
+        if any(isinstance(message.get(key), str) for key in ("subject_id", "address", "address_token")):
+            raise MalformedMessage(
+                "type.unknown_subject", "no message of this `type` exists, and it names a person or an address"
+            )
         raise MalformedMessage("type.unknown", "no message of this `type` exists")
     return kind
 
@@ -314,6 +391,9 @@ def explain(kind: str, raw: bytes, error: Exception) -> NoReturn:
     belongs = topic_of(found)
     if belongs != kind:
         raise MalformedMessage("type.wrong_topic", f"messages of this `type` belong on the {belongs} topic")
+    for one in _NEAR:
+        if one.__struct_config__.tag == found["type"] and (key := near_miss(one, found)) is not None:
+            raise NearMiss(None, key)
     raise complaint(error)
 
 

@@ -2,7 +2,7 @@
 
 A message that is refused for the dead letter topic is looked at once more, loosely. If it says that a person withdrew,
 was erased, complained, is deceased or a minor, or that a contact ended in a refusal, then what *can* be read of it
-binds: every field that cannot be read, and every field that could match nothing (`*`, capitals, an empty list), counts
+binds: every field that cannot be read, and every field that could match nothing (`*`, `all`, an empty list), counts
 as absent, which means "all". If even the JSON is broken or ambiguous, the words of its `type` anywhere in the bytes and
 the subject in its key or in its bytes are enough. Too much is blocked then, which an operator sees and repairs; the
 other error cannot be seen. Must never widen what permits: grants, releases and lifted pauses are not read here.
@@ -18,13 +18,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from contactgate.codec.strict import MAX_BYTES
+from contactgate.model import synonyms
 from contactgate.model.instants import to_ms
 from contactgate.model.messages import Instant
+from contactgate.model.synonyms import folded
 
 RESTRICTING: Final = ("consent.withdrawn", "subject.erased", "complaint.received")
+_FLAG_KEY: Final = synonyms.key_form("flags")
 _HARD_OUTCOMES: Final = ("complained", "unsubscribed", "refused", "wrong_number")
-_FLAGS: Final = frozenset({"minor", "deceased", "vulnerable"})
-_EVERYTHING: Final = frozenset({"*", "all", "any", "none", "null", "everything", "-"})
+_NO_WORDS: Final = synonyms.EVERYTHING | {""}
 _STOP_WORDS: Final = frozenset(
     "stop stopall unsubscribe unsub optout optedout end quit cancel revoke arret".split()  # noqa: SIM905
 )
@@ -56,24 +58,22 @@ class Loose(NamedTuple):
 
 
 def suspicious(word: str) -> bool:
-    """Whether a purpose or channel could never match one: nobody means it as it stands."""
-    return word != word.strip() or word != word.lower() or word in _EVERYTHING
+    """Whether a word of a scope means no limit, or nothing: nobody means it as it stands."""
+    return folded(word) in _NO_WORDS
 
 
-def wide_word(value: Any, *, folded: bool) -> str | None:
-    """A readable identifier, else None, which means all. `folded`: names of this kind are lower case."""
-    if not isinstance(value, str) or not 0 < len(value) <= 128 or not value.isprintable():
-        return None
-    if value.strip().lower() in _EVERYTHING or value != value.strip() or (folded and suspicious(value)):
+def wide_word(value: Any) -> str | None:
+    """A readable identifier as it was written, else None, which means all."""
+    if not isinstance(value, str) or not 0 < len(value) <= 128 or not value.isprintable() or suspicious(value):
         return None
     return value
 
 
-def wide_words(value: Any, *, folded: bool) -> tuple[str, ...] | None:
+def wide_words(value: Any) -> tuple[str, ...] | None:
     """Readable identifiers, sorted; None, which means all, when one of them is not readable or there is none."""
     if isinstance(value, str) or not isinstance(value, list) or not value:
         return None
-    words = [wide_word(item, folded=folded) for item in value]
+    words = [wide_word(item) for item in value]
     return None if None in words else tuple(sorted({word for word in words if word is not None}))
 
 
@@ -138,8 +138,10 @@ def _scraped(raw: bytes) -> Loose:
 
 
 def types(loose: Loose) -> set[str]:
-    """Every `type` the message may have, as it would be without capitals and stray spaces."""
-    return {value.strip().lower() for value in loose.fields.get("type", []) if isinstance(value, str)}
+    """Every `type` the message may have: as it would be without capitals and stray spaces, and what that means."""
+    said = {value for value in loose.fields.get("type", []) if isinstance(value, str)}
+    meant = {synonyms.restricting_type(value) for value in said}
+    return {value.strip().lower() for value in said} | {value for value in meant if value is not None}
 
 
 def subjects(loose: Loose, key: str | None) -> tuple[str, ...]:
@@ -162,6 +164,7 @@ def _letters(word: str) -> str:
 
 
 def flags(loose: Loose) -> tuple[str, ...]:
-    """The restricting flags that the message may set."""
-    said = [flag for value in loose.fields.get("flags", []) for flag in (value if isinstance(value, list) else [value])]
-    return tuple(sorted({f.strip().lower() for f in said if isinstance(f, str)} & _FLAGS))
+    """The flags that restrict and that the message may set, in any spelling."""
+    values = [item for key, items in loose.fields.items() if synonyms.key_form(key) == _FLAG_KEY for item in items]
+    said = {flag for value in values for flag in (value if isinstance(value, list) else [value]) if wide_word(flag)}
+    return tuple(sorted({meant for meant in map(synonyms.flag, said) if meant is not None}))

@@ -12,7 +12,7 @@ from contactgate.core.rules.caps import CapRule, CoolOffRule
 from contactgate.core.rules.consent import ConsentRule, ErasedRule
 from contactgate.core.rules.parties import CampaignRule, PartyRule, PauseRule
 from contactgate.core.rules.registries import FreshRule, ListedRule
-from contactgate.core.rules.request import FlagsRule, PurposeRule, RequestRule, SuppressionRule
+from contactgate.core.rules.request import FlagsRule, PurposeRule, RequestRule, SuppressionRule, WordsRule
 from contactgate.model.facts import Reason
 from contactgate.policy.plan import Plan
 
@@ -201,7 +201,7 @@ def _rules(plan: Plan) -> tuple[Rule, ...]:
     rules += [SuppressionRule()]
     rules += [ListedRule(registry, bases) for registry in plan.registries]
     rules += [FreshRule(registry, bases) for registry in plan.registries]
-    rules += [PauseRule(), PartyRule(), CampaignRule(), FlagsRule(plan)]
+    rules += [WordsRule(), PauseRule(), PartyRule(), CampaignRule(), FlagsRule(plan)]
     rules += [CapRule(cap) for cap in plan.caps]
     rules += [CoolOffRule(cooloff, bases) for cooloff in plan.cooloffs]
     rules += [ZoneRule(any(window.zone is None for window in plan.windows))]

@@ -10,10 +10,11 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from contactgate.core.vocabulary import NOTHING_KNOWN, Vocabulary
 from contactgate.model.facts import Outcome
 from contactgate.model.request import Mode
 from contactgate.model.world import Campaign, Notice, Party, Pause, RegistryVersion, Suppression
-from contactgate.policy.plan import Limits, Plan
+from contactgate.policy.plan import Limits, Plan, Words
 
 
 class Policy(Protocol):
@@ -32,6 +33,11 @@ class Policy(Protocol):
     @property
     def outcomes_kept_forever(self) -> frozenset[Outcome]:
         """Outcomes that a cool-off without an end, or a threshold, may still ask for."""
+        ...
+
+    @property
+    def words(self) -> Words:
+        """The words that the policy and its packs know."""
         ...
 
     def plan(self, purpose: str, channel: str, mode: Mode, jurisdictions: tuple[str, ...], now_ms: int) -> Plan:
@@ -59,6 +65,7 @@ class World:
     """
 
     __slots__ = (
+        "_vocabulary",
         "campaigns",
         "kinds",
         "memo",
@@ -80,10 +87,23 @@ class World:
         self.suppressions: dict[str, tuple[Suppression, ...]] = {}
         self.memo: dict[Hashable, Any] = {}
         self.kinds: dict[Hashable, Any] = {}
+        self._vocabulary: Vocabulary | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words that are known now. Without a policy none is judged."""
+        found = self._vocabulary
+        if found is None:
+            policy = self.policy
+            if policy is None:
+                return NOTHING_KNOWN
+            found = self._vocabulary = Vocabulary(policy.words, self.notices, self.parties, self.campaigns)
+        return found
 
     def _changed(self, *, policy: bool = False) -> None:
-        """Forget what was found out of policy, parties, campaigns and pauses: each change of them comes here."""
+        """Forget what was found out of policy, notices, parties, campaigns and pauses: each change comes here."""
         self.kinds.clear()
+        self._vocabulary = None
         if policy:
             self.memo.clear()
 
@@ -96,6 +116,7 @@ class World:
 
     def put_notice(self, notice: Notice) -> Change:
         """Adds one version, or replaces the same version. A version may be found to have been in force earlier."""
+        self._changed()
         before = self.notices.get(notice.notice_id, ())
         others = [old for old in before if old.version != notice.version]
         after = tuple(sorted([*others, notice], key=lambda each: (each.effective_ms, each.version)))

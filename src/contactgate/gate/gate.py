@@ -20,9 +20,10 @@ from contactgate.codec.tokens import Tokens
 from contactgate.core.apply import apply
 from contactgate.core.decide import decide
 from contactgate.core.review import review
+from contactgate.core.vocabulary import Unknown, Vocabulary
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
-from contactgate.gate.letters import DeadLetters, check_time, ours
+from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
 from contactgate.model import events
 from contactgate.model.decision import Decision, Recall
 from contactgate.model.facts import Reason, SubjectState
@@ -94,6 +95,9 @@ class Gate:
             check_time(at_ms, rec.timestamp_ms)
             event = read.event(message, at_ms, rec.arrived_ms, self._tokens)
             self._apply(rec.key or b"", message.subject_id, event, rec, states)
+            unknown = _unknown(event, self._world.vocabulary)
+            if unknown is not None:
+                self.out.append(self._letters.letter(rec, unknown_word(unknown)))
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
@@ -105,6 +109,10 @@ class Gate:
         if rec.value is None:
             raise MalformedMessage("value.missing", "the record has no value")
         message = strict.decode(rec.kind, rec.value)
+        self._check_key(rec, message)
+        return message
+
+    def _check_key(self, rec: Record, message: Any) -> None:
         key = rec.key
         if not key:
             raise MalformedMessage("key.missing", "the record has no key; it must be the subject_id")
@@ -118,7 +126,6 @@ class Gate:
             if len(self._placed) >= _VERIFIED:
                 self._placed.clear()
             self._placed.add(key)
-        return message
 
     def _apply(
         self, subject: bytes, subject_id: str, event: events.SubjectEvent, rec: Record, states: SubjectStates
@@ -175,12 +182,20 @@ class Gate:
 
     def request(self, rec: Record, states: SubjectStates, now_ms: int, position: Position) -> None:
         """Decide one record of contact-requests."""
+        malformed = None
         try:
-            message = self._read(rec)
+            try:
+                message = self._read(rec)
+            except strict.NearMiss as near:
+                if near.message is None:
+                    raise
+                # Whose request it is can be read: it is answered with the key that is wrong.
+                message, malformed = near.message, near.field
+                self._check_key(rec, message)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_request(message, to_ms(message.time), rec, states, now_ms, position)
+            self.take_request(message, to_ms(message.time), rec, states, now_ms, position, malformed)
 
     def take_request(
         self,
@@ -190,12 +205,18 @@ class Gate:
         states: SubjectStates,
         now_ms: int,
         position: Position,
+        malformed: str | None = None,
     ) -> None:
-        """The rest of `request` for a message that is already read and whose key is right."""
+        """The rest of `request` for a message that is already read and whose key is right.
+
+        `malformed`: the key that makes it so, if one does.
+        """
         tokens, world = self._tokens, self._world
         try:
             check_time(at_ms, rec.timestamp_ms)
             request = read.request(message, at_ms, tokens)
+            if malformed is not None:
+                request = msgspec.structs.replace(request, malformed=malformed)
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
             return
@@ -240,6 +261,29 @@ class Gate:
             states.put(subject, after)
         if recalls:
             self._recall(subject.decode(), recalls, now_ms)
+
+
+def _unknown(event: events.SubjectEvent, known: Vocabulary) -> Unknown | None:
+    """The first word of an event that nobody knows. It is news of the record, and changes nothing."""
+    if isinstance(event, events.GrantGiven):
+        given = event.grant
+        return known.unknown_in_grant(given.channels, given.purposes, given.categories)
+    if isinstance(event, events.ConsentWithdrawn):
+        said = event.withdrawal
+        return known.unknown(
+            channels=said.channels,
+            purposes=said.purposes,
+            controllers=None if said.controller is None else (said.controller,),
+            recipients=said.recipients,
+        )
+    if isinstance(event, events.ComplaintReceived):
+        return known.unknown(
+            channels=None if event.channel is None else (event.channel,),
+            controllers=None if event.controller is None else (event.controller,),
+        )
+    if isinstance(event, events.ProfileUpdated):
+        return next((Unknown("flags", flag) for flag in event.flags or () if not known.knows_flag(flag)), None)
+    return None
 
 
 def _without_topic(made: Decision, before: SubjectState, after: SubjectState) -> tuple[Decision, SubjectState]:

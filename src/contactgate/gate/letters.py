@@ -13,10 +13,12 @@ import msgspec
 
 from contactgate.codec import emit
 from contactgate.codec.seal import Sealed, Sealer
+from contactgate.core.vocabulary import Unknown
 from contactgate.errors import MalformedMessage
 from contactgate.model.instants import DAY_MS, stamp
 from contactgate.model.log import NO_HEADERS, Out, Record
 from contactgate.model.messages import DeadLetter
+from contactgate.model.synonyms import shown
 from contactgate.names import Kind
 
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
@@ -98,3 +100,10 @@ def check_time(at_ms: int, timestamp_ms: int) -> None:
 def ours(error: Exception) -> MalformedMessage:
     """A fault of ours as the reason of a dead letter; its text may hold input and is left out."""
     return MalformedMessage("processing.failed", f"a fault of ours: {type(error).__name__}")
+
+
+def unknown_word(unknown: Unknown) -> MalformedMessage:
+    """The news of a word that nobody knows; the record was applied all the same (SEMANTICS rules 38 and 39)."""
+    return MalformedMessage(
+        "scope.unknown_word", f"`{unknown.field}` names {shown(unknown.word)}, which nobody knows", unknown.field
+    )

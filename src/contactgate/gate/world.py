@@ -15,9 +15,10 @@ from contactgate.codec import messages as read
 from contactgate.codec.listing import listing
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens, is_address_token
+from contactgate.core.vocabulary import Unknown
 from contactgate.core.world import Change, World
 from contactgate.errors import MalformedMessage, PolicyError
-from contactgate.gate.letters import DeadLetters, check_time, ours
+from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
 from contactgate.model.address import AddressError
 from contactgate.model.control import (
     CampaignUpdated,
@@ -94,22 +95,51 @@ class WorldFeed:
             case NoticePublished():
                 return self._world.put_notice(message.value())
             case PartyUpdated():
-                return self._world.put_party(message.value())
+                return self._party(message, rec)
             case CampaignUpdated():
                 return self._world.put_campaign(message.value())
             case PauseSet():
-                if message.scope is not None:
-                    read.refuse_suspicious("scope.purposes", message.scope.purposes)
-                    read.refuse_suspicious("scope.channels", message.scope.channels)
-                    if message.scope.names_nobody:
-                        raise MalformedMessage("scope.suspicious", "`scope` holds an empty list; leave it out for all")
-                return self._world.put_pause(message.value())
+                return self._pause(message, rec)
             case PauseLifted():
                 return self._world.lift_pause(message.pause_id)
             case RegistryPublished():
                 return self._registry(message, rec)
             case PolicyActivated():
                 return self._policy(message)
+
+    def _pause(self, message: PauseSet, rec: Record) -> Change:
+        scope = message.scope
+        if scope is not None:
+            for name in ("controllers", "requesters", "campaigns", "purposes", "channels"):
+                read.refuse_everything(f"scope.{name}", getattr(scope, name))
+            if scope.names_nobody:
+                raise MalformedMessage("scope.suspicious", "`scope` holds an empty list; leave it out for all")
+        pause = message.value()
+        self._tell(
+            rec,
+            self._world.vocabulary.unknown(
+                channels=pause.channels,
+                purposes=pause.purposes,
+                controllers=pause.controllers,
+                recipients=pause.requesters,
+                campaigns=pause.campaigns,
+            ),
+        )
+        return self._world.put_pause(pause)
+
+    def _party(self, message: PartyUpdated, rec: Record) -> Change:
+        party = message.value()
+        change = self._world.put_party(party)
+        if party.status != "active":
+            known = self._world.vocabulary
+            told = (known.unknown(channels=each.channels, purposes=each.purposes) for each in party.agreements)
+            self._tell(rec, next(filter(None, told), None))
+        return change
+
+    def _tell(self, rec: Record, unknown: Unknown | None) -> None:
+        """A dead letter about a word of a record that was applied."""
+        if unknown is not None:
+            self.out.append(self._letters.letter(rec, unknown_word(unknown)))
 
     def _policy(self, message: PolicyActivated) -> Change:
         try:
@@ -169,7 +199,18 @@ class WorldFeed:
                 for token in bound:
                     self._world.release(token)
                 return Change(restricts=False)
-            changes = [self._world.suppress(t, item) for item in read.suppressions(message) for t in bound]
+            items = read.suppressions(message)
+            told = (
+                self._world.vocabulary.unknown(
+                    channels=item.channels,
+                    purposes=item.purposes,
+                    controllers=None if item.controller is None else (item.controller,),
+                    campaigns=item.campaigns,
+                )
+                for item in items
+            )
+            self._tell(rec, next(filter(None, told), None))
+            changes = [self._world.suppress(t, item) for item in items for t in bound]
         except MalformedMessage as fault:
             self.out.append(self._letters.letter(rec, fault))
             changes = [

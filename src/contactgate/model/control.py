@@ -1,7 +1,7 @@
 """Control events: documents that people write about the world around the subjects, and their values for the core.
 
-Shapes and conversions only. Absent lists mean all. Unknown extra fields are ignored, as on every input; what is there
-must be of its kind, except that `widest` readings of restricting events drop what cannot be read (SEMANTICS rule 28).
+Shapes and conversions only. Absent lists mean all. Unknown keys are refused; what is there must be of its kind,
+except that `widest` readings of restricting events drop what cannot be read (SEMANTICS rule 28).
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ Text = Annotated[str, StringConstraints(max_length=1024, strict=True)]
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # An unknown key is refused: a misspelt `valid_until` would be an agreement without end (SEMANTICS rule 39).
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Control(_Document):

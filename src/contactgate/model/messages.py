@@ -29,7 +29,6 @@ Clock = Annotated[
     ),
 ]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-Flag = Literal["minor", "deceased", "vulnerable", "business"]
 DataCategory = Identifier
 
 
@@ -94,7 +93,7 @@ class SubjectUpdated(msgspec.Struct, gc=False, tag_field="type", tag="subject.up
     timezone: Identifier | UnsetType | None = UNSET
     timezones: tuple[Identifier, ...] | UnsetType | None = UNSET
     jurisdictions: tuple[Jurisdiction, ...] | UnsetType | None = UNSET
-    flags: tuple[Flag, ...] | UnsetType | None = UNSET
+    flags: tuple[Identifier, ...] | UnsetType | None = UNSET  # minor deceased vulnerable business, and the policy's
     preferred_windows: tuple[Hours, ...] | UnsetType | None = UNSET
     flags_removed: Words | UnsetType | None = UNSET
     by: Identifier | UnsetType | None = UNSET  # who says that a flag does not hold any more
@@ -226,6 +225,7 @@ class AddressReleased(msgspec.Struct, gc=False, tag_field="type", tag="address.r
     address: Address | UnsetType | None = UNSET
     address_token: Identifier | UnsetType | None = UNSET
     reason: Annotated[str, Meta(max_length=1024)] | UnsetType | None = UNSET
+    by: Identifier | UnsetType | None = UNSET
 
 
 ConsentMessage = (

@@ -34,3 +34,4 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     not_before_ms: int | None = None
     not_after_ms: int | None = None
     jurisdictions: tuple[str, ...] = ()
+    malformed: str | None = None  # a key or field that cannot be meant as it stands: request.malformed

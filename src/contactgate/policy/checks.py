@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from contactgate.errors import Fault
+from contactgate.model.synonyms import CHANNELS
 from contactgate.policy.document import (
     BasisDoc,
     Confidence,
@@ -16,6 +17,7 @@ from contactgate.policy.document import (
     Dated,
     OverrideDoc,
     PackDoc,
+    PolicyDoc,
     RegistryDoc,
     Relationships,
     Rule,
@@ -46,6 +48,7 @@ def document_faults(doc: RulesDoc, raw: object) -> list[Fault]:
         *_names_twice(doc),
         *_windows_differ(doc),
         *_registries(doc),
+        *_channels(doc, raw),
         *_purposes(doc, raw),
         *_unless(doc, raw),
     ]
@@ -111,12 +114,31 @@ def _windows_differ(doc: RulesDoc) -> Iterator[Fault]:
                 )
 
 
+def _channels(doc: RulesDoc, raw: object) -> Iterator[Fault]:
+    """Channels that are neither built in nor declared: a rule for one would silently not apply."""
+    declared = [*CHANNELS, *(doc.channels if isinstance(doc, PolicyDoc) else ())]
+    used = [
+        (f"{place}.channels[{position}]", channel)
+        for place, rule in rules(doc)
+        for position, channel in enumerate(rule.channels or ())
+    ]
+    used += [
+        (f"{place}.channels.{channel}", channel)
+        for place, block in blocks(doc, raw)
+        for channel in block.channels or ()
+    ]
+    for place, channel in used:
+        if channel not in declared:
+            hint = nearest(channel, declared) or f"; did you mean to declare it at the top: `channels: [{channel}]`?"
+            yield Fault(place, f"`{channel}` is not a channel of this policy{hint}")
+
+
 def _registries(doc: RulesDoc) -> Iterator[Fault]:
     seen: list[RegistryDoc] = []
     for position, registry in enumerate(doc.registries):
-        hint = nearest(registry.name, REGISTRIES)
-        if registry.name not in REGISTRIES and hint:
-            yield Fault(f"registries[{position}].name", f"no such registry{hint}")
+        # A house list may have any name; a pack names national ones only. Close ones are told by `warnings`.
+        if isinstance(doc, PackDoc) and registry.name not in REGISTRIES:
+            yield Fault(f"registries[{position}].name", f"no such registry{nearest(registry.name, REGISTRIES)}")
         if registry in seen:
             yield Fault(f"registries[{position}]", "the same line stands twice: remove one")
         seen.append(registry)

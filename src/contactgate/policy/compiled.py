@@ -12,9 +12,10 @@ from collections.abc import Iterable
 
 from contactgate.model.facts import Outcome
 from contactgate.model.request import Mode
+from contactgate.model.synonyms import CATEGORIES, CHANNELS, FLAGS
 from contactgate.policy.document import PolicyDoc
 from contactgate.policy.packs import Pack
-from contactgate.policy.plan import Cap, CoolOff, Limits, Plan, RegistryRule, Requirements, WindowRule, covers
+from contactgate.policy.plan import Cap, CoolOff, Limits, Plan, RegistryRule, Requirements, WindowRule, Words, covers
 from contactgate.policy.rules import Line, Source
 
 MAX_PLANS = 4_096  # a hostile stream of purposes must not grow memory; the whole cache is emptied then
@@ -42,6 +43,7 @@ class CompiledPolicy:
         "outcomes_kept_forever",
         "packs",
         "purposes",
+        "words",
     )
 
     def __init__(self, document: PolicyDoc, house: Source, packs: tuple[Pack, ...], policy_hash: str) -> None:
@@ -59,6 +61,7 @@ class CompiledPolicy:
             if line.value.kind == "forever"
             for outcome in line.value.outcomes
         )
+        self.words = _words(document, packs, self.purposes)
         self._block_vulnerable = document.vulnerable == "block"
         self._refuse_uncovered = document.uncovered == "block"
         self._covered = frozenset(pack.document.jurisdiction for pack in packs)
@@ -141,6 +144,24 @@ def _needs_zone(caps: list[Cap], cooloffs: list[CoolOff], windows: list[WindowRu
     )
 
 
+def _words(document: PolicyDoc, packs: tuple[Pack, ...], purposes: frozenset[str]) -> Words:
+    named = {
+        purpose
+        for doc in (document, *(pack.document for pack in packs))
+        for section in (doc.caps, doc.gaps, doc.cooloffs, doc.windows, doc.registries)
+        for rule in section
+        for purpose in rule.purposes or ()
+    }
+    return Words(
+        channels=frozenset((*CHANNELS, *document.channels)),
+        purposes=purposes,
+        named=purposes | named,
+        controllers=frozenset(document.controllers),
+        flags=FLAGS.union(document.flags),
+        categories=CATEGORIES.union(document.data_categories),
+    )
+
+
 def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
     # As long as a request_id may come again, what became of its approval is kept.
     needed = [document.contact_history, document.dedup_horizon + document.approval_ttl]
@@ -153,5 +174,6 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
         dedup_horizon_ms=document.dedup_horizon,
         contact_history_ms=max(needed),
         unreported_counts=document.unreported == "count",
+        clock_skew_ms=document.clock_skew,
         requirements=Requirements(require.campaign, require.party, require.notice, require.two_people),
     )

@@ -83,6 +83,15 @@ def settings(doc: PolicyDoc) -> Iterator[tuple[str, str]]:
     yield "require", ", ".join(needed) or "nothing"
     yield "uncovered", f"{doc.uncovered} a jurisdiction without a chosen pack"
     yield "vulnerable", f"{doc.vulnerable} marketing to vulnerable people"
+    yield "clock_skew", elapsed(doc.clock_skew) if doc.clock_skew else "none"
+    yield "outcomes_by", "approval and subject" if doc.outcomes_by == "both" else doc.outcomes_by
+    for key in ("channels", "controllers", "flags", "data_categories"):
+        if getattr(doc, key):
+            yield key, ", ".join(getattr(doc, key))
+    if doc.default_region:
+        yield "default_region", doc.default_region
+    if doc.outcomes:
+        yield "outcomes", ", ".join(f"{word} = {outcome}" for word, outcome in doc.outcomes.items())
 
 
 def elapsed(ms: int) -> str:

@@ -34,12 +34,18 @@ T = TypeVar("T")
 
 Name = Annotated[StrictStr, AfterValidator(words.name)]
 Channel = Annotated[StrictStr, AfterValidator(words.channel)]
+Controller = Annotated[StrictStr, AfterValidator(words.controller)]
+Flag = Annotated[StrictStr, AfterValidator(words.flag)]
+Category = Annotated[StrictStr, AfterValidator(words.category)]
+Country = Annotated[StrictStr, AfterValidator(words.country)]
+ListName = Annotated[StrictStr, AfterValidator(words.house_list)]
 Purpose = Annotated[StrictStr, AfterValidator(words.purpose)]
 Jurisdiction = Annotated[StrictStr, AfterValidator(words.jurisdiction)]
 Zone = Annotated[StrictStr, AfterValidator(words.zone)]
 NamedZone = Annotated[StrictStr, AfterValidator(words.named_zone)]
 Holidays = Annotated[StrictStr, AfterValidator(words.holidays)]
 Elapsed = Annotated[StrictInt, BeforeValidator(durations.elapsed)]
+Skew = Annotated[StrictInt, BeforeValidator(durations.skew)]
 Days = Annotated[StrictInt, BeforeValidator(durations.days)]
 Months = Annotated[StrictInt, BeforeValidator(durations.months)]
 Dates = Annotated[Any, BeforeValidator(durations.dates), PlainSerializer(lambda span: [span.months, span.days])]
@@ -61,12 +67,17 @@ def _sorted_set(values: list[T]) -> list[T]:
     return sorted(values, key=str)
 
 
+def _no_repeats(values: list[T]) -> list[T]:
+    return _sorted_set(values) if values else values
+
+
 Channels = Annotated[list[Channel], AfterValidator(_sorted_set)]
 Purposes = Annotated[list[Purpose], AfterValidator(_sorted_set)]
 Jurisdictions = Annotated[list[Jurisdiction], AfterValidator(_sorted_set)]
 Modes = Annotated[list[Mode], AfterValidator(_sorted_set)]
 EvidenceSet = Annotated[list[Evidence], AfterValidator(_sorted_set)]
 Weekdays = Annotated[list[Weekday], AfterValidator(_sorted_set)]
+OutcomeWord = Annotated[StrictStr, AfterValidator(words.outcome_word)]
 Outcomes = Annotated[list[Outcome], AfterValidator(_sorted_set)]
 
 
@@ -249,6 +260,7 @@ class Relationships(Doc):
 class RegistryDoc(Rule):
     """A do-not-call list that must be fresh and must not hold the number."""
 
+    name: ListName
     max_age: Dates
     grace: Days | None = None
     unless: Annotated[list[Unless], AfterValidator(_sorted_set)] | None = None
@@ -329,6 +341,14 @@ class PolicyDoc(RulesDoc):
     require: RequireDoc = RequireDoc()
     uncovered: Literal["allow", "block"] = "allow"
     vulnerable: Literal["block", "allow"] = "block"
+    channels: Annotated[list[Channel], AfterValidator(_no_repeats)] = Field(default_factory=list)
+    controllers: Annotated[list[Controller], AfterValidator(_no_repeats)] = Field(default_factory=list)
+    flags: Annotated[list[Flag], AfterValidator(_no_repeats)] = Field(default_factory=list)
+    data_categories: Annotated[list[Category], AfterValidator(_no_repeats)] = Field(default_factory=list)
+    clock_skew: Skew = 10 * MINUTE_MS
+    default_region: Country | None = None
+    outcomes: dict[OutcomeWord, Outcome] = Field(default_factory=dict)
+    outcomes_by: Literal["approval", "subject", "both"] = "approval"
 
 
 class FactDoc(Doc):

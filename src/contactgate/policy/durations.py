@@ -48,6 +48,17 @@ def elapsed(text: object) -> int:
     return total
 
 
+def skew(text: object) -> int:
+    """How far clocks may differ: as `elapsed`, at most a day, and `0` (or `0m`) for not at all."""
+    if text in (0, "0") and not isinstance(text, bool):
+        return 0
+    number, _ = _split(text, "10m")
+    total = 0 if number == 0 else elapsed(text)
+    if total > DAY_MS:
+        raise ValueError("clocks that differ by more than a day cannot be allowed for: at most 24h")
+    return total
+
+
 def dates(text: object) -> Span:
     """`31d` `2w` -> local dates; `3mo` `1y` -> calendar months."""
     number, unit = _split(text, "31d or 3mo")

@@ -187,3 +187,15 @@ class Limits:
     unreported_counts: bool = True
     clock_skew_ms: int = 600_000  # a restriction that arrives later and is stamped at most so much earlier wins
     requirements: Requirements = field(default_factory=Requirements)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words that a policy and its chosen packs know (SEMANTICS rule 37)."""
+
+    channels: frozenset[str] = frozenset()  # built in, and the policy's own
+    purposes: frozenset[str] = frozenset()  # configured: each with what it needs of consent
+    named: frozenset[str] = frozenset()  # purposes that are named anywhere, the configured ones included
+    controllers: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()  # built in, and the policy's own
+    categories: frozenset[str] = frozenset()  # built in, and the policy's own

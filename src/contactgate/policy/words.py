@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import get_args
 
+from contactgate.model import synonyms
+from contactgate.model.facts import Outcome
+from contactgate.model.synonyms import CHANNELS
 from contactgate.policy import zones
 
-CHANNELS = ("voice", "sms", "email", "mail")
 EVIDENCE = ("written", "esign", "recorded_call", "web", "double_opt_in")
 _NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+_LIST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
@@ -30,14 +34,81 @@ def name(text: str) -> str:
 
 
 def channel(text: str) -> str:
-    """A channel: one of the four of the design, or another plain word unless it looks like a misspelling of those."""
+    """A channel: one of the four of the design, or another plain word unless it looks like one of those.
+
+    Whether another word is declared under `channels` is a question of the whole document (`checks.channel_faults`).
+    """
     if text in CHANNELS:
         return text
+    meant = synonyms.channel(text)
+    if meant is not None:
+        raise ValueError(f"`{text}` is not a channel; did you mean `{meant}`?")
     if not 1 <= len(text) <= 64 or not _WORD.issuperset(text):
         raise ValueError(f"a channel is a lower-case word: {', '.join(CHANNELS)}{nearest(text.lower(), CHANNELS)}")
-    hint = nearest(text, CHANNELS, 0.75)  # `mms` and `voicemail` may be channels, `voce` and `e-mail` are not
+    hint = nearest(text, CHANNELS, 0.75)  # `mms` and `voicemail` may be channels, `voce` is not
     if hint:
         raise ValueError(f"`{text}` is not a channel{hint}")
+    return text
+
+
+def flag(text: str) -> str:
+    """A house flag: a lower-case word that is neither built in nor another spelling of one that is."""
+    meant = synonyms.flag(text)
+    if meant is not None or text in synonyms.FLAGS:
+        raise ValueError(
+            f"`{text}` is built in: leave it out" if text in synonyms.FLAGS else f"`{text}` means `{meant}`"
+        )
+    return plain(text)
+
+
+def category(text: str) -> str:
+    """A data category of the house."""
+    if text in synonyms.CATEGORIES:
+        raise ValueError(f"`{text}` is built in: leave it out")
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """A lower-case word."""
+    if not 1 <= len(text) <= 64 or not _WORD.issuperset(text):
+        raise ValueError("a word here is 1 to 64 lower-case letters, digits, `_` or `-`")
+    return text
+
+
+def controller(text: str) -> str:
+    """A controller as events name it: an identifier."""
+    if (
+        not 1 <= len(text) <= 128
+        or not text.isprintable()
+        or text != text.strip()
+        or text.lower() in synonyms.EVERYTHING
+    ):
+        raise ValueError("a controller is 1 to 128 printable characters, as events write it")
+    return text
+
+
+def outcome_word(text: str) -> str:
+    """A dialer's own word for what became of a contact; a built-in outcome keeps its meaning."""
+    if synonyms.squeezed(text) in {synonyms.squeezed(outcome) for outcome in get_args(Outcome)}:
+        raise ValueError(f"`{text}` is an outcome of its own and keeps its meaning: remove it")
+    if not 1 <= len(text) <= 128 or not text.isprintable():
+        raise ValueError("an outcome's word is 1 to 128 printable characters")
+    return text
+
+
+def country(text: str) -> str:
+    """An ISO 3166 country."""
+    if text not in zones.countries():
+        raise ValueError(
+            f"a country is an ISO 3166 code in capitals, such as GB{nearest(text.upper(), zones.countries())}"
+        )
+    return text
+
+
+def house_list(text: str) -> str:
+    """The name of a do-not-call list."""
+    if not 1 <= len(text) <= 64 or not _LIST.issuperset(text):
+        raise ValueError("a list's name is 1 to 64 lower-case letters, digits or `-`")
     return text
 
 

@@ -83,7 +83,27 @@ def test_all_faults_are_reported_at_once_with_their_places() -> None:
         ({"caps": [cap(window={"calendar": "day", "zone": "UTC", "week_starts": "sun"})]}, "week_starts belongs to"),
         ({"caps": [cap(), cap()]}, "caps[1].name: `a` is also the name of caps[0]"),
         ({"caps": [cap(channels=["voce"])]}, "`voce` is not a channel; did you mean `voice`?"),
-        ({"caps": [cap(channels=["Voice"])]}, "lower-case"),
+        ({"caps": [cap(channels=["Voice"])]}, "did you mean `voice`?"),
+        ({"caps": [cap(channels=["phone"])]}, "`phone` is not a channel; did you mean `voice`?"),
+        ({"caps": [cap(channels=["Push!"])]}, "lower-case"),
+        ({"caps": [cap(channels=["fax"])]}, "did you mean to declare it at the top: `channels: [fax]`?"),
+        ({"channels": ["push"], "caps": [cap(channels=["push", "pusk"])]}, "did you mean `push`?"),
+        ({"channels": ["txt"]}, "`txt` is not a channel; did you mean `sms`?"),
+        ({"channels": ["push", "push"]}, "the same word stands twice"),
+        (
+            {"purposes": {"marketing": {"consent": "opt_in", "channels": {"fax": {}}}}},
+            "purposes.marketing.channels.fax",
+        ),
+        ({"flags": ["dead"]}, "`dead` means `deceased`"),
+        ({"flags": ["business"]}, "is built in"),
+        ({"data_categories": ["basic"]}, "is built in"),
+        ({"controllers": ["*"]}, "as events write it"),
+        ({"clock_skew": "25h"}, "at most 24h"),
+        ({"clock_skew": 10}, "with its unit"),
+        ({"default_region": "gb"}, "did you mean `GB`?"),
+        ({"outcomes": {"DNC": "complete"}}, "must be one of"),
+        ({"outcomes": {"No-Answer": "answered"}}, "keeps its meaning"),
+        ({"outcomes_by": "anyone"}, "must be one of approval, subject, both"),
         ({"caps": [cap(channels=[])]}, "an empty list selects nothing"),
         (
             {"caps": [cap(purposes=["marketting"])]},
@@ -109,7 +129,7 @@ def test_all_faults_are_reported_at_once_with_their_places() -> None:
         ({"windows": [window(holidays="AU-XYZ")]}, "for this part of AU"),
         ({"windows": [window(holidays=False)]}, "windows[0].holidays"),
         ({"windows": [window(), window(zone="UTC")]}, "must agree on zone"),
-        ({"registries": [registry(name="us-ndncc")]}, "no such registry; did you mean `us-ndnc`?"),
+        ({"registries": [registry(name="House List")]}, "lower-case letters, digits or `-`"),
         ({"registries": [registry(), registry()]}, "the same line stands twice"),
         ({"registries": [{"name": "us-ndnc"}]}, "registries[0].max_age: this key is required"),
         ({"registries": [registry(unless=["relationship"])]}, "say for how long"),
@@ -155,9 +175,28 @@ def test_defaults_are_those_of_the_design() -> None:
     assert (needed.campaign, needed.party, needed.notice, needed.two_people) == (True, True, True, False)
 
 
-def test_a_channel_the_design_does_not_name_is_allowed() -> None:
-    """Channels are open: `whatsapp` is one, as long as it cannot be a misspelling of a known one."""
-    load_policy(policy(caps=[cap(channels=["whatsapp", "voice", "mms", "voicemail", "push"])]))
+def test_a_channel_the_design_does_not_name_is_declared() -> None:
+    """`whatsapp` is one where the policy says so, as long as it cannot be a misspelling of a known one."""
+    channels = ["whatsapp", "mms", "voicemail", "push"]
+    chosen = load_policy(policy(channels=channels, caps=[cap(channels=["voice", *channels])]))
+    assert chosen.words.channels == {"voice", "sms", "email", "mail", *channels}
+
+
+def test_the_words_of_a_policy_are_those_of_its_packs_too() -> None:
+    """Configured purposes, those that filters name, and what is built in."""
+    chosen = load_policy({**policy(), "packs": ["uk"], "flags": ["vip"], "data_categories": ["health"]})
+    assert "marketing.claims_management" in chosen.words.named
+    assert chosen.words.purposes <= chosen.words.named
+    assert chosen.words.flags == {"deceased", "minor", "vulnerable", "business", "vip"}
+    assert "health" in chosen.words.categories
+
+
+def test_clocks_may_differ_by_ten_minutes_unless_the_policy_says_otherwise() -> None:
+    """`0` is exact."""
+    assert load_policy(policy()).limits.clock_skew_ms == 600_000
+    assert load_policy(policy(clock_skew="0")).limits.clock_skew_ms == 0
+    assert load_policy(policy(clock_skew=0)).limits.clock_skew_ms == 0
+    assert load_policy(policy(clock_skew="1h")).limits.clock_skew_ms == 3_600_000
 
 
 def test_a_filter_may_name_a_purpose_below_a_configured_one() -> None:

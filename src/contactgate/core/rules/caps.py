@@ -12,9 +12,11 @@ from operator import attrgetter
 from contactgate.core.rule import CONTACTS, NEVER, Context, Rule, prefixes, until
 from contactgate.core.rules.consent import consented_from
 from contactgate.core.time.calendars import cooloff_ends, leaves_at
+from contactgate.core.vocabulary import Vocabulary
 from contactgate.model.facts import Contact, Outcome, Reason
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, instant
 from contactgate.model.request import Request
+from contactgate.model.synonyms import folded
 from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Counts, Lacking, Selector
 
 _outcome = attrgetter("outcome")
@@ -74,24 +76,37 @@ class _Scope:
                 return name
         return None
 
-    def holds(self, contact: Contact, request: Request) -> bool:
-        """Whether the rule is about this contact."""
+    def holds(self, contact: Contact, request: Request, known: Vocabulary) -> bool:
+        """Whether the rule is about this contact. Words of one that was not decided here are judged."""
         said = contact.request_id != ""  # what an observed contact or a complaint leaves unsaid matches everything
         strict = said and self._blocks
         for name in self._fields:
             value, asked = getattr(contact, name), getattr(request, name)
-            if value != asked and (strict or (value and asked)):
+            if value != asked and (strict or (value and asked and (said or not _meant(name, value, asked, known)))):
                 return False
         if self._matter and request.matter not in contact.matters and (strict or (contact.matters and request.matter)):
             return False
         if self._selects_all:
             return True
         if self._channels is not None and contact.channel not in self._channels and (said or contact.channel):
-            return False
+            names = frozenset((contact.channel,)) if said else known.channels((contact.channel,)).names
+            if names is not None and names.isdisjoint(self._channels):
+                return False
         if self._purposes is not None and self._purposes.isdisjoint(prefixes(contact.purpose)):
             return False
         there = self._jurisdictions
         return there is None or not there.isdisjoint(contact.jurisdictions) or not (said or contact.jurisdictions)
+
+
+def _meant(name: str, value: str, asked: str, known: Vocabulary) -> bool:
+    """Whether a word of a complaint or of an observed contact means what the request says, or nobody knows it."""
+    if name == "channel":
+        names = known.channels((value,)).names
+        return names is None or asked in names
+    if name == "controller":
+        names = known.controller(value).names
+        return names is None or folded(asked) in names
+    return folded(value) == folded(asked)
 
 
 class CapRule(Rule):
@@ -155,7 +170,7 @@ class CapRule(Rule):
         places = []
         oldest = t - self._longest_ms
         counted, sliding_ms = self._counted, self._sliding_ms
-        holds, request = self._scope.holds, ctx.request
+        holds, request, words = self._scope.holds, ctx.request, ctx.world.vocabulary
         for contact in reversed(ctx.state.contacts):
             start = contact.time_ms
             if start <= oldest:
@@ -166,7 +181,7 @@ class CapRule(Rule):
                     continue
             elif outcome not in counted or contact.complaint:
                 continue
-            if not holds(contact, request):
+            if not holds(contact, request, words):
                 continue
             end = start + sliding_ms if sliding_ms else leaves_at(self._window, ctx.zones or (), start)
             if outcome is None:
@@ -244,7 +259,7 @@ class CoolOffRule(Rule):
         found = [
             contact
             for contact in ctx.state.contacts
-            if contact.outcome in self._outcomes and self._scope.holds(contact, ctx.request)
+            if contact.outcome in self._outcomes and self._scope.holds(contact, ctx.request, ctx.world.vocabulary)
         ]
         found.sort(key=lambda contact: contact.outcome_ms)
         count, within = self.cooloff.after_count, self.cooloff.after_within_ms

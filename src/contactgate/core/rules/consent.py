@@ -14,9 +14,13 @@ from contactgate.core.rules.relations import relation_from, relation_until
 from contactgate.core.time.calendars import days_after, months_after
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
 from contactgate.model.instants import instant
+from contactgate.model.synonyms import folded, shown
 from contactgate.model.world import Notice
 from contactgate.policy.plan import Basis
 
+_MAX_TOLD = 5
+_MAX_FACTS = 50
+"""Words of a scope, and facts of one sort, that are told to people."""
 _MISSING, _WITHDRAWN = ["consent.missing"], ["consent.withdrawn"]
 _WORDS = {
     "consent.withdrawn": "the consent was withdrawn",
@@ -29,15 +33,24 @@ _WORDS = {
 
 
 def reaches(withdrawal: Withdrawal, ctx: Context, basis: Basis | None) -> bool:
-    """Whether an opt-out is about this request."""
-    request = ctx.request
+    """Whether an opt-out is about this request: as written, or as its words are judged (SEMANTICS rule 37)."""
+    request, known = ctx.request, ctx.world.vocabulary
     if withdrawal.controller is not None and withdrawal.controller != request.controller:
-        return False
+        names = known.controller(withdrawal.controller).names
+        if names is not None and folded(request.controller) not in names:
+            return False
     if withdrawal.channels is not None and request.channel not in withdrawal.channels:
-        return False
+        names = known.channels(withdrawal.channels).names
+        if names is not None and request.channel not in names:
+            return False
     if withdrawal.recipients is not None and request.requester not in withdrawal.recipients:
-        return False
+        names = known.recipients(withdrawal.recipients).names
+        if names is not None and folded(request.requester) not in names:
+            return False
     if withdrawal.purposes is None or ctx.covered_by(withdrawal.purposes):
+        return True
+    names = known.purposes(withdrawal.purposes).names
+    if names is None or not ctx.prefixes.isdisjoint(names):
         return True
     revokes_from = None if basis is None else basis.revokes_all_from_ms
     return revokes_from is not None and withdrawal.time_ms >= revokes_from
@@ -52,6 +65,30 @@ def is_lifted(withdrawal: Withdrawal, grant: Grant, ctx: Context) -> bool:
     """Whether a consent was given after an opt-out, as far as clocks can be trusted."""
     skew = ctx.limits.clock_skew_ms
     return lifted(withdrawal.time_ms, withdrawal.arrived_ms, grant.time_ms, grant.arrived_ms, skew)
+
+
+def misses(withdrawal: Withdrawal, ctx: Context) -> str:
+    """Which word of an opt-out keeps it from a request that it does not reach, for people."""
+    request, known = ctx.request, ctx.world.vocabulary
+    controllers, recipients = (
+        known.controller(withdrawal.controller).names,
+        known.recipients(withdrawal.recipients).names,
+    )
+    channels = known.channels(withdrawal.channels).names
+    if controllers is not None and folded(request.controller) not in controllers:
+        return told_scope("controller", (withdrawal.controller or "",))
+    if channels is not None and request.channel not in channels:
+        return told_scope("channels", withdrawal.channels)
+    if recipients is not None and folded(request.requester) not in recipients:
+        return told_scope("recipients", withdrawal.recipients)
+    return told_scope("purposes", withdrawal.purposes)
+
+
+def told_scope(field: str, written: tuple[str, ...] | None) -> str:
+    """`it is for the channels sms and mail only`, in few words whatever was written."""
+    words = [shown(word) for word in (written or ())[:_MAX_TOLD]]
+    more = f" and {len(written or ()) - _MAX_TOLD} more" if len(written or ()) > _MAX_TOLD else ""
+    return f"it names the {field} {', '.join(words)}{more}"
 
 
 def is_about(grant: Grant, ctx: Context) -> bool:
@@ -162,13 +199,15 @@ def judged(ctx: Context, basis: Basis | None) -> list[Judged]:
     found: list[Judged] | None = ctx.memo.get(id(basis))
     if found is None:
         found = []
-        state, request, purposes = ctx.state, ctx.request, ctx.prefixes
+        state, request, purposes, known = ctx.state, ctx.request, ctx.prefixes, ctx.world.vocabulary
         controller, channel = request.controller, request.channel
         withdrawals = withdrawals_about(ctx, basis)
         for grant in reversed(state.grants):
             # The same as `is_about`, which all but a few of them fail.
             if grant.controller != controller or channel not in grant.channels or purposes.isdisjoint(grant.purposes):
                 continue
+            if known.unknown_in_grant(grant.channels, grant.purposes, grant.categories) is not None:
+                continue  # what is half understood permits nothing
             found.append(Judged(starts(grant), ends(ctx, grant, basis), grant, faults(ctx, grant, basis, withdrawals)))
         ctx.memo[id(basis)] = found
     return found
@@ -304,8 +343,8 @@ class ConsentRule(Rule):
         ]
         lines += [
             f"withdrawn {instant(withdrawal.time_ms)} by event {withdrawal.event_id}"
-            for withdrawal in ctx.state.withdrawals
-            if reaches(withdrawal, ctx, self.basis)
+            + ("" if reaches(withdrawal, ctx, self.basis) else f": not for this request, {misses(withdrawal, ctx)}")
+            for withdrawal in ctx.state.withdrawals[-_MAX_FACTS:]
         ]
         return tuple(lines)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.model.facts import Reason
 from contactgate.model.instants import instant
+from contactgate.model.synonyms import folded
 from contactgate.model.world import Agreement, Campaign, Party, Pause
 
 
@@ -22,7 +23,7 @@ class PartyRule(Rule):
     bounds = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        party = ctx.world.parties.get(ctx.request.requester)
+        party = _party(ctx)
         if party is None:
             return NEVER if ctx.limits.requirements.party else t
         if party.status != "active":
@@ -32,7 +33,7 @@ class PartyRule(Rule):
     def sure_until(self, ctx: Context, t: int) -> int:
         if self.passes_from(ctx, t) != t:
             return t
-        party = ctx.world.parties.get(ctx.request.requester)
+        party = _party(ctx)
         if party is None:
             return NEVER
         return max(
@@ -42,7 +43,7 @@ class PartyRule(Rule):
         )
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
-        party = ctx.world.parties.get(ctx.request.requester)
+        party = _party(ctx)
         if party is None:
             return (Reason("party.unknown", f"party {ctx.request.requester} is not known", None),)
         found = []
@@ -55,7 +56,7 @@ class PartyRule(Rule):
         return tuple(found)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
-        party = ctx.world.parties.get(ctx.request.requester)
+        party = _party(ctx)
         if party is None:
             return ()
         lines = [f"party {party.party_id} is {party.status}"]
@@ -64,6 +65,15 @@ class PartyRule(Rule):
             fits = "fits" if _allows(agreement, ctx) else "does not fit"
             lines.append(f"agreement with {agreement.controller}{end} {fits} the request")
         return tuple(lines)
+
+
+def _party(ctx: Context) -> Party | None:
+    """The requester; the one that was stopped under another spelling of its name comes first."""
+    requester = ctx.request.requester
+    party = ctx.world.parties.get(requester)
+    if party is None or party.status == "active":
+        return ctx.world.vocabulary.stopped_parties.get(folded(requester), party)
+    return party
 
 
 def _agreed_from(party: Party, ctx: Context, t: int) -> int:
@@ -144,7 +154,12 @@ class CampaignRule(Rule):
 
     def _campaign(self, ctx: Context) -> Campaign | None:
         named = ctx.request.campaign
-        return None if named is None else ctx.world.campaigns.get(named)
+        if named is None:
+            return None
+        campaign = ctx.world.campaigns.get(named)
+        if campaign is None or campaign.status == "approved":
+            return ctx.world.vocabulary.stopped_campaigns.get(folded(named), campaign)
+        return campaign
 
 
 def _two_people(campaign: Campaign, ctx: Context) -> bool:
@@ -208,11 +223,17 @@ class PauseRule(Rule):
 
 
 def _pauses(pause: Pause, ctx: Context) -> bool:
-    request = ctx.request
+    """Whether a pause is about the request, as its words are judged (SEMANTICS rule 37)."""
+    request, known = ctx.request, ctx.world.vocabulary
+    controllers = known.controllers(pause.controllers).names
+    requesters = known.recipients(pause.requesters).names
+    campaigns = known.campaigns(pause.campaigns).names
+    channels = known.channels(pause.channels).names
+    purposes = known.purposes(pause.purposes).names
     return (
-        (pause.controllers is None or request.controller in pause.controllers)
-        and (pause.requesters is None or request.requester in pause.requesters)
-        and (pause.campaigns is None or request.campaign in pause.campaigns)
-        and (pause.channels is None or request.channel in pause.channels)
-        and (pause.purposes is None or ctx.covered_by(pause.purposes))
+        (controllers is None or folded(request.controller) in controllers)
+        and (requesters is None or folded(request.requester) in requesters)
+        and (campaigns is None or (request.campaign is not None and folded(request.campaign) in campaigns))
+        and (channels is None or request.channel in channels)
+        and (purposes is None or not ctx.prefixes.isdisjoint(purposes))
     )

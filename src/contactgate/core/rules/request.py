@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from contactgate.core.lifting import lifted
 from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
+from contactgate.core.rules.consent import told_scope
 from contactgate.model.facts import Mark, Reason
 from contactgate.model.instants import instant
+from contactgate.model.request import Request
+from contactgate.model.synonyms import folded, shown
 from contactgate.model.world import Suppression
 from contactgate.policy.plan import Plan
 
+_MAX_FACTS = 50
 _NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
 
 
@@ -25,7 +29,7 @@ class RequestRule(Rule):
 
     def passes_from(self, ctx: Context, t: int) -> int:
         request = ctx.request
-        if request.address_fault or (request.address is None and request.channel in _NEEDS_ADDRESS):
+        if _malformed(request):
             return NEVER
         if request.not_before_ms is not None and t < request.not_before_ms:
             t = request.not_before_ms
@@ -35,7 +39,7 @@ class RequestRule(Rule):
 
     def sure_until(self, ctx: Context, t: int) -> int:
         request = ctx.request
-        if request.address_fault or (request.address is None and request.channel in _NEEDS_ADDRESS):
+        if _malformed(request):
             return t
         if request.not_before_ms is not None and t < request.not_before_ms:
             return t
@@ -44,7 +48,10 @@ class RequestRule(Rule):
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         request = ctx.request
         found = []
-        if request.address_fault:
+        if request.malformed is not None:
+            words = f"the request has the key {shown(request.malformed)}, which is almost a known one"
+            found.append(Reason("request.malformed", words, None))
+        elif request.address_fault:
             found.append(Reason("request.malformed", "the address cannot be read", None))
         elif request.address is None and request.channel in _NEEDS_ADDRESS:
             found.append(Reason("request.malformed", f"a contact by {request.channel} needs an address", None))
@@ -54,6 +61,14 @@ class RequestRule(Rule):
         if request.not_after_ms is not None and t >= request.not_after_ms:
             found.append(Reason("request.expired", f"was to be made before {instant(request.not_after_ms)}", None))
         return tuple(found)
+
+
+def _malformed(request: Request) -> bool:
+    return (
+        request.address_fault
+        or request.malformed is not None
+        or (request.address is None and request.channel in _NEEDS_ADDRESS)
+    )
 
 
 class PurposeRule(Rule):
@@ -85,8 +100,37 @@ class PurposeRule(Rule):
         return tuple(found)
 
 
+class WordsRule(Rule):
+    """The channel and the purpose of the request are known words (SEMANTICS rule 37).
+
+    An unknown channel is met by no restriction, and an unknown purpose by none of what it was meant to be.
+    """
+
+    name = "request.words"
+    words = "the channel and the purpose are known"
+    standing = True
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        request, known = ctx.request, ctx.world.vocabulary
+        return t if known.knows_channel(request.channel) and known.knows_purpose(request.purpose) else NEVER
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return t if self.passes_from(ctx, t) != t else NEVER
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        request, known = ctx.request, ctx.world.vocabulary
+        found = []
+        if not known.knows_channel(request.channel):
+            words = f"`channel` names {shown(request.channel)}, which is no channel of the policy"
+            found.append(Reason("request.malformed", words, None))
+        if not known.knows_purpose(request.purpose):
+            words = f"neither the policy nor a pack says anything about the purpose {shown(request.purpose)}"
+            found.append(Reason("policy.unknown_purpose", words, None))
+        return tuple(found)
+
+
 class FlagsRule(Rule):
-    """Nobody contacts the dead; minors, and usually the vulnerable, get no marketing."""
+    """Nobody contacts the dead; minors, and usually the vulnerable, get no marketing; an unknown flag stops all."""
 
     name = "subject"
     words = "no flag of the person forbids this"
@@ -105,6 +149,9 @@ class FlagsRule(Rule):
         for mark in ctx.profile.marks:
             if mark.word in self._stops and _holds(mark, ctx):
                 return NEVER
+        for flag in ctx.profile.flags:
+            if not ctx.world.vocabulary.knows_flag(flag):
+                return NEVER
         return t
 
     def sure_until(self, ctx: Context, t: int) -> int:
@@ -113,11 +160,16 @@ class FlagsRule(Rule):
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         stops = self._stops
         marked = {mark.word for mark in ctx.profile.marks if mark.word in stops and _holds(mark, ctx)}
-        return tuple(Reason(f"subject.{word}", stops[word], None) for word in sorted(marked))
+        found = [Reason(f"subject.{word}", stops[word], None) for word in sorted(marked)]
+        unknown = [shown(flag) for flag in ctx.profile.flags if not ctx.world.vocabulary.knows_flag(flag)]
+        if unknown:
+            words = f"nobody knows the flag {', '.join(unknown[:5])}: declare it under `flags`, or correct it"
+            found.append(Reason("subject.unknown_flag", words, None))
+        return tuple(found)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         flags = ctx.profile.flags
-        lines = [f"flags {', '.join(flags)}, set {instant(ctx.profile.flags_ms)}"] if flags else []
+        lines = [f"flags {', '.join(map(shown, flags))}, set {instant(ctx.profile.flags_ms)}"] if flags else []
         for mark in ctx.profile.marks:
             told = "ended" if mark.ends else "set" if _holds(mark, ctx) else "set, and ended since,"
             lines.append(f"flag {mark.word} {told} {instant(mark.time_ms)}")
@@ -173,9 +225,12 @@ class SuppressionRule(Rule):
         return (Reason(self.name, words, until(first)),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        binding = self._binding(ctx, t)
+        looked_at = ctx.world.suppressions.get(ctx.request.address or "", ())[-_MAX_FACTS:]
         return tuple(
             f"suppressed {instant(each.time_ms)} by event {each.event_id}: {each.reason}"
-            for each in self._binding(ctx, t)
+            + ("" if each in binding else f": not for this request, {_misses(each, ctx)}")
+            for each in looked_at
         )
 
     def _binding(self, ctx: Context, t: int) -> list[Suppression]:
@@ -186,11 +241,38 @@ class SuppressionRule(Rule):
         ]
 
 
+def _misses(suppression: Suppression, ctx: Context) -> str:
+    """Why a suppression does not bind the request, for people."""
+    request, known = ctx.request, ctx.world.vocabulary
+    if _suppresses(suppression, ctx):
+        return f"it ended {instant(suppression.expires_ms or 0)}"
+    channels, controllers = known.channels(suppression.channels).names, known.controller(suppression.controller).names
+    campaigns = known.campaigns(suppression.campaigns).names
+    if channels is not None and request.channel not in channels:
+        return told_scope("channels", suppression.channels)
+    if controllers is not None and folded(request.controller) not in controllers:
+        return told_scope("controller", (suppression.controller or "",))
+    if campaigns is not None and (request.campaign is None or folded(request.campaign) not in campaigns):
+        return told_scope("campaigns", suppression.campaigns)
+    return told_scope("purposes", suppression.purposes)
+
+
 def _suppresses(suppression: Suppression, ctx: Context) -> bool:
-    request = ctx.request
-    return (
-        (suppression.channels is None or request.channel in suppression.channels)
-        and (suppression.controller is None or request.controller == suppression.controller)
-        and (suppression.campaigns is None or request.campaign in suppression.campaigns)
-        and (suppression.purposes is None or ctx.covered_by(suppression.purposes))
-    )
+    """Whether a suppression is about the request: as written, or as its words are judged (SEMANTICS rule 37)."""
+    request, known = ctx.request, ctx.world.vocabulary
+    if suppression.channels is not None and request.channel not in suppression.channels:
+        names = known.channels(suppression.channels).names
+        if names is not None and request.channel not in names:
+            return False
+    if suppression.controller is not None and request.controller != suppression.controller:
+        names = known.controller(suppression.controller).names
+        if names is not None and folded(request.controller) not in names:
+            return False
+    if suppression.campaigns is not None and request.campaign not in suppression.campaigns:
+        names = known.campaigns(suppression.campaigns).names
+        if names is not None and (request.campaign is None or folded(request.campaign) not in names):
+            return False
+    if suppression.purposes is None or ctx.covered_by(suppression.purposes):
+        return True
+    names = known.purposes(suppression.purposes).names
+    return names is None or not ctx.prefixes.isdisjoint(names)
