@@ -42,7 +42,7 @@ class Gates:
         secrets: Secrets,
         *,
         policy: CompiledPolicy | None = None,
-        open_list: Callable[[RegistryPublished], Listing] | None = None,
+        open_list: Callable[[RegistryPublished], Opened] | None = None,
     ) -> None:
         self._partitions = settings.partitions
         self._secrets = secrets
