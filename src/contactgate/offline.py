@@ -24,7 +24,7 @@ from contactgate.model.facts import EMPTY, SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import Position, Record
 from contactgate.model.messages import ConsentMessage, OutcomeMessage, RequestMessage, SuppressionMessage
-from contactgate.model.world import Listing
+from contactgate.model.world import Opened
 from contactgate.names import INPUTS, Kind
 from contactgate.policy.compiled import CompiledPolicy
 
@@ -64,7 +64,7 @@ class Fold:
         policy: CompiledPolicy | None,
         tokens: Tokens,
         *,
-        open_list: Callable[[RegistryPublished], Listing] | None = None,
+        open_list: Callable[[RegistryPublished], Opened] | None = None,
     ) -> None:
         self.world = World()
         if policy is not None:
@@ -173,7 +173,7 @@ def fold(
     policy: CompiledPolicy | None,
     tokens: Tokens,
     *,
-    open_list: Callable[[RegistryPublished], Listing] | None = None,
+    open_list: Callable[[RegistryPublished], Opened] | None = None,
 ) -> Iterator[bytes]:
     """Decisions, approvals, recalls and dead letters of a stream of lines, one JSON object each, without line ends."""
     state = Fold(policy, tokens, open_list=open_list)

@@ -3,7 +3,7 @@
 The file holds no clear number: every entry is the keyed token of a number (codec.tokens), cut to 64 bits. 250 million
 entries take 1.3 GB, 1.8 GB with days of listing, and are shared by all processes of a machine through the page cache.
 
-    bytes 0-7      b"CGREG\\x01\\r\\n"
+    bytes 0-7      b"CGREG\\x02\\r\\n" (a \\x01 does not say how many lines were left out, and is refused)
     bytes 8-11     length of the header, little-endian
     header         JSON (`Header`), padded with spaces so that what follows begins at a multiple of 4096
     index          2**bits + 1 little-endian uint32: where each bucket begins; the bucket of an entry is its top bits
@@ -11,7 +11,8 @@ entries take 1.3 GB, 1.8 GB with days of listing, and are shared by all processe
     days           only with `dated`: 2 bytes an entry, days since 1970-01-01, 0 = not given
 
 `sha256` of the header covers everything after the header. A file is written next to its place and renamed: it is there
-whole or not at all. A wrong hit needs 40 equal bits within a bucket of 16 (about 1e-11), and blocks rather than calls.
+whole or not at all, and only its owner may read it. A wrong hit needs 40 equal bits within a bucket of 16 (about
+1e-11), and blocks rather than calls.
 Must never hold, log or name a clear number.
 """
 
@@ -23,22 +24,24 @@ import os
 import struct
 import tempfile
 from base64 import urlsafe_b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from contactgate.codec.listing import PLACES, entry_tokens
 from contactgate.codec.tokens import Tokens
-from contactgate.errors import MalformedMessage, StoreCorrupt, StoreForeign
-from contactgate.model.address import AddressError, normalise
+from contactgate.errors import DocumentError, Fault, MalformedMessage, StoreCorrupt, StoreForeign
+from contactgate.model.address import AddressError
 from contactgate.model.control import RegistryPublished
 from contactgate.model.instants import EPOCH_ORDINAL
-from contactgate.model.world import Listing
+from contactgate.model.world import Opened
 
-MAGIC: Final = b"CGREG\x01\r\n"
+MAGIC: Final = b"CGREG\x02\r\n"
 _PAGE: Final = 4096
 _SHARDS: Final = 256
 _RECORD: Final = 10  # 8 bytes of token, 2 bytes of day, big-endian: sorts as bytes
@@ -58,13 +61,14 @@ class Header(msgspec.Struct, frozen=True):
     dated: bool
     key: str  # fingerprint of the token key it was built with
     sha256: str
+    unreadable: int  # lines that could not be read, and were accepted when it was built
+    lines: tuple[int, ...]  # the first of them, counted from 1
 
 
 class Built(NamedTuple):
     """What came of a list."""
 
     header: Header
-    unreadable: int
     repeated: int
 
 
@@ -132,19 +136,41 @@ def _read_header(raw: mmap.mmap) -> tuple[Header, int]:
     return header, 12 + size
 
 
-def build(lines: Iterable[str], tokens: Tokens, target: Path, *, registry: str, version: str) -> Built:
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of a plain list. Bytes that are no UTF-8 make their line unreadable and no other."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        yield from lines
+
+
+def build(
+    lines: Iterable[str],
+    tokens: Tokens,
+    target: Path,
+    *,
+    registry: str,
+    version: str,
+    unreadable: int | None = 0,
+    at_least: int = 0,
+) -> Built:
     """A snapshot of a list: one number a line, optionally `,` and its day of listing (YYYY-MM-DD).
 
-    Memory for one of 256 shards at a time. Unreadable lines are counted and left out; lines that repeat a number keep
-    its earliest day. `target` appears whole at the end or not at all.
+    Memory for one of 256 shards at a time. Lines that repeat a number keep its earliest day; blank ones are nothing.
+    `target` appears whole at the end, or stays as it was. Raises DocumentError, naming the lines, when more than
+    `unreadable` cannot be read (None: any number) or nothing can, and when fewer than `at_least` numbers are left.
     """
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".registry-") as folder:
         shards = [(Path(folder) / f"{number:02x}").open("w+b", buffering=1 << 16) for number in range(_SHARDS)]
         try:
-            count, unreadable, dated = _scatter(lines, tokens, shards)
+            found = _scatter(lines, tokens, shards)
+            if unreadable is not None and found.unreadable and (found.unreadable > unreadable or not found.whole):
+                raise _refused(found)
             with (Path(folder) / "whole").open("w+b") as file:
-                header = _write(file, shards, count, dated, tokens, registry, version)
+                header = _write(file, shards, found, tokens, registry, version)
+                if header.count < at_least:
+                    words = f"{header.count} numbers, less than half of those in the file that it would replace"
+                    raise DocumentError("the list shrinks; nothing is written", (Fault("", words),))
                 file.flush()
+                os.fchmod(file.fileno(), 0o600)
                 os.fsync(file.fileno())
         finally:
             for shard in shards:
@@ -155,30 +181,64 @@ def build(lines: Iterable[str], tokens: Tokens, target: Path, *, registry: str, 
         os.fsync(parent)
     finally:
         os.close(parent)
-    return Built(header, unreadable, count - header.count)
+    return Built(header, found.tokens - header.count)
 
 
-def _scatter(lines: Iterable[str], tokens: Tokens, shards: Sequence[IO[bytes]]) -> tuple[int, int, bool]:
-    """Every number's token and day into the shard of its first byte."""
-    count = unreadable = 0
+class _Scattered(NamedTuple):
+    tokens: int  # in the shards
+    whole: int  # lines that could be read whole
+    unreadable: int
+    lines: tuple[int, ...]
+    dated: bool
+
+
+def _refused(found: _Scattered) -> DocumentError:
+    faults = [Fault(f"line {line}", "no number with country code, or no day YYYY-MM-DD") for line in found.lines]
+    if found.unreadable > len(found.lines):
+        faults.append(Fault("", f"and {found.unreadable - len(found.lines)} more"))
+    if not found.whole:
+        words = "nothing of the list can be read (is it compressed, or not UTF-8?); nothing is written"
+    else:
+        words = f"{found.unreadable} of {found.unreadable + found.whole} lines cannot be read; nothing is written"
+    return DocumentError(words, tuple(faults))
+
+
+def _scatter(lines: Iterable[str], tokens: Tokens, shards: Sequence[IO[bytes]]) -> _Scattered:
+    """Every number's token and day into the shard of its first byte; a number without a readable day as if undated."""
+    count = whole = unreadable = 0
+    bad: list[int] = []
     dated = False
-    for line in lines:
-        number, comma, day = line.strip().partition(",")
-        if not number:
+    for at, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
             continue
+        number, comma, day = text.partition(",")
+        listed = _day(day.strip()) if comma else 0
         try:
-            token = tokens.address("voice", normalise("voice", number))
-            listed = date.fromisoformat(day.strip()).toordinal() - EPOCH_ORDINAL if comma else 0
-            if not 0 <= listed < 1 << 16:
-                raise ValueError
-        except (AddressError, ValueError):
+            found = entry_tokens(tokens, number)
+        except AddressError:
+            found = ()
+        if not found or listed is None:
             unreadable += 1
-            continue
-        dated = dated or bool(comma)
-        raw = urlsafe_b64decode(token[3:14] + "A")[:8]
-        shards[raw[0]].write(raw + listed.to_bytes(2, "big"))
-        count += 1
-    return count, unreadable, dated
+            if len(bad) < PLACES:
+                bad.append(at)
+        else:
+            whole += 1
+        dated = dated or bool(listed)
+        for token in found:
+            raw = urlsafe_b64decode(token[3:14] + "A")[:8]
+            shards[raw[0]].write(raw + (listed or 0).to_bytes(2, "big"))
+            count += 1
+    return _Scattered(count, whole, unreadable, tuple(bad), dated)
+
+
+def _day(text: str) -> int | None:
+    """Days since 1970, 0 for earlier ones; None when it is no day."""
+    try:
+        day = max(date.fromisoformat(text).toordinal() - EPOCH_ORDINAL, 0)
+    except ValueError:
+        return None
+    return day if day < 1 << 16 else None
 
 
 def _sort(shard: IO[bytes]) -> list[bytes]:
@@ -204,9 +264,9 @@ def _records(shard: IO[bytes]) -> list[bytes]:
 
 
 def _write(
-    file: IO[bytes], shards: Sequence[IO[bytes]], count: int, dated: bool, tokens: Tokens, registry: str, version: str
+    file: IO[bytes], shards: Sequence[IO[bytes]], found: _Scattered, tokens: Tokens, registry: str, version: str
 ) -> Header:
-    bits = min(_MOST_BITS, max(1, (count // _PER_BUCKET).bit_length()))
+    bits = min(_MOST_BITS, max(1, (found.tokens // _PER_BUCKET).bit_length()))
     shift = 64 - bits
     starts = [0] * ((1 << bits) + 1)
     kept = 0
@@ -223,9 +283,11 @@ def _write(
         version=version,
         count=kept,
         bits=bits,
-        dated=dated,
+        dated=found.dated,
         key=tokens.fingerprint,
         sha256="0" * 64,
+        unreadable=found.unreadable,
+        lines=found.lines,
     )
     size = len(msgspec.json.encode(header))
     padded = (12 + size + _PAGE - 1) // _PAGE * _PAGE - 12
@@ -247,7 +309,7 @@ def _write(
                 for record in _records(shard)
             )
         )
-    if dated:
+    if found.dated:
         for shard in shards:
             put(b"".join(record[8:] for record in _records(shard)))
     header = msgspec.structs.replace(header, sha256=digest.hexdigest())
@@ -256,31 +318,46 @@ def _write(
     return header
 
 
-def opener(directory: Path | None, tokens: Tokens, cache: Path) -> Callable[[RegistryPublished], Listing]:
+def entries_of(path: Path, registry: str) -> int:
+    """How many numbers the snapshot at a place has; 0 when there is none of this registry."""
+    try:
+        header = Snapshot(path).header
+    except StoreCorrupt:
+        return 0
+    return header.count if header.registry == registry else 0
+
+
+def opener(directory: Path | None, tokens: Tokens, cache: Path) -> Callable[[RegistryPublished], Opened]:
     """What opens the list a `registry.published` points to. Raises MalformedMessage when it cannot.
 
     `directory`: the only place lists may lie in; None: nowhere. Plain lists become snapshots in `cache`.
     """
 
-    def open_list(message: RegistryPublished) -> Listing:
+    def open_list(message: RegistryPublished) -> Opened:
         source = message.source
         assert source is not None
         path = _path(source.uri, directory)
         try:
             if source.format == "snapshot":
                 found = Snapshot(path, tokens)
-                if (found.header.registry, found.header.version) != (message.registry, message.version):
+                header = found.header
+                if (header.registry, header.version) != (message.registry, message.version):
                     raise _unavailable("the snapshot is of another registry or version")
+                if source.sha256 not in {None, header.sha256}:
+                    raise _unavailable("the snapshot has another SHA-256 than the event says")
+                # What could not be read of it was accepted by whoever built it.
+                opened = Opened(found, header.count)
             else:
                 found = _of_lines(path, message, tokens, cache)
-            if source.format == "snapshot" and source.sha256 is not None and source.sha256 != found.header.sha256:
-                raise _unavailable("the snapshot has another SHA-256 than the event says")
-        except (StoreCorrupt, StoreForeign, OSError, UnicodeDecodeError) as error:
+                header = found.header
+                opened = Opened(found, header.count, header.unreadable, header.lines)
+        except (StoreCorrupt, StoreForeign, OSError) as error:
             said = error.strerror if isinstance(error, OSError) else str(error)
             raise _unavailable(said or "the list cannot be read") from None
-        if source.count is not None and source.count != found.header.count:
-            raise _unavailable(f"the list has {found.header.count} numbers and the event says {source.count}")
-        return found
+        if source.count is not None and source.count != header.count:
+            said = f"the list has {header.count} numbers and the event says {source.count}"
+            return opened._replace(differs=said)
+        return opened
 
     return open_list
 
@@ -309,12 +386,8 @@ def _of_lines(path: Path, message: RegistryPublished, tokens: Tokens, cache: Pat
     if message.source is not None and message.source.sha256 not in {None, digest}:
         raise _unavailable("the list has another SHA-256 than the event says")
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / f"{digest[:32]}-{tokens.fingerprint}.registry"
+    target = cache / f"{digest[:32]}-{tokens.fingerprint}.v2.registry"
     if not target.exists():
-        made = build(
-            raw.decode("utf-8").splitlines(), tokens, target, registry=message.registry, version=message.version
-        )
-        if made.unreadable:
-            target.unlink()
-            raise _unavailable(f"{made.unreadable} lines of the list are no numbers with country code")
+        lines = TextIOWrapper(BytesIO(raw), encoding="utf-8-sig", errors="replace")
+        build(lines, tokens, target, registry=message.registry, version=message.version, unreadable=None)
     return Snapshot(target, tokens)

@@ -351,14 +351,13 @@ def registries(known: Known, policy: Event, request: Event, at: int) -> set[str]
             continue
         if "relationship" in rule.get("unless", []) and related(known, request, rule, at):
             continue
-        versions = [r for r in known["registries"] if r["registry"] == rule["name"]]
-        if not versions:
+        current = next((r for r in known["registries"] if r["registry"] == rule["name"]), None)
+        if current is None:
             found.add(f"registry.stale:{rule['name']}")
             continue
-        current = max(versions, key=lambda v: ms(v["as_of"]))  # the list that was taken last
         days = duration(rule["max_age"]) // DAY_MS
         taken = min(local_date(ms(current["as_of"]), z) for z in zones)
-        if max((local_date(at, z) - taken).days for z in zones) > days:
+        if not current["in_force"] or max((local_date(at, z) - taken).days for z in zones) > days:
             found.add(f"registry.stale:{rule['name']}")
         since = current["listed"].get(request.get("address"))
         grace = duration(rule["grace"]) // DAY_MS if rule.get("grace") else 0

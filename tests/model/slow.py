@@ -33,6 +33,7 @@ from tests.model.frequency import (
     rule_zones,
     windows,
 )
+from tests.model.lists import registries
 from tests.model.rules import Event, Known, covers, grant_start, places_of, zones_of
 
 HORIZON_MS = 400 * DAY_MS
@@ -140,7 +141,7 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
         "campaigns": {e["campaign_id"]: e for e in history if e["type"] == "campaign.updated"},
         "pauses": _pauses(history),
         "suppressions": _suppressions(history),
-        "registries": _registries(history),
+        "registries": registries(history),
     }
 
 
@@ -259,24 +260,6 @@ def _suppressions(history: list[Event]) -> list[Event]:
         if e["type"] == "address.released":
             found = [s for s in found if s["address"] != e["address"]]
     return found
-
-
-def _registries(history: list[Event]) -> list[Event]:
-    """Every published version with its whole list; a delta is worked out on the version it names."""
-    versions: list[Event] = []
-    for e in history:
-        if e["type"] != "registry.published":
-            continue
-        listed: dict[str, date] = {}
-        if e["kind"] == "delta":
-            base = [v for v in versions if (v["registry"], v["version"]) == (e["registry"], e["base"])]
-            listed = dict(base[-1]["listed"])
-        for address in e.get("removed") or []:
-            listed.pop(address, None)
-        for entry in e.get("entries") or []:
-            listed[entry["address"]] = date.fromisoformat(entry["since"]) if entry.get("since") else date.min
-        versions.append({"registry": e["registry"], "version": e["version"], "as_of": e["as_of"], "listed": listed})
-    return versions
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------

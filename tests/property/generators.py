@@ -321,25 +321,33 @@ class Maker(PolicyMaker):
         )
 
     def registry(self) -> Event:
-        """A do-not-call list, whole."""
+        """A do-not-call list, whole or not, or what changed in it; perhaps on another version, perhaps much smaller."""
         day = self.rng.choice([-30, -3, -2, -1, 0])
+        often = self.rng.choice([0.1, 0.3, 0.3, 0.9])
         entries = [
             {"address": n, **({"since": instant(self.now + day * DAY)[:10]} if self.maybe(0.8) else {})}
             for n in NUMBERS
-            if self.maybe(0.3)
+            if self.maybe(often)
         ]
-        self.as_of = max(self.as_of + 1, self.now - self.rng.choice([0, HOUR, DAY, 4 * DAY]))
+        bad = self.rng.choice([0, 0, 0, 1, 2])
+        entries += [{"address": f"212555{n:04d}"} for n in range(bad)]
+        as_of = self.now - self.rng.choice([0, HOUR, DAY, 4 * DAY])
+        self.as_of = as_of = as_of if self.maybe(0.1) else max(self.as_of + 1, as_of)
         base = self.registry_version if self.maybe(0.5) else None
-        self.registry_version = f"v-{self.count}"
+        if base is None or self.maybe(0.8):  # else the same version once more, perhaps corrected
+            self.registry_version = f"v-{self.count}"
+        removed = [n for n in (*NUMBERS, "2125550000") if self.maybe(0.2)]
         return self.event(
             "registry.published",
             registry="us-ndnc",
             version=self.registry_version,
             kind="delta" if base else "snapshot",
             base=base,
-            as_of=instant(self.as_of),
+            as_of=instant(as_of),
             entries=entries,
-            removed=[NUMBERS[0]] if base and self.maybe(0.5) else None,
+            removed=removed if base and self.maybe(0.5) else None,
+            unreadable=self.rng.choice([1, 2, 3]) if self.maybe(0.3) else None,
+            shrinks=True if self.maybe(0.3) else None,
         )
 
     def history(self, length: int) -> list[Event]:

@@ -188,6 +188,7 @@ def test_a_listing_never_frees(drawn: tuple[Event, list[Event]], seed: int) -> N
         "kind": "snapshot",
         "as_of": instant(at),
         "entries": [],
+        "shrinks": True,
     }
     listed = {**registry, "entries": [{"address": n} for n in NUMBERS]}
     if last_decision([*events, registry, request], policy)["verdict"] == "block":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from datetime import date
@@ -11,12 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from contactgate.cli import registry as cli
 from contactgate.codec.tokens import Tokens
-from contactgate.errors import StoreCorrupt, StoreForeign
+from contactgate.errors import DocumentError, StoreCorrupt, StoreForeign
 from contactgate.offline import Fold
 from contactgate.policy.load import load_policy
-from contactgate.registry import Snapshot, build, opener
+from contactgate.registry import Snapshot, build, lines_of, opener
 
 TOKENS = Tokens(b"k" * 32)
 
@@ -56,13 +59,94 @@ def test_any_set_comes_back(tmp_path_factory: pytest.TempPathFactory, numbers: s
     assert {n for n in range(301) if found.since(token(n)) == 0} == numbers
 
 
-def test_the_file_holds_no_number_and_bad_lines_are_counted(tmp_path: Path) -> None:
-    """Digits of the list appear nowhere in the file; lines that are no numbers are left out and counted."""
-    lines = [number(1), number(1) + ",2026-01-01", "2125550123", "x", "", number(2) + ",31/12/2026"]
-    made = build(lines, TOKENS, tmp_path / "r", registry="us-ndnc", version="v1")
-    assert (made.header.count, made.repeated, made.unreadable) == (1, 1, 3)
+def test_the_file_holds_no_number_and_accepted_lines_are_counted(tmp_path: Path) -> None:
+    """Digits of the list appear nowhere in the file; a number with an unreadable day binds, and is not a whole line."""
+    lines = [number(1), number(1) + ",2026-01-01", "2125550123", "x", "", number(2) + ",31/12/2026", ",2026-01-01"]
+    made = build(lines, TOKENS, tmp_path / "r", registry="us-ndnc", version="v1", unreadable=4)
+    assert (made.header.count, made.repeated, made.header.unreadable, made.header.lines) == (2, 1, 4, (3, 4, 6, 7))
+    assert Snapshot(tmp_path / "r", TOKENS).since(token(2)) == 0
     assert number(1)[1:].encode() not in (tmp_path / "r").read_bytes()
     assert [p.name for p in tmp_path.iterdir()] == ["r"]
+    assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
+
+
+WHOLE = f"{number(1)}\n{number(2)},2026-01-01\n{number(3)}\n"
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        (WHOLE.encode(), None),
+        (b"\xef\xbb\xbf" + WHOLE.replace("\n", "\r\n").encode(), None),
+        ((WHOLE + " \n\n\t\n" + WHOLE).encode(), None),
+        (b"", None),
+        (b"\n \n", None),
+        (("phone,since\n" + WHOLE).encode(), [1]),
+        (WHOLE.encode() + b"\xff\xfe\n", [4]),
+        (f"Ann,{number(1)}\n{number(2)},2026-01-01,home\n{number(3)}\n".encode(), [1, 2]),
+        ((WHOLE + "2125550123\n").encode(), [4]),
+        (WHOLE.encode("utf-16"), [1, 2, 3]),
+        (WHOLE.encode("utf-16-be"), [1, 2, 3]),
+        (gzip.compress(WHOLE.encode(), mtime=0), [1]),
+    ],
+)
+def test_each_kind_of_file_is_a_list_or_names_its_lines(tmp_path: Path, raw: bytes, lines: list[int] | None) -> None:
+    """A file is a whole list, or is refused with the lines that are none, and the file before stays as it was."""
+    (tmp_path / "l.txt").write_bytes(raw)
+    (tmp_path / "r").write_bytes(b"before")
+    try:
+        build(lines_of(tmp_path / "l.txt"), TOKENS, tmp_path / "r", registry="us-ndnc", version="v1")
+    except DocumentError as error:
+        assert lines is not None
+        assert [f"line {line}" for line in lines] == [fault.place for fault in error.faults][: len(lines)]
+        assert "5550" not in str(error)
+        assert (tmp_path / "r").read_bytes() == b"before"
+    else:
+        assert lines is None
+        Snapshot(tmp_path / "r", TOKENS).verify()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["l.txt", "r"]
+
+
+def test_a_list_of_which_nothing_can_be_read_is_never_accepted(tmp_path: Path) -> None:
+    """However many unreadable lines are allowed; and of many only the first are named."""
+    with pytest.raises(DocumentError, match="nothing of the list can be read"):
+        build(["phone"] * 100, TOKENS, tmp_path / "r", registry="us-ndnc", version="v1", unreadable=1_000)
+    with pytest.raises(DocumentError, match="and 84 more"):
+        build([number(1), *["phone"] * 100], TOKENS, tmp_path / "r", registry="us-ndnc", version="v1", unreadable=99)
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_command_refuses_what_is_not_whole_or_shrinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit status 1, line numbers, the old file untouched; with the options it is built and says what it left out."""
+    monkeypatch.setenv("CONTACTGATE_TOKEN_KEY", "k" * 32)
+    listed, out = tmp_path / "l.txt", tmp_path / "r"
+
+    def run(*more: str) -> tuple[int, str]:
+        words = ["build", str(listed), str(out), "--registry", "us-ndnc", "--version", "v1", *more]
+        result = CliRunner().invoke(cli.app, words)
+        return result.exit_code, result.output
+
+    listed.write_text("".join(f"{number(n)}\n" for n in range(5)))
+    assert run()[0] == 0
+    before = out.read_bytes()
+    listed.write_text("".join(f"{number(n)}\n" for n in range(4)) + "0123\n")
+    code, said = run()
+    assert (code, out.read_bytes()) == (1, before)
+    assert "line 5" in said
+    assert "0123" not in said
+    code, said = run("--allow-unreadable", "1")
+    assert (code, said.splitlines()[0]) == (0, "4 numbers, 0 repeated, 1 unreadable lines")
+    before = out.read_bytes()
+    listed.write_text(number(1))
+    code, said = run()
+    assert (code, out.read_bytes()) == (1, before)
+    assert "shrinks" in said
+    said = CliRunner().invoke(cli.app, ["verify", str(out)]).output
+    assert said == "us-ndnc v1: 4 numbers, 1 unreadable lines left out, intact\n"
+    assert run("--shrinks")[0] == 0
+    result = CliRunner().invoke(cli.app, ["lookup", str(out)], input=f"{number(1)}\n{number(2)}\nx\n")
+    assert result.stdout == "listed\nno\nunreadable\n"
+    assert result.stderr == "us-ndnc v1: 1 numbers\n"
 
 
 def test_damage_and_foreign_keys_are_noticed(tmp_path: Path) -> None:
@@ -182,10 +266,9 @@ def test_a_published_file_of_lines_or_a_snapshot_binds(tmp_path: Path) -> None:
 
 
 def test_a_list_that_cannot_be_had_makes_the_registry_stale(tmp_path: Path) -> None:
-    """Wrong place, wrong hash, wrong count, unreadable lines: a dead letter, and nothing passes this registry."""
+    """Wrong place, wrong hash, wrong count: a dead letter, and nothing passes; what is known to be listed binds."""
     (tmp_path / "lists").mkdir()
     (tmp_path / "outside.txt").write_text(number(1))
-    (tmp_path / "lists" / "bad.txt").write_text(f"{number(1)}\n555-0123\n")
     (tmp_path / "lists" / "l.txt").write_text(number(1))
     inside = (tmp_path / "lists" / "l.txt").as_uri()
     for event in (
@@ -193,11 +276,42 @@ def test_a_list_that_cannot_be_had_makes_the_registry_stale(tmp_path: Path) -> N
         published(inside.replace("l.txt", "../outside.txt")),
         published(inside.replace("l.txt", "%2e%2e/outside.txt")),
         published(inside.replace("l.txt", "none.txt")),
-        published(inside.replace("l.txt", "bad.txt")),
         published(inside, sha256="0" * 64),
         published(inside, count=7),
         published(inside, format="snapshot"),
         published("https://example.com/list"),
     ):
-        found = rules(tmp_path, published(inside), event | {"event_id": "e-2"}, asked(5))
-        assert found == [["registry.source_unavailable"], ["registry.stale:us-ndnc"]]
+        found = rules(tmp_path, published(inside), event | {"event_id": "e-2"}, asked(5), asked(1), published(inside))
+        stale = "registry.stale:us-ndnc"
+        assert found == [["registry.source_unavailable"], [stale], ["registry.listed:us-ndnc", stale]]
+        assert rules(tmp_path, published(inside), event, published(inside), asked(5))[-1] == []
+
+
+def test_an_unreadable_line_leaves_the_version_before_in_force(tmp_path: Path) -> None:
+    """The file's readable numbers bind beside it until a whole list comes; `unreadable` puts the file in force."""
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "a.txt").write_text(f"{number(1)}\n")
+    (tmp_path / "lists" / "b.txt").write_text(f"555-0123\n{number(2)}\n")
+    first = published((tmp_path / "lists" / "a.txt").as_uri())
+    second = published((tmp_path / "lists" / "b.txt").as_uri()) | {"version": "v2"}
+    listed = ["registry.listed:us-ndnc"]
+    found = rules(tmp_path, first, second, asked(1), asked(2), asked(3))
+    assert found == [["registry.unreadable"], listed, listed, []]
+    found = rules(tmp_path, second, asked(2), asked(3))
+    assert found == [["registry.unreadable"], [*listed, "registry.stale:us-ndnc"], ["registry.stale:us-ndnc"]]
+    assert rules(tmp_path, first, second | {"unreadable": 1}, asked(1), asked(2)) == [[], listed]
+    whole = first | {"version": "v3"}
+    assert rules(tmp_path, first, second, whole, asked(1), asked(2)) == [["registry.unreadable"], listed, []]
+
+
+def test_a_delta_in_a_file_adds_to_its_base(tmp_path: Path) -> None:
+    """It replaces nothing, and goes on top of the version that it names."""
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "a.txt").write_text(f"{number(1)}\n{number(2)}\n")
+    (tmp_path / "lists" / "b.txt").write_text(f"{number(3)}\n")
+    first = published((tmp_path / "lists" / "a.txt").as_uri())
+    delta = published((tmp_path / "lists" / "b.txt").as_uri()) | {
+        "version": "v2", "kind": "delta", "base": "v1", "removed": [number(2)],
+    }  # fmt: skip
+    listed = ["registry.listed:us-ndnc"]
+    assert rules(tmp_path, first, delta, asked(1), asked(2), asked(3)) == [listed, [], listed]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from contactgate.codec import strict, widest
+from contactgate.codec import listing, strict, widest
 from contactgate.codec.tokens import Tokens, is_address_token
 from contactgate.codec.widest import Loose, wide_time, wide_word, wide_words
 from contactgate.errors import MalformedMessage
@@ -27,6 +27,7 @@ from contactgate.model.control import (
     PauseSet,
     PolicyActivated,
     RegistryPublished,
+    entry,
 )
 from contactgate.model.world import Campaign, CampaignStatus, Party, PartyStatus, Pause, Suppression
 
@@ -158,6 +159,28 @@ def _pause(loose: Loose, name: str, timestamp_ms: int) -> Pause:
         purposes=wide_words(fields.get("purposes")),
         channels=wide_words(fields.get("channels")),
     )
+
+
+def listings(
+    raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens
+) -> Iterator[tuple[str, str, int, dict[str, int]]]:
+    """What a refused list still lists: (registry, version, when it was taken, day by token); usually nothing."""
+    loose = widest.loosely(raw)
+    if "registry.published" not in widest.types(loose):
+        return
+    kind, _, rest = (key or "").partition(":")
+    named = {name for name in loose.fields.get("registry", []) if wide_word(name, folded=False)}
+    if kind == "registry" and wide_word(rest.partition(":")[0], folded=False):
+        named.add(rest.partition(":")[0])
+    said = [found for found in loose.fields.get("entries", []) if isinstance(found, list)]
+    entries = [entry(each) for found in said for each in found]
+    entries += [entry(address) for address in loose.fields.get("address", [])]  # words of what is no JSON
+    listed = listing.listings(entries, tokens)
+    as_of_ms = None if loose.ambiguous else wide_time(loose.one("as_of"))
+    version = "" if loose.ambiguous else wide_word(loose.one("version"), folded=False) or ""
+    if listed:
+        for name in sorted(named):
+            yield name, version, min(timestamp_ms if as_of_ms is None else as_of_ms, timestamp_ms), listed
 
 
 def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens) -> Iterator[tuple[str, Suppression]]:

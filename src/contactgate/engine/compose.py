@@ -17,7 +17,7 @@ from contactgate.engine.worker import Worker
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import SubjectState
-from contactgate.model.world import Listing
+from contactgate.model.world import Opened
 from contactgate.partition.subjects import SubjectCodec
 from contactgate.policy.compiled import CompiledPolicy
 
@@ -42,7 +42,7 @@ class Gates:
         secrets: Secrets,
         *,
         policy: CompiledPolicy | None = None,
-        open_list: Callable[[RegistryPublished], Listing] | None = None,
+        open_list: Callable[[RegistryPublished], Opened] | None = None,
     ) -> None:
         self._partitions = settings.partitions
         self._secrets = secrets
@@ -83,7 +83,7 @@ def build_worker(
     secrets: Secrets,
     *,
     policy: CompiledPolicy | None = None,
-    open_list: Callable[[RegistryPublished], Listing] | None = None,
+    open_list: Callable[[RegistryPublished], Opened] | None = None,
 ) -> Worker[SubjectState]:
     """A worker of the real gate. `policy` is in force until the first policy.activated."""
     gates = Gates(settings, secrets, policy=policy, open_list=open_list)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
 from contactgate.codec import control, strict
 from contactgate.codec import messages as read
-from contactgate.codec.listing import listing
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens, is_address_token
 from contactgate.core.vocabulary import Unknown
 from contactgate.core.world import Change, World
 from contactgate.errors import MalformedMessage, PolicyError
+from contactgate.gate import lists
 from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
 from contactgate.model.address import AddressError
 from contactgate.model.control import (
@@ -33,7 +31,7 @@ from contactgate.model.control import (
 from contactgate.model.instants import to_ms
 from contactgate.model.log import Out, Record
 from contactgate.model.messages import AddressReleased, AddressSuppressed
-from contactgate.model.world import Campaign, Listing, Party, Pause, RegistryVersion
+from contactgate.model.world import Campaign, Opened, Party, Pause, RegistryVersion
 from contactgate.names import Kind
 from contactgate.policy.load import load_policy
 
@@ -48,7 +46,7 @@ class WorldFeed:
         *,
         source: str | None,
         sealer: Sealer | None,
-        open_list: Callable[[RegistryPublished], Listing] | None = None,
+        open_list: Callable[[RegistryPublished], Opened] | None = None,
         keyed: bool = True,
     ) -> None:
         """`open_list` opens a list that an event points to, raising MalformedMessage; `keyed`: check record keys."""
@@ -83,6 +81,9 @@ class WorldFeed:
         change = None
         for stop in control.restrictions(value, key, rec.timestamp_ms):
             change = self._stop(stop)
+        for name, version, as_of_ms, listed in control.listings(value, key, rec.timestamp_ms, self._tokens):
+            before = self._world.registries.get(name)
+            change = self._listed(lists.beside(before, name, version, as_of_ms, listed))
         return change
 
     def _stop(self, value: Pause | Party | Campaign) -> Change:
@@ -151,40 +152,25 @@ class WorldFeed:
             raise MalformedMessage("policy.hash_mismatch", f"the document with this version's packs is {policy.hash}")
         return self._world.activate(policy)
 
-    def _registry(self, message: RegistryPublished, rec: Record) -> Change:
+    def _registry(self, message: RegistryPublished, rec: Record) -> Change | None:
         check_time(message.as_of, rec.timestamp_ms)
-        current = self._world.registries.get(message.registry)
-        as_of_ms, version, base = message.as_of, message.version, None
+        before = self._world.registries.get(message.registry)
+        opened = None
         if message.source is not None:
             try:
                 if self._open_list is None:
                     raise MalformedMessage("registry.source_unavailable", "lists in files cannot be opened here")
-                base = self._open_list(message)
-            except MalformedMessage:
-                # A newer list exists and is not known here: nothing may pass it until it is.
-                self._world.remove("registry", message.registry)
-                raise
-        elif message.kind == "delta":
-            base = None if current is None else current.listing
-            if current is None or current.version != message.base:
-                # The listings it adds bind all the same; the list's age and version stay what they were.
-                if current is not None:
-                    found, _ = listing(message.model_copy(update={"removed": None}), self._tokens, base)
-                    self._world.put_registry(msgspec.structs.replace(current, listing=found))
-                raise MalformedMessage("registry.base_unknown", "publish the snapshot or the deltas in between first")
-        found, unreadable = listing(message, self._tokens, base)
-        change = self._world.put_registry(
-            RegistryVersion(
-                message.registry,
-                version,
-                as_of_ms,
-                base if base is not None and not message.entries and not message.removed else found,
-            )
-        )
-        if unreadable:
-            fault = MalformedMessage("address.unreadable", f"{unreadable} addresses of the list; the others bind")
-            self.out.append(self._letters.letter(rec, fault))
-        return change
+                opened = self._open_list(message)
+            except MalformedMessage as fault:
+                self.out.append(self._letters.letter(rec, fault))
+                return self._listed(lists.closed(before, message))
+        made = lists.publish(before, message, self._tokens, opened)
+        if made.fault is not None:
+            self.out.append(self._letters.letter(rec, made.fault))
+        return self._listed(made.registry)
+
+    def _listed(self, registry: RegistryVersion | None) -> Change | None:
+        return None if registry is None else self._world.put_registry(registry)
 
     def suppression(self, rec: Record) -> Change | None:
         """Fold one address suppression or release; None when it changed nothing."""

@@ -10,7 +10,17 @@ from datetime import date
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 
 from contactgate.model.instants import to_ms
 from contactgate.model.messages import Instant as WireInstant
@@ -172,6 +182,29 @@ class RegistryEntry(_Document):
     since: Ordinal | None = None
 
 
+UNREAD_DAY: Final = -1
+"""`since` of an entry that is not whole: it must not take its list with it, and what can be read of it binds."""
+
+
+def entry(value: Any) -> RegistryEntry:
+    """An entry as far as it can be read; never raises."""
+    try:
+        return RegistryEntry.model_validate(value)
+    except ValidationError:
+        found = value.get("address") if isinstance(value, dict) else value
+        return RegistryEntry.model_construct(address=_listed_text(found), since=UNREAD_DAY)
+
+
+def _listed_text(value: Any) -> str:
+    return value if isinstance(value, str) and len(value) <= 320 else ""
+
+
+LooseEntry = Annotated[RegistryEntry, WrapValidator(lambda value, _: entry(value))]
+LooseAddress = Annotated[
+    str, StringConstraints(min_length=1, max_length=320), WrapValidator(lambda v, _: _listed_text(v))
+]
+
+
 class RegistrySource(_Document):
     """Where a large list lies."""
 
@@ -190,9 +223,11 @@ class RegistryPublished(_Control):
     as_of: Milliseconds  # when the list was taken: its age counts from here
     kind: Literal["snapshot", "delta"] = "snapshot"
     base: Name | None = None
-    entries: tuple[RegistryEntry, ...] | None = None
-    removed: tuple[Annotated[str, StringConstraints(min_length=1, max_length=320, strict=True)], ...] | None = None
+    entries: tuple[LooseEntry, ...] | None = None
+    removed: tuple[LooseAddress, ...] | None = None
     source: RegistrySource | None = None
+    unreadable: Annotated[int, Field(strict=True, ge=0)] = 0  # that many unreadable entries are accepted
+    shrinks: Annotated[bool, Field(strict=True)] = False  # it is meant to have less than half of the entries before
 
     @model_validator(mode="after")
     def _one_kind(self) -> RegistryPublished:

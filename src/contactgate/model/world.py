@@ -5,7 +5,7 @@ Absent lists mean "all" and are None here. The mutable tables that hold these va
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -94,10 +94,24 @@ class Listing(Protocol):
         ...
 
 
+class Opened(NamedTuple):
+    """A list that lies in a file, as far as it could be read."""
+
+    listing: Listing
+    numbers: int  # different addresses in it
+    unreadable: int = 0  # lines that nobody has accepted as unreadable
+    lines: tuple[int, ...] = ()  # the first of them, counted from 1
+    differs: str = ""  # how it is not what the event says; its numbers bind, and it is not in force
+
+
 class RegistryVersion(msgspec.Struct, frozen=True):
-    """The list in force: its version, when it was taken, and how to look a number up."""
+    """The list in force: its version, when it was taken, and how to look a number up.
+
+    `listing` also holds what only binds in addition (SEMANTICS rule 55). `version` is "" where none is in force.
+    """
 
     registry: str
     version: str
     as_of_ms: int
     listing: Listing
+    closed: bool = False  # counts as stale whatever its age, until a whole list is in force

@@ -24,7 +24,7 @@ from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import Out, Position, Record, States
-from contactgate.model.world import Listing
+from contactgate.model.world import Opened
 from contactgate.names import Kind
 from contactgate.partition.fold import Meta
 from contactgate.partition.replay import Input, replay
@@ -37,7 +37,7 @@ SOURCE: Final = "/contactgate/proof"
 NO_TOPIC: Final = "the requester has no approvals topic"
 KINDS: Final = (Kind.CONSENT, Kind.OUTCOME, Kind.REQUEST, Kind.CONTROL, Kind.SUPPRESSION)
 
-OpenList = Callable[[RegistryPublished], Listing]
+OpenList = Callable[[RegistryPublished], Opened]
 
 
 class Rules(NamedTuple):

@@ -80,7 +80,7 @@ class ListedRule(_RegistryCheck):
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         version = ctx.world.registries.get(self.rule.name)
-        if version is None:
+        if version is None or not version.version:
             return ()
         return (f"version {version.version}, taken {instant(version.as_of_ms)}",)
 
@@ -104,7 +104,7 @@ class FreshRule(_RegistryCheck):
     def holds_until(self, ctx: Context, t: int) -> int:
         """Until when the list in force is fresh; 0 if there is none."""
         version = ctx.world.registries.get(self.rule.name)
-        if version is None:
+        if version is None or version.closed:
             return 0
         return _fresh_until(version.as_of_ms, ctx.zones, self.rule.max_age_days, self.rule.max_age_months)
 
@@ -112,6 +112,10 @@ class FreshRule(_RegistryCheck):
         version = ctx.world.registries.get(self.rule.name)
         if version is None:
             words = f"no version of {self.rule.name} was ever published"
+        elif not version.version:
+            words = f"no version of {self.rule.name} that was published could be used whole"
+        elif version.closed:
+            words = f"a newer version of {self.rule.name} than {version.version} could not be used"
         else:
             words = f"{self.rule.name} was taken {instant(version.as_of_ms)}, which is too long ago"
         return (Reason(self.name, words, until(first)),)
@@ -124,7 +128,9 @@ class FreshRule(_RegistryCheck):
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
         version = ctx.world.registries.get(self.rule.name)
-        return () if version is None else (f"version {version.version}, taken {instant(version.as_of_ms)}",)
+        if version is None or not version.version:
+            return ()
+        return (f"version {version.version}, taken {instant(version.as_of_ms)}",)
 
 
 @lru_cache(maxsize=4_096)
