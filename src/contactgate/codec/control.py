@@ -169,15 +169,15 @@ def listings(
     if "registry.published" not in widest.types(loose):
         return
     kind, _, rest = (key or "").partition(":")
-    named = {name for name in loose.fields.get("registry", []) if wide_word(name, folded=False)}
-    if kind == "registry" and wide_word(rest.partition(":")[0], folded=False):
+    named = {name for name in loose.fields.get("registry", []) if wide_word(name)}
+    if kind == "registry" and wide_word(rest.partition(":")[0]):
         named.add(rest.partition(":")[0])
     said = [found for found in loose.fields.get("entries", []) if isinstance(found, list)]
     entries = [entry(each) for found in said for each in found]
     entries += [entry(address) for address in loose.fields.get("address", [])]  # words of what is no JSON
     listed = listing.listings(entries, tokens)
     as_of_ms = None if loose.ambiguous else wide_time(loose.one("as_of"))
-    version = "" if loose.ambiguous else wide_word(loose.one("version"), folded=False) or ""
+    version = "" if loose.ambiguous else wide_word(loose.one("version")) or ""
     if listed:
         for name in sorted(named):
             yield name, version, min(timestamp_ms if as_of_ms is None else as_of_ms, timestamp_ms), listed
