@@ -345,7 +345,7 @@ def opener(directory: Path | None, tokens: Tokens, cache: Path) -> Callable[[Reg
                     raise _unavailable("the snapshot is of another registry or version")
                 if source.sha256 not in {None, header.sha256}:
                     raise _unavailable("the snapshot has another SHA-256 than the event says")
-                # What could not be read of it was accepted by anyone who built it.
+                # What could not be read of it was accepted when it was built.
                 opened = Opened(found, header.count)
             else:
                 found = _of_lines(path, message, tokens, cache)
