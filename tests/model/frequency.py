@@ -31,6 +31,7 @@ SEVERITY = [
     "ignored",
     "bounced",
     "voicemail",
+    "abandoned",
     "delivered",
     "answered",
     "wrong_number",
