@@ -42,20 +42,20 @@ def main() -> None:
         if event["type"] != "contact.requested":
             rules.apply(person, event)
             return person, None
-        reasons, repeated = rules.decide(person, event, registry)
-        return person, (message, event, reasons, repeated)
+        reasons, before_ms = rules.decide(person, event, registry)
+        return person, (message, event, reasons, before_ms)
 
     def chain(state: Any, decided: Any) -> tuple[Any, Any]:
         seq, prev = state or (0, rules.GENESIS)
-        message, request, reasons, repeated = decided
-        decision, digest = rules.decision(request, reasons, repeated, seq, prev)
-        return (seq + 1, digest), (message, request, decision, not reasons and not repeated)
+        message, request, reasons, before_ms = decided
+        decision, digest = rules.decision(request, reasons, before_ms, seq, prev)
+        return (seq + 1, digest), (message, request, decision, None if reasons else rules.approval(request, before_ms))
 
     def publish(item: Any) -> list[Any]:
-        message, request, decision, approved = item[1]
+        message, request, decision, approval = item[1]
         out = [_record(prefix + "contact-decisions", message, decision)]
-        if approved:
-            out.append(_record(f"{prefix}approvals.{request['requester']}", message, rules.approval(request)))
+        if approval is not None:
+            out.append(_record(f"{prefix}approvals.{request['requester']}", message, approval))
         return out
 
     flow = Dataflow("gate")

@@ -56,15 +56,15 @@ def main() -> None:
         async for event in stream.events():
             key, request = event.key.decode(), event.value
             person = people[key]
-            reasons, repeated = rules.decide(person, request, registry)
+            reasons, before_ms = rules.decide(person, request, registry)
             people[key] = person
             partition = event.message.partition
             seq, prev = chains.get(f"chain-{partition}") or (0, rules.GENESIS)
-            decision, digest = rules.decision(request, reasons, repeated, seq, prev)
+            decision, digest = rules.decision(request, reasons, before_ms, seq, prev)
             chains[f"chain-{partition}"] = [seq + 1, digest]
             await decisions.send(key=event.key, value=decision)
-            if not reasons and not repeated:
-                await vendors[request["requester"]].send(key=event.key, value=rules.approval(request))
+            if not reasons:
+                await vendors[request["requester"]].send(key=event.key, value=rules.approval(request, before_ms))
 
     faust.Worker(app, loglevel="WARNING").execute_from_commandline()
 

@@ -43,17 +43,17 @@ def main() -> None:
             rules.apply(person, event)
             state.set("person", person)
             return []
-        reasons, repeated = rules.decide(person, event, registry)
+        reasons, before_ms = rules.decide(person, event, registry)
         state.set("person", person)
         # The chain is the partition's, not the person's: quixstreams has no public state of that scope, so it lies in
         # the same transaction under a prefix of its own.
         chain = state._transaction.as_state(prefix=b"\0chain")
         seq, prev = chain.get("chain") or (0, rules.GENESIS)
-        decision, digest = rules.decision(event, reasons, repeated, seq, prev)
+        decision, digest = rules.decision(event, reasons, before_ms, seq, prev)
         chain.set("chain", [seq + 1, digest])
-        if reasons or repeated:
+        if reasons:
             return [decision]
-        return [decision, {**rules.approval(event), "requester": event["requester"]}]
+        return [decision, {**rules.approval(event, before_ms), "requester": event["requester"]}]
 
     by_name = {"callcentre-7": vendors[0], "mailhouse-2": vendors[1]}
 

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import json
 from bisect import bisect_left
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +21,8 @@ HISTORY_MS = 30 * DAY_MS
 TTL_MS = 15 * 60_000
 FOREVER_MS = 1 << 62
 GENESIS = "sha256:" + "0" * 64
+FIELDS = ("request_id", "channel", "requester", "controller", "campaign_id", "purpose", "address", "data_categories")
+"""What a contact keeps of its request after the time; with any of it changed, a repeated request is a conflict."""
 _KEY = b"bench-key-of-thirty-two-bytes-00"
 
 State = dict[str, Any]
@@ -46,7 +48,7 @@ def millis(text: str) -> int:
 
 def new_state() -> State:
     """Of a person of whom nothing is known."""
-    return {"zone": None, "consents": {}, "withdrawn": {}, "contacts": [], "seen": {}}
+    return {"zone": None, "consents": {}, "withdrawn": {}, "contacts": []}
 
 
 def apply(state: State, event: dict[str, Any]) -> None:
@@ -69,13 +71,18 @@ def apply(state: State, event: dict[str, Any]) -> None:
             state["withdrawn"][channel] = max(at_ms, state["withdrawn"].get(channel, 0))
 
 
-def decide(state: State, request: dict[str, Any], registry: Registry) -> tuple[list[str], bool]:
-    """The reasons against a request, none when it passes, and whether it was seen before. Changes the state."""
+def decide(state: State, request: dict[str, Any], registry: Registry) -> tuple[list[str], int | None]:
+    """The reasons against a request, none when it passes, and when it was approved before. Changes the state.
+
+    The second is None unless the request came again; a block is not remembered.
+    """
     now_ms = millis(request["time"])
-    request_id = request["request_id"]
-    seen = state["seen"]
-    if (first := seen.get(request_id)) is not None and now_ms - first[0] < HORIZON_MS:
-        return first[1], True
+    asked = [request[name] for name in FIELDS]
+    for contact in reversed(state["contacts"]):
+        if contact[1] == asked[0] and now_ms - contact[0] < HORIZON_MS:
+            if contact[1:] != asked:
+                return ["request.conflict"], None
+            return [] if now_ms < contact[0] + TTL_MS else ["request.answered"], contact[0]
     channel, requester = request["channel"], request["requester"]
     reasons = []
     consent = state["consents"].get(f"{channel}/{requester}")
@@ -91,7 +98,7 @@ def decide(state: State, request: dict[str, Any], registry: Registry) -> tuple[l
     voice = written = today = 0
     kept = []
     for contact in state["contacts"]:
-        at_ms, its_channel, its_requester = contact
+        at_ms, _, its_channel, its_requester, *_ = contact
         if now_ms - at_ms >= HISTORY_MS:
             continue
         kept.append(contact)
@@ -117,18 +124,18 @@ def decide(state: State, request: dict[str, Any], registry: Registry) -> tuple[l
     if today >= 2:
         reasons.append("cap.daily")
     if not reasons:
-        kept.append([now_ms, channel, requester])
+        kept.append([now_ms, *asked])
     state["contacts"] = kept
-    for old in [key for key, value in seen.items() if now_ms - value[0] >= HORIZON_MS]:
-        del seen[old]
-    seen[request_id] = [now_ms, reasons]
-    return reasons, False
+    return reasons, None
 
 
 def decision(
-    request: dict[str, Any], reasons: list[str], repeated: bool, seq: int, prev: str
+    request: dict[str, Any], reasons: list[str], before_ms: int | None, seq: int, prev: str
 ) -> tuple[dict[str, Any], str]:
-    """What is published of a decision, chained to the one before it in the partition, and its hash."""
+    """What is published of a decision, chained to the one before it in the partition, and its hash.
+
+    `before_ms`: when the request was approved, if it came again; None otherwise.
+    """
     out: dict[str, Any] = {
         "type": "contact.decided",
         "request_id": request["request_id"],
@@ -141,27 +148,33 @@ def decision(
         "seq": seq,
         "prev": prev,
     }
-    if repeated:
+    if before_ms is not None:
         out["duplicate"] = True
     if not reasons:
         out["approval_id"] = approval_id(request)
-        out["valid_until"] = _later(request["time"])
+        out["valid_until"] = _until(request, before_ms)
     digest = "sha256:" + hashlib.sha256(json.dumps(out, separators=(",", ":")).encode()).hexdigest()
     out["hash"] = digest
     return out, digest
 
 
-def approval(request: dict[str, Any]) -> dict[str, Any]:
-    """What the vendor is given: a token of the person that only this vendor knows, and no address."""
+def approval(request: dict[str, Any], before_ms: int | None) -> dict[str, Any]:
+    """What the vendor is given: a token of the person that only this vendor knows, and no address.
+
+    A request that came again gets the same again, marked.
+    """
     token = hmac.new(_KEY, f"{request['requester']}:{request['subject_id']}".encode(), hashlib.sha256).hexdigest()[:32]
-    return {
+    out: dict[str, Any] = {
         "type": "contact.approved",
         "approval_id": approval_id(request),
         "request_id": request["request_id"],
         "subject_token": token,
         "channel": request["channel"],
-        "valid_until": _later(request["time"]),
+        "valid_until": _until(request, before_ms),
     }
+    if before_ms is not None:
+        out["duplicate"] = True
+    return out
 
 
 def approval_id(request: dict[str, Any]) -> str:
@@ -169,5 +182,9 @@ def approval_id(request: dict[str, Any]) -> str:
     return "ap-" + hashlib.sha256(f"{request['subject_id']}:{request['request_id']}".encode()).hexdigest()[:32]
 
 
-def _later(time: str) -> str:
-    return (datetime.fromisoformat(time) + timedelta(milliseconds=TTL_MS)).isoformat(timespec="milliseconds")
+def _until(request: dict[str, Any], before_ms: int | None) -> str:
+    if before_ms is None:
+        approved = datetime.fromisoformat(request["time"])
+    else:
+        approved = datetime.fromtimestamp(before_ms / 1000, UTC)
+    return (approved + timedelta(milliseconds=TTL_MS)).isoformat(timespec="milliseconds")

@@ -31,10 +31,10 @@ def judge(found: Evidence, policy: dict[str, Any]) -> list[Finding]:
     """Every promise that the topics can show, in the order of the design."""
     return [
         _one_answer(found),
-        _no_pass_after_opt_out(found),
+        _no_pass_after_opt_out(found, policy),
         _caps(found, policy),
         _approvals(found),
-        _recalls(found),
+        _recalls(found, policy),
         _chains(found),
         _least_data(found),
     ]
@@ -61,19 +61,26 @@ def _one_answer(found: Evidence) -> Finding:
     return _finding("every request has exactly one decision or dead letter", wrong, text)
 
 
-def _no_pass_after_opt_out(found: Evidence) -> Finding:
-    wrong = []
+def _no_pass_after_opt_out(found: Evidence, policy: dict[str, Any]) -> Finding:
+    wrong, skew_ms = [], _skew_ms(policy)
     for passed in found.passed:
         for opt_out in found.opt_outs.get(passed.subject_id, ()):
-            if opt_out.appended_ms < passed.requested_ms and _binds(found, passed, opt_out):
+            if opt_out.appended_ms < passed.requested_ms and _binds(found, passed, opt_out, skew_ms):
                 wrong.append(f"{passed.request_id} passed")  # noqa: PERF401 - clearer as a loop
     looked = sum(len(opt_outs) for opt_outs in found.opt_outs.values())
     return _finding("no request that was appended after an opt-out passed it", wrong, f"{looked:,} opt-outs")
 
 
-def _binds(found: Evidence, passed: Passed, opt_out: OptOut) -> bool:
-    """Whether the opt-out covers the request and nothing the person agreed to later could lift it."""
-    return opt_out.covers(passed.request) and found.granted_ms.get(passed.subject_id, 0) <= opt_out.time_ms
+def _skew_ms(policy: dict[str, Any]) -> int:
+    return _length_ms(policy.get("clock_skew", "10m"))
+
+
+def _binds(found: Evidence, passed: Passed, opt_out: OptOut, skew_ms: int) -> bool:
+    """Whether the opt-out covers the request and nothing the person ever agreed to could lift it."""
+    return opt_out.covers(passed.request) and not any(
+        opt_out.time_ms < granted_ms and (opt_out.appended_ms < appended_ms or opt_out.time_ms < granted_ms - skew_ms)
+        for granted_ms, appended_ms in found.grants.get(passed.subject_id, ())
+    )
 
 
 def _caps(found: Evidence, policy: dict[str, Any]) -> Finding:
@@ -119,9 +126,13 @@ def _scope(rule: dict[str, Any], passed: Passed) -> tuple[str, ...]:
     return tuple(str(passed.request.get(named.get(field, field))) for field in sorted(rule["scope"]))
 
 
-def _sliding(length: str) -> Callable[[int, int], bool]:
+def _length_ms(length: str) -> int:
     number = length.rstrip("dhms")
-    span_ms = int(number) * _UNITS[length[len(number) :]]
+    return int(number) * _UNITS[length[len(number) :]]
+
+
+def _sliding(length: str) -> Callable[[int, int], bool]:
+    span_ms = _length_ms(length)
     return lambda then_ms, now_ms: now_ms < then_ms + span_ms
 
 
@@ -142,17 +153,24 @@ def _approvals(found: Evidence) -> Finding:
     wrong += [f"{approval_id} was sent without a pass" for approval_id in found.approved.keys() - expected.keys()]
     if len(expected) != len(found.passed):
         wrong.append("two passes share an approval")
-    return _finding("every pass has exactly one approval", wrong, f"{len(found.passed):,} passes")
+    for approval_id in found.echoed.keys() | found.repeated.keys():
+        again, sent = found.echoed.get(approval_id, 0), found.repeated.get(approval_id, [])
+        if sent != [expected.get(approval_id)] * again:
+            wrong.append(f"{approval_id} was repeated {len(sent)} times for {again} requests that came again")
+    text = (
+        f"{len(found.passed):,} passes; {sum(found.echoed.values()):,} requests came again and got their approval again"
+    )
+    return _finding("every pass has exactly one approval", wrong, text)
 
 
-def _recalls(found: Evidence) -> Finding:
-    wrong, due = [], 0
+def _recalls(found: Evidence, policy: dict[str, Any]) -> Finding:
+    wrong, due, skew_ms = [], 0, _skew_ms(policy)
     for passed in found.passed:
         if found.outcomes.get(passed.request_id):
             continue
         for opt_out in found.opt_outs.get(passed.subject_id, ()):
             open_then = passed.decided_ms < opt_out.appended_ms < passed.valid_until_ms - 2_000
-            if open_then and _binds(found, passed, opt_out):
+            if open_then and _binds(found, passed, opt_out, skew_ms):
                 due += 1
                 if not found.recalled.get(passed.approval_id):
                     wrong.append(f"{passed.approval_id} stayed open")

@@ -73,18 +73,19 @@ class Evidence:
 
     requests: dict[Place, tuple[int, dict[str, Any] | None]] = field(default_factory=dict)
     opt_outs: dict[str, list[OptOut]] = field(default_factory=lambda: defaultdict(list))
-    granted_ms: dict[str, int] = field(default_factory=dict)  # subject -> time of the newest grant
+    grants: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))  # times, arrivals
     outcomes: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     decided: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     dead: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     dead_consents: int = 0
     dead_reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    passed: list[Passed] = field(default_factory=list)  # without the echoes of duplicates
+    passed: list[Passed] = field(default_factory=list)  # without the answers to requests that came again
     blocked: int = 0
-    echoed: int = 0
+    echoed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # approval -> passes that repeat it
     reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     chains: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     approved: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # approval -> requesters
+    repeated: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # those marked as a duplicate
     recalled: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     clear: list[str] = field(default_factory=list)  # where an address was found in clear; never the address
     outputs: int = 0
@@ -160,7 +161,7 @@ def _object(value: bytes | None) -> dict[str, Any] | None:
 def _input(found: Evidence, message: dict[str, Any], appended_ms: int, by_id: dict[str, dict[str, Any]]) -> None:
     kind, subject, time_ms = message["type"], message["subject_id"], millis(message["time"])
     if kind == "consent.granted":
-        found.granted_ms[subject] = max(time_ms, found.granted_ms.get(subject, 0))
+        found.grants[subject].append((time_ms, appended_ms))
     elif kind == "consent.withdrawn":
         scope = [message.get(name) for name in ("controller", "purposes", "channels", "recipients")]
         found.opt_outs[subject].append(OptOut(time_ms, appended_ms, *scope))
@@ -170,7 +171,7 @@ def _input(found: Evidence, message: dict[str, Any], appended_ms: int, by_id: di
         found.outcomes[message["request_id"]].append((appended_ms, message["outcome"]))
         request = by_id.get(message["request_id"])
         if request is not None and message["outcome"] in {"unsubscribed", "complained"}:
-            scope = [request["controller"], [request["purpose"]], [request["channel"]], None]
+            scope = [request["controller"], [request["purpose"], "marketing"], [request["channel"]], None]
             found.opt_outs[subject].append(OptOut(time_ms, appended_ms, *scope))
 
 
@@ -185,7 +186,7 @@ def _decision(found: Evidence, record: Any) -> None:
             found.reasons[reason["rule"]] += 1
         return
     if decision["duplicate"]:
-        found.echoed += 1
+        found.echoed[decision["approval_id"]] += 1
         return
     appended_ms, request = found.requests.get(place, (0, None))
     found.passed.append(
@@ -204,7 +205,8 @@ def _decision(found: Evidence, record: Any) -> None:
 def _approval(found: Evidence, record: Any, requester: str) -> None:
     message = _decode(record.value)
     if message["type"] == "contact.approved":
-        found.approved[message["approval_id"]].append(requester)
+        sent = found.repeated if message.get("duplicate") else found.approved
+        sent[message["approval_id"]].append(requester)
     else:
         found.recalled[message["approval_id"]].append((record.timestamp, message["reason"]))
 

@@ -81,7 +81,7 @@ class Population:
             elif draw < 0.016:
                 yield Step(Routed(CONSENT, key, _encode(_renewed(person, now_ms, number))), None)
             elif draw < 0.019:
-                yield Step(Routed(REQUEST, key, value), None)  # sent twice: the first decision again, no cap used
+                yield Step(Routed(REQUEST, key, value), None)  # sent twice: the open approval again, no cap used
             elif draw < 0.02:
                 yield Step(Routed(CONSENT, key, _encode(_erasure(person, now_ms, number))), None)
             if number in spoiled:

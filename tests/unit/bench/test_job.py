@@ -72,13 +72,13 @@ def test_the_peers_rules_and_contactgate_decide_alike(tmp_path: Path) -> None:
             rules.apply(state, event)
             assert not outs
             continue
-        reasons, again = rules.decide(state, event, registry)
+        reasons, before_ms = rules.decide(state, event, registry)
         decision = next(out for out in outs if out["type"] == "contact.decided")
         assert decision["verdict"] == ("block" if reasons else "pass"), event
         assert {reason["rule"] for reason in decision["reasons"]} == set(reasons), event
-        assert decision.get("duplicate", False) == again
+        assert decision.get("duplicate", False) == (before_ms is not None)
         told.update(reasons)
-        repeated += again
+        repeated += before_ms is not None
     assert repeated
     assert told == {
         "consent.missing", "consent.withdrawn", "consent.expired", "cap.voice_7d", "cap.written_30d", "cap.daily",
@@ -89,7 +89,7 @@ def test_the_peers_rules_and_contactgate_decide_alike(tmp_path: Path) -> None:
 def test_the_peers_chain_names_its_predecessor() -> None:
     """A decision of the Python peers carries the hash of the one before it, and its own covers all of it."""
     request = _decode(next(JOB.requests("first")).value)
-    first, digest = rules.decision(request, [], False, 0, rules.GENESIS)
-    second, other = rules.decision(request, ["cap.daily"], False, 1, digest)
+    first, digest = rules.decision(request, [], None, 0, rules.GENESIS)
+    second, other = rules.decision(request, ["cap.daily"], None, 1, digest)
     assert first["hash"] == digest != other
     assert (first["prev"], second["prev"]) == (rules.GENESIS, digest)

@@ -7,7 +7,6 @@ import bench.Messages.Reason;
 import bench.Messages.Request;
 import bench.Person.Consent;
 import bench.Person.Contact;
-import bench.Person.Seen;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -107,18 +106,32 @@ final class Decider implements Processor<String, byte[], String, byte[]> {
     private void decide(Record<String, byte[]> record, Person person) throws IOException {
         Request request = Messages.REQUEST.readValue(record.value());
         long nowMs = millis(request.time());
-        Seen first = person.seen.get(request.request_id());
-        boolean repeated = first != null && nowMs - first.atMs() < HORIZON_MS;
-        List<String> reasons = repeated ? first.reasons() : judge(request, person, nowMs);
-        if (!repeated) {
-            person.seen.values().removeIf(seen -> nowMs - seen.atMs() >= HORIZON_MS);
-            person.seen.put(request.request_id(), new Seen(nowMs, reasons));
+        Contact contact = new Contact(nowMs, request);
+        Contact before = approved(contact, person);
+        if (before != null && !before.equals(new Contact(before.atMs(), request))) {
+            publish(record, request, List.of("request.conflict"), false, nowMs);
+        } else if (before != null) {
+            boolean open = nowMs < before.atMs() + TTL_MS;
+            publish(record, request, open ? List.of() : List.of("request.answered"), true, before.atMs());
+        } else {
+            List<String> reasons = judge(request, person, nowMs);
             if (reasons.isEmpty()) {
-                person.contacts.add(new Contact(nowMs, request.channel(), request.requester()));
+                person.contacts.add(contact);
             }
             store.put(record.key(), person.bytes());
+            publish(record, request, reasons, false, nowMs);
         }
-        publish(record, request, reasons, repeated, nowMs);
+    }
+
+    /** The newest approval of a request that came again, or null. */
+    private static Contact approved(Contact asked, Person person) {
+        for (int n = person.contacts.size() - 1; n >= 0; n--) {
+            Contact contact = person.contacts.get(n);
+            if (contact.requestId().equals(asked.requestId()) && asked.atMs() - contact.atMs() < HORIZON_MS) {
+                return contact;
+            }
+        }
+        return null;
     }
 
     private List<String> judge(Request request, Person person, long nowMs) {
@@ -170,14 +183,15 @@ final class Decider implements Processor<String, byte[], String, byte[]> {
         return reasons;
     }
 
+    /** `approvedMs`: when a request that passes was approved, which is earlier if it came again. */
     private void publish(Record<String, byte[]> record, Request request, List<String> reasons, boolean repeated,
-                         long nowMs) throws IOException {
+                         long approvedMs) throws IOException {
         byte[] chain = store.get(CHAIN);
         long seq = chain == null ? 0 : ByteBuffer.wrap(chain).getLong();
         String prev = chain == null ? GENESIS : "sha256:" + HexFormat.of().formatHex(chain, 8, 40);
         boolean pass = reasons.isEmpty();
         String approval = pass ? approvalId(request) : null;
-        String until = pass ? Instant.ofEpochMilli(nowMs + TTL_MS).toString() : null;
+        String until = pass ? Instant.ofEpochMilli(approvedMs + TTL_MS).toString() : null;
         List<Reason> told = reasons.stream().map(Reason::new).toList();
         byte[] digest = sha.digest(Messages.DECISION.writeValueAsBytes(decision(request, pass, told, seq, prev, repeated,
                 approval, until, null)));
@@ -185,11 +199,11 @@ final class Decider implements Processor<String, byte[], String, byte[]> {
                 until, "sha256:" + HexFormat.of().formatHex(digest)));
         store.put(CHAIN, ByteBuffer.allocate(40).putLong(seq + 1).put(digest).array());
         context.forward(record.withValue(value), "decisions");
-        if (pass && !repeated) {
+        if (pass) {
             byte[] token = mac.doFinal((request.requester() + ":" + request.subject_id()).getBytes(StandardCharsets.UTF_8));
             String hex = HexFormat.of().formatHex(token, 0, 16);
             byte[] approved = Messages.APPROVAL.writeValueAsBytes(new Approval("contact.approved", approval,
-                    request.request_id(), hex, request.channel(), until));
+                    request.request_id(), hex, request.channel(), until, repeated ? true : null));
             RecordHeaders headers = new RecordHeaders();
             headers.add("requester", request.requester().getBytes(StandardCharsets.UTF_8));
             context.forward(new Record<>(hex, approved, record.timestamp(), headers), "approvals");

@@ -23,8 +23,9 @@ final class Messages {
                  String expires_at) { }
 
     @JsonIgnoreProperties(ignoreUnknown = true)
-    record Request(String request_id, String subject_id, String time, String requester, String channel,
-                   String address) { }
+    record Request(String request_id, String subject_id, String time, String requester, String controller,
+                   String campaign_id, String purpose, String channel, String address,
+                   List<String> data_categories) { }
 
     record Reason(String rule) { }
 
@@ -33,6 +34,7 @@ final class Messages {
                     List<Reason> reasons, String decided_at, long seq, String prev, Boolean duplicate,
                     String approval_id, String valid_until, String hash) { }
 
+    @JsonInclude(JsonInclude.Include.NON_NULL)
     record Approval(String type, String approval_id, String request_id, String subject_token, String channel,
-                    String valid_until) { }
+                    String valid_until, Boolean duplicate) { }
 }

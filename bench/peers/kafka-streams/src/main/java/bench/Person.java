@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -16,15 +15,19 @@ import java.util.Map;
 final class Person {
     record Consent(long grantedMs, long expiresMs) { }
 
-    record Contact(long atMs, String channel, String requester) { }
-
-    record Seen(long atMs, List<String> reasons) { }
+    record Contact(long atMs, String requestId, String channel, String requester, String controller, String campaign,
+                   String purpose, String address, String categories) {
+        Contact(long atMs, Messages.Request request) {
+            this(atMs, request.request_id(), request.channel(), request.requester(), request.controller(),
+                    request.campaign_id(), request.purpose(), request.address(),
+                    String.join(",", request.data_categories()));
+        }
+    }
 
     String zone = "";
     final Map<String, Consent> consents = new HashMap<>();
     final Map<String, Long> withdrawn = new HashMap<>();
     final List<Contact> contacts = new ArrayList<>();
-    final Map<String, Seen> seen = new LinkedHashMap<>();
 
     static Person of(byte[] bytes) {
         Person person = new Person();
@@ -40,16 +43,8 @@ final class Person {
                 person.withdrawn.put(in.readUTF(), in.readLong());
             }
             for (int n = in.readShort(); n > 0; n--) {
-                person.contacts.add(new Contact(in.readLong(), in.readUTF(), in.readUTF()));
-            }
-            for (int n = in.readShort(); n > 0; n--) {
-                String id = in.readUTF();
-                long atMs = in.readLong();
-                List<String> reasons = new ArrayList<>();
-                for (int m = in.readByte(); m > 0; m--) {
-                    reasons.add(in.readUTF());
-                }
-                person.seen.put(id, new Seen(atMs, reasons));
+                person.contacts.add(new Contact(in.readLong(), in.readUTF(), in.readUTF(), in.readUTF(), in.readUTF(),
+                        in.readUTF(), in.readUTF(), in.readUTF(), in.readUTF()));
             }
             return person;
         } catch (IOException error) {
@@ -75,17 +70,14 @@ final class Person {
             out.writeShort(contacts.size());
             for (Contact contact : contacts) {
                 out.writeLong(contact.atMs());
+                out.writeUTF(contact.requestId());
                 out.writeUTF(contact.channel());
                 out.writeUTF(contact.requester());
-            }
-            out.writeShort(seen.size());
-            for (Map.Entry<String, Seen> entry : seen.entrySet()) {
-                out.writeUTF(entry.getKey());
-                out.writeLong(entry.getValue().atMs());
-                out.writeByte(entry.getValue().reasons().size());
-                for (String reason : entry.getValue().reasons()) {
-                    out.writeUTF(reason);
-                }
+                out.writeUTF(contact.controller());
+                out.writeUTF(contact.campaign());
+                out.writeUTF(contact.purpose());
+                out.writeUTF(contact.address());
+                out.writeUTF(contact.categories());
             }
             return bytes.toByteArray();
         } catch (IOException error) {
