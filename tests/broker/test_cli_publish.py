@@ -55,21 +55,44 @@ def test_every_message_goes_to_its_topic_under_its_key(kafka, wire: Wire, topics
     assert [(r.key, r.value) for r in control] == [(r.key, r.value) for r in sent if r.kind == "control"]
 
 
-GOOD = b'{"type":"contact.requested","subject_id":"s-1","request_id":"%d"}'
+GOOD = (
+    b'{"type":"contact.requested","request_id":"%d","subject_id":"s-1","time":"2026-03-02T15:00:00Z","requester":"bank",'
+    b'"controller":"bank","purpose":"service","channel":"voice","address":"+442079460018"}'
+)
 
 
-def test_a_bad_line_stops_the_run_and_the_rest_can_be_sent_later(kafka, wire: Wire, topics, tmp_path):
-    """By default the run stops at the bad line, names it, and has sent all before it and nothing after."""
-    file = write(tmp_path / "some.jsonl", GOOD % 1, GOOD % 2, b'{"type":"contact', GOOD % 4)
-    result = run(kafka, topics, "publish", file)
+@pytest.mark.parametrize("by_stdin", [False, True])
+def test_nothing_is_sent_of_a_file_with_a_bad_line(kafka, wire: Wire, topics, tmp_path, by_stdin):
+    """Every bad line is named with what is wrong, whole messages and not only their route, before anything is sent."""
+    lines = [
+        GOOD % 1,
+        b'{"type":"contact',
+        (GOOD % 3).replace(b'"purpose":"service",', b""),
+        b'{"type":"consent.withdrawn","event_id":"e","subject_id":"s-1","time":"2026-03-02T15:00:00Z","channels":[]}',
+        (GOOD % 5).replace(b"2026-03", b"2096-03"),
+    ]
+    file = write(tmp_path / "some.jsonl", *lines)
+    result = (
+        run(kafka, topics, "publish", "-", stdin=b"\n".join(lines)) if by_stdin else run(kafka, topics, "publish", file)
+    )
     assert result.exit_code == 1
-    assert "line 3: this is not a JSON object" in result.output
+    assert "line 1:" not in result.output
+    assert "line 2: this is not a JSON object" in result.output
+    assert "line 3: field.missing" in result.output
+    assert "line 4:" in result.output
+    assert "line 5: time.absurd" in result.output
+    assert "4 bad lines; nothing is published" in result.output
+    assert wire.consume(topics + "contact-requests") == []
+
+
+def test_a_stream_is_sent_line_by_line_and_ends_at_a_bad_one(kafka, wire: Wire, topics):
+    """`--stream` does not wait for the end of its input: what came before the bad line is published, and it says so."""
+    result = run(kafka, topics, "publish", "-", "--stream", stdin=GOOD % 1 + b"\n" + GOOD % 2 + b"\n[]\n" + GOOD % 4)
+    assert result.exit_code == 1
+    assert "line 3: this is JSON but not an object" in result.output
     assert "2 records before it are published" in result.output
-    write(tmp_path / "some.jsonl", GOOD % 1, GOOD % 2, GOOD % 3, GOOD % 4)
-    again = run(kafka, topics, "publish", file, "--first-line", "3")
-    assert again.exit_code == 0, again.output
     ids = [json.loads(r.value)["request_id"] for r in wire.consume(topics + "contact-requests")]
-    assert ids == ["1", "2", "3", "4"]
+    assert ids == ["1", "2"]
 
 
 def test_bad_lines_can_be_skipped_but_not_in_silence(kafka, wire: Wire, topics, tmp_path):

@@ -9,7 +9,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from contactgate import broker
-from contactgate.client.routing import Tokeniser
 from contactgate.codec.tokens import Tokens
 from contactgate.errors import ContactgateError, SettingsError
 from contactgate.settings import Settings, load_settings
@@ -50,10 +49,10 @@ def settings() -> Settings:
         fail(str(error))
 
 
-def tokeniser() -> Tokeniser | None:
-    """Turns an address into the gate's keyed tokens when the token key is configured; None when it is not."""
+def tokens() -> Tokens | None:
+    """The gate's keyed tokens when the token key is configured; None when it is not."""
     found = settings()
-    return None if found.token_key is None else Tokens(found.tokens_key()).suppressed
+    return None if found.token_key is None else Tokens(found.tokens_key())
 
 
 def client_config() -> dict[str, Any]:

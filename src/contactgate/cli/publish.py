@@ -1,15 +1,18 @@
 """`contactgate publish` and `contactgate policy activate`: JSON lines to the right topics under the right keys.
 
-A line that cannot be sent is named by its number with what to do; lines before it stay sent and none is skipped unless
-asked. Must never judge a message beyond its route: what is wrong inside it is the gate's to dead-letter.
+Every line is checked whole before the first is sent (`cli.checking`): a line that would become a dead letter is named
+by its number with what to do, and nothing is sent unless asked. Must never skip a line in silence.
 """
 
 from __future__ import annotations
 
 import enum
+import shutil
 import sys
+import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -20,7 +23,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail, tokeniser
+from contactgate.cli.checking import checked
+from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_of, client_config, fail, tokens
 from contactgate.client.feed import Feed
 from contactgate.client.routing import Misrouted, Routed, loose_key, loose_kind, route
 from contactgate.errors import BrokerError, PolicyError
@@ -28,9 +32,12 @@ from contactgate.names import INPUTS
 from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
 
+_SHOWN = 20
+"""How many bad lines are shown before the rest are only counted."""
+
 
 class OnError(enum.StrEnum):
-    """What to do with a line that cannot be routed."""
+    """What to do with a line that the gate would refuse."""
 
     STOP = "stop"
     SKIP = "skip"
@@ -38,7 +45,7 @@ class OnError(enum.StrEnum):
 
 
 class _Stopped(Exception):
-    """A bad line ended the run; every line before it was sent."""
+    """A bad line ended the run; of a stream every line before it was sent."""
 
 
 def publish(
@@ -48,26 +55,58 @@ def publish(
     on_error: Annotated[
         OnError,
         typer.Option(
-            help="For a line without a route: stop there, skip it, or send its bytes as they are "
-            "(the gate dead-letters them, so nothing vanishes)."
+            help="For a line that the gate would refuse: send nothing at all, skip the line, or send its bytes as they "
+            "are (the gate dead-letters them, so nothing vanishes)."
         ),
     ] = OnError.STOP,
     first_line: Annotated[int, typer.Option(help="Start at this line, after a run that stopped.", min=1)] = 1,
     policy: Annotated[Path | None, typer.Option(help="Activate this policy file before the first line.")] = None,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            help="Send each line of standard input as it comes, for input that does not end; a bad line ends it there."
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option(help="No progress bar.")] = False,
 ) -> None:
-    """Publish JSON lines to the right topics, keyed as the gate expects, acknowledged by Kafka."""
+    """Check JSON lines, then publish them to the right topics, keyed as the gate expects, acknowledged by Kafka."""
     errors = Console(stderr=True)
     if str(file) != "-" and not file.is_file():
         fail(f"there is no file {file}; name a file of JSON lines, or - for standard input")
+    if stream and str(file) != "-":
+        fail("--stream is for standard input: name - instead of a file")
+    if str(file) == "-" and not stream:
+        with tempfile.NamedTemporaryFile(prefix="contactgate-") as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+            kept.flush()
+            _publish(Path(kept.name), bootstrap, prefix, on_error, first_line, policy, quiet=True, errors=errors)
+    else:
+        _publish(file, bootstrap, prefix, on_error, first_line, policy, quiet=quiet, errors=errors)
+
+
+def _publish(
+    file: Path,
+    bootstrap: str,
+    prefix: str,
+    on_error: OnError,
+    first_line: int,
+    policy: Path | None,
+    *,
+    quiet: bool,
+    errors: Console,
+) -> None:
     counts: Counter[str] = Counter()
     bad: list[int] = []
+    if on_error is OnError.STOP and str(file) != "-":
+        _refuse_bad_lines(_lines(file, quiet, errors, "checking"), first_line, errors)
     try:
         with Feed(bootstrap_of(bootstrap), prefix=prefix, client_config=client_config()) as feed:
             if policy is not None:
                 counts[activate_policy(feed, policy).kind] += 1
             try:
-                _publish_lines(_lines(file, quiet, errors), feed, on_error, first_line, counts, bad, errors)
+                _publish_lines(
+                    _lines(file, quiet, errors, "publishing"), feed, on_error, first_line, counts, bad, errors
+                )
             finally:
                 feed.flush()
     except _Stopped:
@@ -134,12 +173,12 @@ def _publish_lines(
     bad: list[int],
     errors: Console,
 ) -> None:
-    tokens = tokeniser()
+    check = _checker()
     for number, line in lines:
         if number < first_line or not line.strip():
             continue
         try:
-            records = route(line, tokens)
+            records = check(line)
         except Misrouted as error:
             bad.append(number)
             errors.print(f"line {number}: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
@@ -153,7 +192,32 @@ def _publish_lines(
             counts[routed.kind] += 1
 
 
-def _lines(file: Path, quiet: bool, errors: Console) -> Iterator[tuple[int, bytes]]:
+def _checker() -> Callable[[bytes], tuple[Routed, ...]]:
+    key = tokens()
+    return lambda line: checked(line, key, time.time_ns() // 1_000_000)
+
+
+def _refuse_bad_lines(lines: Iterable[tuple[int, bytes]], first_line: int, errors: Console) -> None:
+    """Read the whole file before anything is sent; ends the command if a line would become a dead letter."""
+    check, bad = _checker(), 0
+    for number, line in lines:
+        if number < first_line or not line.strip():
+            continue
+        try:
+            check(line)
+        except Misrouted as error:
+            bad += 1
+            if bad <= _SHOWN:
+                errors.print(f"line {number}: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if bad:
+        more = f" ({bad - _SHOWN:,} more are not shown)" if bad > _SHOWN else ""
+        fail(
+            f"{bad:,} bad {'line' if bad == 1 else 'lines'}{more}; nothing is published. Correct the file, or use "
+            "--on-error skip or --on-error send"
+        )
+
+
+def _lines(file: Path, quiet: bool, errors: Console, doing: str) -> Iterator[tuple[int, bytes]]:
     """Numbered lines without their ends, behind a progress bar when someone is looking."""
     if str(file) == "-":
         yield from _numbered(sys.stdin.buffer)
@@ -162,9 +226,9 @@ def _lines(file: Path, quiet: bool, errors: Console) -> Iterator[tuple[int, byte
         if quiet or not errors.is_terminal:
             yield from _numbered(stream)
             return
-        columns = (TextColumn("publishing"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        columns = (TextColumn(doing), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         with Progress(*columns, console=errors) as progress:
-            task = progress.add_task("publishing", total=file.stat().st_size)
+            task = progress.add_task(doing, total=file.stat().st_size)
             done = 0
             for number, line in _numbered(stream):
                 yield number, line
