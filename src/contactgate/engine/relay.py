@@ -61,6 +61,7 @@ class Relay:
         self._changed = asyncio.Event()
         self._next: dict[int, int] = {}  # of each partition, the relay offset below which everything is appended
         self._stored: dict[int, int] = {}  # and what of it is committed
+        self._ends: dict[int, int] = {}  # and where the relay topic ended when it was last read
         self._renewed_s = time.monotonic()
         self._since_s: float | None = None  # when the records that are being appended were fetched
         self._oldest_ms = 0  # and when the oldest of them was put on the relay
@@ -96,11 +97,8 @@ class Relay:
 
     def lag(self, partition: int) -> int:
         """Records of a partition that are known to be on the relay and were not appended."""
-        tp, reader = self._tp(partition), self._consumer
-        if reader is None or partition not in self._next or tp not in reader.assignment():
-            return 0
-        end = reader.highwater(tp)
-        return 0 if end is None else max(0, int(end) - self._next[partition])
+        place = self._next.get(partition)
+        return 0 if place is None else max(0, self._ends.get(partition, 0) - place)
 
     @property
     def behind_s(self) -> float:
@@ -176,6 +174,8 @@ class Relay:
         reader = self._consumer
         assert reader is not None
         got = await reader.getmany(timeout_ms=_WAIT_MS, max_records=_RECORDS)
+        for partition in self._next:
+            self._ends[partition] = reader.highwater(self._tp(partition)) or 0
         if self._changed.is_set():
             return  # perhaps not ours any more; whoever reads them next begins where we stand
         if got:
