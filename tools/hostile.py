@@ -20,9 +20,9 @@ to make it forget an opt-out. `tools/hostile.py` writes this page from the table
 `make test` runs: each record through a live gate, between two requests of a neighbour who must not notice, with the
 restrictive reading asserted by the next request of the person it names. What only a broker shows is run against one.
 
-Everywhere: no crash, no stall, one fate for every record (an applied event, a decision, or a
-[dead letter](dead-letters.md) with a reason of the closed list), and none of the input in what is reported. An opt-out
-that can be read in part binds at its widest reading; a consent that cannot be read whole permits nothing.
+Everywhere: no crash, no stall, one fate for every record (an applied event, a decision, the relay, or a
+[dead letter](dead-letters.md) with a reason of the closed list), and none of the input in what is reported. An
+opt-out that can be read in part binds at its widest reading; a consent that cannot be read whole permits nothing.
 
 `applied` and `decided …` are fates, too; the others are the reasons of dead letters. *Records* counts the table's own
 records of the row; *tests* are further ones.
@@ -41,7 +41,7 @@ seeds, old findings and mutations of them, and 64 KiB and 1 MiB of repeated frag
 
 - A payload that is compressed or encoded as a whole (gzip, base64) is not looked into: it is a dead letter, no opt-out.
 - Of a message above 64 KiB only the words of its type, and those of its first 64 KiB, are read for an opt-out.
-- An opt-out on a wrong partition binds there alone: watch for `partition.wrong`, and resubmit it.
+- An opt-out on a wrong partition is in force only when the relay has appended it to its own: moments, not instantly.
 - Kafka must unpack a compression bomb to refuse it: who may write can take a broker its memory for a moment.
 - Stored states have no checksum of their own: RocksDB's and Kafka's protect them.
 """

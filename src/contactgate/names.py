@@ -24,6 +24,7 @@ class Kind(StrEnum):
     APPROVAL = "approval"  # one topic for each requester: `approvals_topic`
     DEAD = "dead"
     CHANGELOG = "changelog"
+    RELAY = "relay"  # what is to be appended to an input, before it is
     METRICS = "metrics"
     ALERTS = "alerts"
     TASKS = "tasks"
@@ -44,6 +45,7 @@ ADDRESS_SUPPRESSIONS: Final = "address-suppressions"
 CONTACT_DECISIONS: Final = "contact-decisions"
 DEAD_LETTERS: Final = "dead-letters"
 SUBJECTS_CHANGELOG: Final = "subjects-changelog"
+RELAY: Final = "relay"
 OPS_METRICS: Final = "ops-metrics"
 OPS_ALERTS: Final = "ops-alerts"
 TASKS: Final = "tasks"
@@ -59,6 +61,7 @@ TOPICS: Final[Mapping[Kind, str]] = MappingProxyType(
         Kind.DECISION: CONTACT_DECISIONS,
         Kind.DEAD: DEAD_LETTERS,
         Kind.CHANGELOG: SUBJECTS_CHANGELOG,
+        Kind.RELAY: RELAY,
         Kind.METRICS: OPS_METRICS,
         Kind.ALERTS: OPS_ALERTS,
         Kind.TASKS: TASKS,

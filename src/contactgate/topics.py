@@ -36,6 +36,7 @@ from contactgate.names import (
     DEAD_LETTERS,
     OPS_ALERTS,
     OPS_METRICS,
+    RELAY,
     SUBJECTS_CHANGELOG,
     TASKS,
     approvals_topic,
@@ -193,6 +194,8 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
                 "delete.retention.ms": str(30 * DAY_MS),
             },
         ),
+        # Read within moments; kept as long as inputs, so that a stall of any length that those survive loses nothing.
+        spec(RELAY, many, kept(30)),
         spec(DEAD_LETTERS, many, kept(90), {"max.message.bytes": str(8 * _MIB)}),
         spec(OPS_METRICS, 1, {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS)}),
         spec(OPS_ALERTS, 1, {"cleanup.policy": "delete", "retention.ms": str(90 * DAY_MS)}),

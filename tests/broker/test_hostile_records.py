@@ -14,6 +14,7 @@ import os
 import random
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,9 +90,11 @@ class Place:
             self.prefix + "contact-requests",
             [(request["subject_id"].encode(), json.dumps(request).encode()) for request in requests],
         )
-        return [found[each] for each in wanted] if (found := self._decided(set(wanted))) else []
+        return [found[each] for each in wanted] if (found := self.decided(set(wanted))) else []
 
-    def _decided(self, wanted: set[str]) -> dict[str, str]:
+    def decided(self, wanted: set[str]) -> dict[str, str]:
+        """The verdicts on requests, once these are decided."""
+
         def done(records: list[Record]) -> bool:
             return wanted <= _verdicts(records).keys()
 
@@ -263,7 +266,7 @@ def test_headers_of_any_kind_are_never_followed(place: Place) -> None:
         place.send("consent-events", withdrawn(subject), subject.encode(), headers=headers)
         ask = place.request(subject)
         place.send("contact-requests", json.dumps(ask).encode(), subject.encode(), headers=headers)
-        assert place._decided({ask["request_id"]})[ask["request_id"]] == "block"
+        assert place.decided({ask["request_id"]})[ask["request_id"]] == "block"
     place.still_decides()
 
 
@@ -277,16 +280,25 @@ def test_timestamps_of_the_sender_count_for_nothing(place: Place) -> None:
     place.still_decides()
 
 
-def test_records_on_a_wrong_partition_are_letters(place: Place) -> None:
-    """Row 39: a request there is not decided, an opt-out there is told."""
+def test_records_on_a_wrong_partition_are_carried_to_their_own(place: Place) -> None:
+    """Row 39: a request there is decided where its subject belongs, and so is one after an opt-out that lay there."""
     subject = "astray"
-    wrong = 1 - murmur2(subject.encode()) % PARTITIONS
-    ask = json.dumps(place.request(subject)).encode()
-    asked = place.send("contact-requests", ask, subject.encode(), partition=wrong)
-    gone = place.send("consent-events", withdrawn(subject), subject.encode(), partition=wrong)
-    assert place.letters("request", {asked})[asked]["reason"] == "partition.wrong"
-    assert place.letters("consent", {gone})[gone]["reason"] == "partition.wrong"
+    own = murmur2(subject.encode()) % PARTITIONS
+    ask = place.request(subject)
+    place.send("contact-requests", json.dumps(ask).encode(), subject.encode(), partition=1 - own)
+    assert place.decided({ask["request_id"]})[ask["request_id"]] == "pass"
+    place.send("consent-events", withdrawn(subject), subject.encode(), partition=1 - own)
+    carried = place.wire.consume(
+        place.prefix + "consent-events", until=lambda records: (own, subject.encode()) in keys(records)
+    )
+    assert keys(carried)[own, subject.encode()] == 1
+    assert place.verdicts(place.request(subject)) == ["block"]
     place.still_decides()
+
+
+def keys(records: list[Record]) -> Counter[tuple[int, bytes | None]]:
+    """How often each partition has each key."""
+    return Counter((record.partition, record.key) for record in records)
 
 
 def test_topics_that_look_alike_are_not_ours(place: Place) -> None:

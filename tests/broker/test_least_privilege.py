@@ -217,9 +217,10 @@ async def _tried(guarded: Guarded, who: str) -> Rights:
             alter: Any = await client.send(1, AlterConfigsRequest([(2, name, [("retention.ms", "1")])], True))
             if alter.resources[0][0] not in (DENIED_TOPIC, DENIED_CLUSTER):
                 done.add((who, "topic", topic, "Alter"))
-        beat: Any = await client.send(1, HeartbeatRequest(PREFIX + "contactgate", -1, ""))
-        if beat.error_code != DENIED_GROUP:
-            done.add((who, "group", "contactgate", "Read"))
+        for group in ("contactgate", "contactgate.relay"):
+            beat: Any = await client.send(1, HeartbeatRequest(PREFIX + group, -1, ""))
+            if beat.error_code != DENIED_GROUP:
+                done.add((who, "group", group, "Read"))
         begun: Any = await client.send(1, InitProducerIdRequest(PREFIX + "contactgate-0", 10_000))
         if begun.error_code != DENIED_ID:
             done.add((who, "id", "contactgate-", "Write"))
@@ -230,7 +231,7 @@ async def _tried(guarded: Guarded, who: str) -> Rights:
 
 @pytest.mark.parametrize("who", WHO)
 def test_every_cell_of_the_matrix_is_as_the_page_says(guarded: Guarded, who: str) -> None:
-    """Reading, writing and altering every topic, the worker's group and its transactional id, for each."""
+    """Reading, writing and altering every topic, the worker's groups and its transactional id, for each."""
     written = {right for right in rights() if right[0] == who and right[3] != "DescribeConfigs"}
     assert asyncio.run(_tried(guarded, who)) == written
     assert bool(written) is (who != NOBODY)

@@ -12,8 +12,8 @@ from contactgate.errors import BrokerError, BrokerUnavailable, TopicsDiffer
 from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 CO_PARTITIONED = (
-    "consent-events", "contact-requests", "contact-outcomes", "contact-decisions", "subjects-changelog", "dead-letters",
-    "tasks", "approvals.dialer-1",
+    "consent-events", "contact-requests", "contact-outcomes", "contact-decisions", "subjects-changelog", "relay",
+    "dead-letters", "tasks", "approvals.dialer-1",
 )  # fmt: skip
 
 

@@ -99,6 +99,9 @@ class CountGate:
         self.prev = prev
         self.out: list[Any] = []
 
+    def origin(self, rec: Record) -> None:
+        """Nothing is carried."""
+
     def consent(self, rec: Record, states: Any) -> None:
         """{"allow": bool}."""
         try:

@@ -70,4 +70,6 @@ def same_as_replay(
 
 
 def _records(kind: str, found: list[Record]) -> list[GateRecord]:
-    return [GateRecord(kind, r.partition, r.offset, r.timestamp_ms, r.key, r.value) for r in found]
+    return [
+        GateRecord(kind, r.partition, r.offset, r.timestamp_ms, r.key, r.value, 0, [*r.headers.items()]) for r in found
+    ]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.simulation.bugs_relay import BUGS_OF_THE_RELAY, with_gate
 from tests.simulation.host import Host, NotYet
-from tests.simulation.kit import KITS, Kit
 from tests.simulation.log import Part
 from tests.simulation.run import Make
 from tests.simulation.shelf import Disk
@@ -436,11 +436,6 @@ class OneTooFew(SmallGate):
     cap = 1
 
 
-def _with_gate(gate: type[SmallGate]) -> Kit:
-    small = KITS["small"]
-    return Kit("small", small.codec, small.world, small.feed, gate)
-
-
 BUGS: dict[str, Callable[[], Make]] = {
     "store written before the commit": lambda: Make(task=StoreBeforeCommit),
     "no barrier": lambda: Make(task=NoBarrier),
@@ -475,6 +470,7 @@ BUGS: dict[str, Callable[[], Make]] = {
     "open approvals not loaded": lambda: Make(task=NoOpenIndex),
     "damaged store kept": lambda: Make(host=KeepsDamaged),
     "store head apart from its data": lambda: Make(host=HeadApart),
-    "cap one too high": lambda: Make(kit=_with_gate(OneTooMany)),
-    "cap one too low": lambda: Make(kit=_with_gate(OneTooFew)),
+    **BUGS_OF_THE_RELAY,
+    "cap one too high": lambda: Make(kit=with_gate(OneTooMany)),
+    "cap one too low": lambda: Make(kit=with_gate(OneTooFew)),
 }

@@ -42,6 +42,10 @@ MUST_REACH = (
     "recall by an opt-out",
     "request decided again",
     "dead letter",
+    "record carried",
+    "record carried again",
+    "relay began again",
+    "crash of the relay",
 )
 ENOUGH = 1_000
 CHUNK = 200

@@ -7,6 +7,7 @@ what the decision had to be, in both directions. Invariants, by the names that r
     I1b  no needless block
     I2   a cap is never exceeded        I2b  and never under-used
     I3   one decision per request (its repetitions say so)
+    I4   what lay in a wrong partition is carried to its own: it arrives, and changes nothing a second time
     I5   nothing from nothing: an output refers to an input of its transaction
     I6   every input record has exactly one fate; positions of successive transactions join
     I7   all or nothing: outputs, changelog, meta record and input positions in one transaction
@@ -28,11 +29,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from tests.simulation.known import Violations, World, broadcast_letters
+
 CAP, WINDOW_MS, HORIZON_MS = 2, 600_000, 1_800_000
 GENESIS = "sha256:" + "0" * 64
 META = b"\0meta"
-
-Violations = list[tuple[str, str]]
 
 
 def _ms(text: str) -> int:
@@ -58,54 +59,6 @@ class _Subject:
         return self.granted > self.withdrawn
 
 
-class _World:
-    """Control and suppression records up to a position, cached as positions only grow within a partition."""
-
-    def __init__(self, history: dict[str, Any]) -> None:
-        self._inputs = history["inputs"]
-        self._subject_of = {token: name for name, token in history["tokens"].items()}
-        self.control = self.suppression = 0
-        self._at = [0, 0]
-        self.campaign: str | None = None
-        self.pauses: set[str] = set()
-        self.suppressed: set[str] = set()
-        self.stopped_at: dict[str, int] = {}
-
-    def advance(self, control: int, suppression: int) -> None:
-        """Up to these next offsets."""
-        records = self._inputs["control", 0]
-        while self._at[0] < len(records) and records[self._at[0]][0] < control:
-            message = json.loads(records[self._at[0]][3])
-            self._at[0] += 1
-            if message["type"] == "campaign.updated":
-                self.campaign = message["status"]
-            elif message["type"] == "pause.set":
-                self.pauses.add(message["pause_id"])
-            elif message["type"] == "pause.lifted":
-                self.pauses.discard(message["pause_id"])
-        records = self._inputs["suppression", 0]
-        while self._at[1] < len(records) and records[self._at[1]][0] < suppression:
-            _, _, key, value = records[self._at[1]]
-            self._at[1] += 1
-            name = self._subject_of.get(key.decode(), "")
-            kind = json.loads(value)["type"]
-            if kind == "address.suppressed":
-                self.suppressed.add(name)
-            elif kind == "address.released":
-                self.suppressed.discard(name)
-
-    def stops(self, name: str) -> set[str]:
-        """The rules that stop a subject's contacts now, by their first word."""
-        found = set()
-        if self.campaign != "approved":
-            found.add("campaign")
-        if self.pauses:
-            found.add("pause")
-        if name in self.suppressed:
-            found.add("address")
-        return found
-
-
 def check(history: dict[str, Any]) -> Violations:
     """Everything that is wrong with a history, in the order it was found; empty when nothing is."""
     found: Violations = []
@@ -113,9 +66,11 @@ def check(history: dict[str, Any]) -> Violations:
         found.append(("I20", text))
     if history["alerts"].get("positions.differ"):
         found.append(("I7", "committed input positions were ahead of the changelog"))
-    for p, partition in history["partitions"].items():
-        _Partition(history, p, partition, found).check()
-    _broadcast_letters(history, found)
+    judges = [_Partition(history, p, partition, found) for p, partition in history["partitions"].items()]
+    for judge in judges:
+        judge.check()
+    _carried(history, judges, found)
+    broadcast_letters(history, found)
     if not history["drained"]:
         found.append(("I20", "not everything was processed after healing"))
     for topic, number, offset in history["loose"]:
@@ -132,7 +87,7 @@ class _Partition:
         self.partition = partition
         self.found = found
         self.subjects: dict[str, _Subject] = {}
-        self.world = _World(history)
+        self.world = World(history)
         self.inputs = {topic: history["inputs"][topic, p] for topic in ("consent", "outcome", "request")}
         self.at = dict.fromkeys(self.inputs, 0)
         self.position = (0, 0, 0, 0, 0)
@@ -147,6 +102,9 @@ class _Partition:
         }
         self.decisions: list[dict[str, Any]] = []
         self.recalled: Counter[str] = Counter()
+        self.relayed: set[tuple[str, int, int]] = set()  # given to the relay, by what it was here
+        self.copies: set[tuple[str, int, int]] = set()  # come from the relay, by what it was there
+        self.again: set[tuple[str, int]] = set()  # offsets of further copies
 
     def bad(self, invariant: str, text: str) -> None:
         """One violation."""
@@ -179,6 +137,7 @@ class _Partition:
         self.position = after
         self.world.advance(after[3], after[4])
         dead = self._letters(number, txn)
+        self._relay(number, txn, before, after)
         approvals = [(json.loads(value), key) for _, key, value in txn["approvals"]]
         recalls = [message for message, _ in approvals if message["type"] == "contact.recalled"]
         passes = {m["approval_id"]: m for m, _ in approvals if m["type"] == "contact.approved"}
@@ -189,7 +148,7 @@ class _Partition:
         missed = illegal - {message["approval_id"] for message in recalls}
         if missed:
             self.bad("I22", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
-        requests = {offset: (key, value) for offset, _, key, value in self._take("request", after[2])}
+        requests = {offset: (key, value) for offset, _, key, value in self._own("request", after[2], dead)}
         for _, key, raw in txn["decisions"]:
             self._decision(number, key, raw, requests, after, passes, now_ms)
         for offset in requests:
@@ -207,6 +166,39 @@ class _Partition:
             end += 1
         self.at[topic] = end
         return records[start:end]
+
+    def _relay(self, number: int, txn: dict[str, Any], before: tuple[int, ...], after: tuple[int, ...]) -> None:
+        """What a transaction gives to the relay: each once, as it was, of what it read."""
+        places = {"consent": 0, "outcome": 1, "request": 2}
+        for offset, key, value in txn["relay"]:
+            topic, partition, source = self.history["origins"]["relay", self.p][offset]
+            read = partition == self.p and before[places[topic]] <= source < after[places[topic]]
+            if not read or (source, key, value) not in {(o, k, v) for o, _, k, v in self.inputs[topic]}:
+                self.bad(
+                    "I5", f"transaction {number} relays {topic} {partition} offset {source}, which it did not read"
+                )
+            if (topic, partition, source) in self.relayed:
+                self.bad("I4", f"{topic} offset {source} is relayed twice")
+            self.relayed.add((topic, partition, source))
+
+    def _own(self, topic: str, upto: int, dead: set[tuple[str, int]]) -> list[tuple[int, int, bytes, bytes]]:
+        """The records read that this partition has to do with: first copies, and not what lies here wrongly."""
+        mine = []
+        for record in self._take(topic, upto):
+            offset, _, key, value = record
+            origin = self.history["origins"][topic, self.p].get(offset)
+            if origin is not None and origin in self.copies:
+                self.again.add((topic, offset))
+                if (topic, offset) in dead:
+                    self.bad("I4", f"{topic} offset {offset} is a second copy and has a dead letter")
+                continue
+            if origin is not None:
+                self.copies.add(origin)
+            if self.history["owners"][key.decode()] == self.p or b'"nonsense"' in value:
+                mine.append(record)
+            elif ((topic, self.p, offset) in self.relayed) == ((topic, offset) in dead):
+                self.bad("I6", f"{topic} offset {offset} lies in the wrong partition and is not carried")
+        return mine
 
     def _letters(self, number: int, txn: dict[str, Any]) -> set[tuple[str, int]]:
         dead = set()
@@ -265,7 +257,7 @@ class _Partition:
 
     def _consents(self, end: int, dead: set[tuple[str, int]]) -> set[str]:
         illegal: set[str] = set()
-        for offset, ts, key, value in self._take("consent", end):
+        for offset, ts, key, value in self._own("consent", end, dead):
             subject = self.subject(key.decode())
             if value == b"forget":
                 self.subjects[key.decode()] = _Subject()
@@ -281,7 +273,7 @@ class _Partition:
 
     def _outcomes(self, now_ms: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
         illegal: set[str] = set()
-        for offset, ts, key, value in self._take("outcome", end):
+        for offset, ts, key, value in self._own("outcome", end, dead):
             subject = self.subject(key.decode())
             message = json.loads(value)
             if message["type"] == "nonsense":
@@ -408,7 +400,9 @@ class _Partition:
         partition, replayed = self.partition, self.history["replayed"][self.p]
         for op in self.history["ops"]:
             if op["topic"] == "request" and op["partition"] == self.p and op["result"] == "ok":
-                fates = self.fates[op["offset"]] + self.letters["request", op["offset"]]
+                offset = op["offset"]
+                fates = self.fates[offset] + self.letters["request", offset]
+                fates += ("request", self.p, offset) in self.relayed or ("request", offset) in self.again
                 if fates != 1 and self.history["drained"]:
                     self.bad("I3", f"the acknowledged request at {op['offset']} has {fates} fates")
         for (topic, offset), count in self.letters.items():
@@ -425,7 +419,12 @@ class _Partition:
         if self.history["drained"] and partition["store"] != partition["changelog"]:
             self.bad("I14", f"store and changelog differ in {_differing(partition['store'], partition['changelog'])}")
         for number, (outs, txn) in enumerate(zip(replayed["outs"], partition["txns"], strict=False)):
-            for kind, name in (("decision", "decisions"), ("approval", "approvals"), ("dead", "dead")):
+            for kind, name in (
+                ("decision", "decisions"),
+                ("approval", "approvals"),
+                ("dead", "dead"),
+                ("relay", "relay"),
+            ):
                 # Dead letters of the two broadcast topics come in the order in which a worker happened to read them.
                 order = sorted if kind == "dead" else list
                 mine = order((key, value) for k, key, value in outs if k == kind)
@@ -472,21 +471,26 @@ class _Partition:
                     self.bad("I22", f"{approval_id} is open at the end against {sorted(stops)}")
 
 
+def _carried(history: dict[str, Any], judges: list[_Partition], found: Violations) -> None:
+    """What was given to the relay is what came from it, each in the partition of its key; in the end all of it."""
+    given = {origin for judge in judges for origin in judge.relayed}
+    for judge in judges:
+        for topic, partition, offset in sorted(judge.copies):
+            source = next((r for r in history["inputs"][topic, partition] if r[0] == offset), None)
+            if (topic, partition, offset) not in given or source is None:
+                found.append(
+                    ("I5", f"p{judge.p}: a copy of {topic} {partition} offset {offset}, which was not carried")
+                )
+            elif history["owners"][source[2].decode()] != judge.p:
+                found.append(
+                    ("I4", f"p{judge.p}: {topic} {partition} offset {offset} was carried to a wrong partition")
+                )
+    lost = given - {origin for judge in judges for origin in judge.copies}
+    if history["drained"]:
+        found.extend(
+            ("I4", f"{topic} {p} offset {offset} was given to the relay and is lost") for topic, p, offset in lost
+        )
+
+
 def _differing(one: dict[bytes, bytes], other: dict[bytes, bytes]) -> list[bytes]:
     return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
-
-
-def _broadcast_letters(history: dict[str, Any], found: Violations) -> None:
-    """Unreadable control and suppression records: one dead letter each, from whichever transaction."""
-    seen: Counter[tuple[str, int]] = Counter()
-    for partition in history["partitions"].values():
-        for txn in partition["txns"]:
-            for _, _, raw in txn["dead"]:
-                letter = json.loads(raw)
-                if letter["topic"] in ("control", "suppression"):
-                    seen[letter["topic"], letter["offset"]] += 1
-    for topic in ("control", "suppression"):
-        for offset, _, _, value in history["inputs"][topic, 0]:
-            wanted = int(json.loads(value)["type"] == "nonsense")
-            if seen[topic, offset] != wanted and (history["drained"] or seen[topic, offset] > wanted):
-                found.append(("I8", f"{topic} offset {offset} has {seen[topic, offset]} dead letters, not {wanted}"))

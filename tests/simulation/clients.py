@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import msgspec
 from tests.simulation.kit import FORGET, TOKENS
 
 if TYPE_CHECKING:
+    from tests.simulation.log import Entry
     from tests.simulation.run import Simulation
 
 _read = msgspec.json.Decoder().decode
@@ -56,10 +58,14 @@ class Clients:
         self.sim = sim
         self.rng: Random = sim.rng
         self.subjects = [
-            Subject(f"{name}{p}", p, number, plain=name == "a")
+            Subject(self._named(name, p), p, number, plain=name == "a")
             for p in range(partitions)
             for number, name in enumerate(("a", "b", "f"))
         ]
+        # Drawn apart, so that it changes nothing else about a seed: who chooses partitions in another way.
+        self.astray = Random(~sim.seed * 3 + 1)
+        self.copies: set[tuple[str, int, bytes]] = set()  # what the relay appended, by topic, partition and origin
+        self.astray_rate = self.astray.choice((0.0, 0.1, 0.4)) if partitions > 1 else 0.0
         self.everybody = tuple(self.subjects)
         self.ids = 0
         self.acked: dict[tuple[str, int], int] = {}  # next offset behind everything acknowledged, per topic partition
@@ -73,6 +79,11 @@ class Clients:
         self.paused_campaign = False
         self.suppressed: set[str] = set()
 
+    def _named(self, letter: str, partition: int) -> str:
+        """The first name with this letter whose key belongs to the partition."""
+        names = (f"{letter}{number}" for number in count())
+        return next(name for name in names if self.sim.owner(name.encode()) == partition)
+
     # --- sending --------------------------------------------------------------------------------------------------
 
     def _id(self, head: str) -> str:
@@ -80,23 +91,23 @@ class Clients:
         return f"{head}{self.ids}"
 
     def send(self, topic: str, number: int, key: bytes | None, value: bytes | None, **what: Any) -> dict[str, Any]:
-        """A plain producer: ok, or unknown (it was appended, or not)."""
+        """A plain producer: ok, or unknown (it was appended, or not); seldom to another partition than the key's."""
         sim, rng = self.sim, self.rng
+        own = number
+        if topic in ("consent", "outcome", "request") and value != FORGET and self.astray.random() < self.astray_rate:
+            number = 1 - number
         op: dict[str, Any] = {
             "topic": topic,
             "partition": number,
+            "own": own,
             "at": sim.step,
             "result": "ok",
             "offset": None,
+            "value": value,
             **what,
         }
         if topic == "request":
-            op["acked"] = (
-                self.acked.get(("consent", number), 0),
-                self.acked.get(("outcome", number), 0),
-                self.acked.get(("control", 0), 0),
-                self.acked.get(("suppression", 0), 0),
-            )
+            op["acked"] = self._all_acked(number)
         fate = rng.random()
         if fate > 1 - sim.error_rate:
             op["result"] = "unknown"
@@ -108,6 +119,34 @@ class Clients:
         if sim.tracing:
             sim.note(f"client {op}")
         return op
+
+    def _all_acked(self, number: int) -> tuple[int, int, int, int]:
+        places = (("consent", number), ("outcome", number), ("control", 0), ("suppression", 0))
+        acked = [self.acked.get(place, 0) for place in places]
+        return acked[0], acked[1], acked[2], acked[3]
+
+    def carried(self, topic: str, number: int, offset: int, entry: Entry, *, known: bool) -> None:
+        """The relay appended what somebody sent to another partition: the same operation once more, as of now."""
+        first = next(
+            op for op in self.sim.ops if op["topic"] == topic and op.get("value") == entry.value and "carried" not in op
+        )
+        op = {
+            **first,
+            "partition": number,
+            "at": self.sim.step,
+            "offset": offset,
+            "carried": True,
+            "result": "ok" if known else "unknown",
+        }
+        op.pop("acked_at", None)
+        if topic == "request":
+            op["acked"] = self._all_acked(number)
+        if known:
+            self._acknowledge(op)
+        self.sim.ops.append(op)
+        place = topic, number, dict(entry.headers)["cg-origin"]
+        self.sim.counters["record carried again" if place in self.copies else "record carried"] += 1
+        self.copies.add(place)
 
     def _acknowledge(self, op: dict[str, Any]) -> None:
         op["acked_at"] = self.sim.step

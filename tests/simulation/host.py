@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.simulation.lane import Lane
 from tests.simulation.log import Part
+from tests.simulation.pump import Pump
 from tests.simulation.shelf import Disk
 
 from contactgate.errors import (
@@ -54,6 +55,7 @@ class Host:
         self.epoch: int | None = None  # of the producer; None: there is none
         self.lanes: dict[str, Lane] = {}
         self.ends: tuple[int, int, int, int] | None = None  # the barrier's answer, asked after the fetch
+        self.pump: Pump | None = None  # while inputs are read
         self.waits = 0
         self.idle = 0  # empty inputs in a row
         self.task: PartitionTask = sim.make.task(
@@ -117,6 +119,20 @@ class Host:
                 raise Crash
             self._advance(lambda: self.steps.send(result))
 
+    def carry(self) -> None:
+        """Perhaps a step of the pump. Raises Crash."""
+        sim, pump = self.sim, self.pump
+        if pump is None or pump.idle or sim.partitions == 1 or sim.rng.random() > sim.pump_rate:
+            return
+        for after in (False, True):
+            if sim.rng.random() < sim.crash_rate:
+                sim.note(f"{pump.name} crash {'after' if after else 'before'} a step")
+                sim.counters["crash"] += 1
+                sim.counters["crash of the relay"] += 1
+                raise Crash
+            if not after:
+                pump.step()
+
     def _count_crash(self, effect: fx.Effect, *, after: bool) -> None:
         counters = self.sim.counters
         counters["crash"] += 1
@@ -142,6 +158,7 @@ class Host:
     def _end(self) -> None:
         self.done = True
         self.effect = None
+        self.pump = None
 
     def fail(self, before: bool = True) -> None:
         """Perhaps a broker error here."""
@@ -216,6 +233,7 @@ class Host:
             for topic, start in zip(("consent", "outcome", "request"), effect.positions, strict=True)
         }
         self.ends = None
+        self.pump = self.sim.make.pump(self)
 
     def next_input(self, effect: fx.NextInput) -> fx.Input:
         """Requests, facts, world changes, or an idle tick."""
@@ -303,6 +321,7 @@ class Host:
         """Forget it."""
         self.epoch = None
         self.lanes = {}
+        self.pump = None
 
     def _epoch(self) -> int:
         if self.epoch is None:
@@ -316,16 +335,19 @@ class Host:
     def produce(self, effect: fx.Produce) -> None:
         """Partition by partition; a failure leaves some of them written."""
         cluster, p = self.sim.cluster, self.partition
-        parts: dict[Part, list[tuple[bytes | None, bytes | None]]] = {}
+        parts: dict[Part, list[tuple[bytes | None, bytes | None, Any]]] = {}
         for out in effect.outs:
             if out.kind == "decision":
                 part = cluster.part("decision", p)
             elif out.kind == "approval":
                 part = cluster.part("approval", 0)
+            elif out.kind == "relay":
+                part = cluster.part("relay", p)
             else:
                 part = cluster.part("dead", 0)
-            parts.setdefault(part, []).append((out.key, out.value))
-        parts.setdefault(cluster.part("changelog", p), []).extend(effect.changelog)
+            parts.setdefault(part, []).append((out.key, out.value, out.headers if out.kind == "relay" else ()))
+        states = [(key, value, ()) for key, value in effect.changelog]
+        parts.setdefault(cluster.part("changelog", p), []).extend(states)
         queue = list(parts.items())
         broken = len(queue)
         if self.rng.random() < self.sim.error_rate:
@@ -337,8 +359,9 @@ class Host:
                 self.partial()
                 return
             txn = cluster.transaction(self.transactional_id, self._epoch())
-            for key, value in records:
-                offset = part.append(effect.timestamp_ms if part.topic == "changelog" else cluster.now, key, value, txn)
+            for key, value, headers in records:
+                now_ms = effect.timestamp_ms if part.topic == "changelog" else cluster.now
+                offset = part.append(now_ms, key, value, txn, headers)
                 if part.topic == "changelog":
                     self._changelog_next = offset + 1
 
@@ -386,8 +409,7 @@ class Host:
     def alert(self, effect: fx.Alert) -> None:
         """Counted."""
         self.sim.alerts[effect.kind] += 1
-        if effect.kind == "producer.rotated":
-            self.sim.counters["producer rotated"] += 1
+        self.sim.counters["producer rotated"] += effect.kind == "producer.rotated"
 
 
 class Worker:
@@ -423,7 +445,7 @@ class Worker:
 
     def make_gate(self, partition: int, seq: int, prev: str) -> Any:
         """ports.GateFactory."""
-        return self.sim.kit.gate(self.world, partition, seq, prev)
+        return self.sim.kit.gate(self.world, partition, seq, prev, self.sim.partitions)
 
     def now_ms(self) -> int:
         """This machine's clock."""

@@ -22,6 +22,7 @@ from contactgate.core.review import open_until
 from contactgate.core.world import World
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.facts import EMPTY, SubjectState, is_empty
+from contactgate.model.log import murmur2
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.load import load_policy
 
@@ -110,7 +111,7 @@ class Kit:
     codec: Any
     world: Callable[[], Any]
     feed: Callable[[Any], Any]
-    gate: Callable[[Any, int, int, str], Any]
+    gate: Callable[[Any, int, int, str, int], Any]
 
 
 def _world() -> World:
@@ -123,7 +124,7 @@ def _feed(world: World) -> WorldFeed:
     return WorldFeed(TOKENS, world, source="/sim", sealer=OpenSealer())  # type: ignore[arg-type]
 
 
-def _gate(world: World, partition: int, seq: int, prev: str) -> Gate:
+def _gate(world: World, partition: int, seq: int, prev: str, partitions: int) -> Gate:
     return ForgetfulGate(
         TOKENS,
         world,
@@ -132,11 +133,16 @@ def _gate(world: World, partition: int, seq: int, prev: str) -> Gate:
         prev=prev or GENESIS,
         source="/sim",
         sealer=OpenSealer(),  # type: ignore[arg-type]
+        strict_partition=partitions,
     )
+
+
+def _small(world: SmallWorld, partition: int, seq: int, prev: str, partitions: int) -> SmallGate:
+    return SmallGate(world, partition, seq, prev, lambda key: murmur2(key) % partitions)
 
 
 KITS = {
     "real": Kit("real", RealCodec(), _world, _feed, _gate),
     "packed": Kit("packed", PackedCodec(), _world, _feed, _gate),
-    "small": Kit("small", SmallCodec(), SmallWorld, SmallFeed, SmallGate),
+    "small": Kit("small", SmallCodec(), SmallWorld, SmallFeed, _small),
 }

@@ -26,7 +26,7 @@ class Lane:
             return
         found, self.next = self.part.read(self.next, limit)
         topic, number = self.part.topic, self.part.number
-        self.records.extend(Record(topic, number, e.offset, e.ts, e.key, e.value) for e in found)
+        self.records.extend(Record(topic, number, e.offset, e.ts, e.key, e.value, 0, list(e.headers)) for e in found)
 
     @property
     def full(self) -> bool:

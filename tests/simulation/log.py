@@ -9,7 +9,11 @@ Nothing is ever removed from `Part.entries`: compaction marks, so that the check
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from contactgate.errors import BrokerError, Fenced
+
+Headers = Sequence[tuple[str, bytes]]
 
 OPEN, COMMITTED, ABORTED = 0, 1, 2
 
@@ -29,9 +33,19 @@ class Txn:
 class Entry:
     """One offset of a partition: a record or a control record (marker)."""
 
-    __slots__ = ("gone", "horizon", "key", "marker", "offset", "ts", "txn", "value")
+    __slots__ = ("gone", "headers", "horizon", "key", "marker", "offset", "ts", "txn", "value")
 
-    def __init__(self, offset: int, ts: int, key: bytes | None, value: bytes | None, txn: Txn | None, marker: bool):
+    def __init__(
+        self,
+        offset: int,
+        ts: int,
+        key: bytes | None,
+        value: bytes | None,
+        txn: Txn | None,
+        marker: bool,
+        headers: Headers = (),
+    ) -> None:
+        self.headers = headers
         self.offset = offset
         self.ts = ts
         self.key = key
@@ -68,13 +82,15 @@ class Part:
         """The last stable offset."""
         return min(self.open.values()) if self.open else len(self.entries)
 
-    def append(self, ts: int, key: bytes | None, value: bytes | None, txn: Txn | None = None) -> int:
+    def append(
+        self, ts: int, key: bytes | None, value: bytes | None, txn: Txn | None = None, headers: Headers = ()
+    ) -> int:
         """One record; its offset."""
         offset = len(self.entries)
         if txn is not None and txn not in self.open:
             self.open[txn] = offset
             txn.parts.append(self)
-        self.entries.append(Entry(offset, ts, key, value, txn, marker=False))
+        self.entries.append(Entry(offset, ts, key, value, txn, False, headers))
         return offset
 
     def settle(self, txn: Txn, ts: int) -> None:
@@ -153,12 +169,13 @@ class Cluster:
 
     def __init__(self, partitions: int, *, fence: bool = True) -> None:
         self.parts: dict[tuple[str, int], Part] = {}
-        for topic in ("consent", "outcome", "request", "changelog", "decision"):
+        for topic in ("consent", "outcome", "request", "changelog", "decision", "relay"):
             for number in range(partitions):
                 self.parts[topic, number] = Part(topic, number)
         for topic in ("control", "suppression", "approval", "dead"):
             self.parts[topic, 0] = Part(topic, 0)
         self.offsets: dict[int, tuple[int, int, int]] = {}
+        self.places: dict[int, int] = {}  # of the relay's group
         self.now = 0
         self.aborted = 0
         self._ids: dict[str, _Id] = {}

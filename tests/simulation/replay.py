@@ -12,12 +12,14 @@ from contactgate.partition.broadcast import Broadcast
 from contactgate.partition.fold import Fold, Meta, Work, decode_meta
 
 
-def replay(kit: Any, partition: int, metas: list[bytes], inputs: dict[str, list[Any]]) -> dict[str, Any]:
+def replay(
+    kit: Any, partition: int, partitions: int, metas: list[bytes], inputs: dict[str, list[Any]]
+) -> dict[str, Any]:
     """States at the end, and the outputs of each transaction."""
     world = kit.world()
     broadcast = Broadcast(kit.feed(world))
     states: dict[bytes, bytes] = {}
-    gate = kit.gate(world, partition, 0, "")
+    gate = kit.gate(world, partition, 0, "", partitions)
     fold = Fold(
         partition,
         gate,
@@ -31,7 +33,11 @@ def replay(kit: Any, partition: int, metas: list[bytes], inputs: dict[str, list[
 
     def records(topic: str, start: int, end: int) -> list[Record]:
         number = 0 if topic in ("control", "suppression") else partition
-        return [Record(topic, number, e.offset, e.ts, e.key, e.value) for e in inputs[topic][start:end] if e.committed]
+        return [
+            Record(topic, number, e.offset, e.ts, e.key, e.value, 0, list(e.headers))
+            for e in inputs[topic][start:end]
+            if e.committed
+        ]
 
     outs: list[list[tuple[str, bytes | None, bytes]]] = []
     for raw in metas:

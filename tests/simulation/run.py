@@ -15,9 +15,11 @@ from tests.simulation.clients import Clients, token_of
 from tests.simulation.host import Crash, Host, Worker
 from tests.simulation.kit import KITS, Kit
 from tests.simulation.log import Cluster, Entry
+from tests.simulation.pump import Pump
 from tests.simulation.replay import replay
 
 from contactgate.errors import BrokerError
+from contactgate.model.log import Record, murmur2
 from contactgate.partition.fold import META_KEY
 from contactgate.partition.task import Limits, PartitionTask
 
@@ -32,6 +34,7 @@ class Make:
 
     task: type[PartitionTask] = PartitionTask
     host: type[Host] = Host
+    pump: type[Pump] = Pump
     kit: Kit | None = None
 
 
@@ -61,6 +64,7 @@ class Simulation:
         self.world_rate = rng.choice((0.05, 0.3, 1.0))  # how eagerly workers read the broadcast topics
         # Facts held in memory. Drawn apart, so that it changes nothing else about a seed.
         self.room = Random(~seed).choice((1, 3, 10_000, 10_000))
+        self.pump_rate = Random(~seed).choice((0.5, 0.5, 0.05))  # how eagerly the relay works
         self.healing = False
         skew_ms = rng.choice((0, 0, 1_000, 20_000))
         self.length = rng.randrange(80, 220)
@@ -79,6 +83,12 @@ class Simulation:
             worker.skew_ms = rng.randrange(-skew_ms, skew_ms + 1)
         self.assignment: dict[int, tuple[int, int | None]] = {}
         self.clients = Clients(self, self.partitions)
+        if self.clients.astray_rate:  # what is carried needs two partitions to work
+            self.length *= 3
+
+    def owner(self, key: bytes) -> int:
+        """The partition of a key."""
+        return murmur2(key) % self.partitions
 
     # --- telling --------------------------------------------------------------------------------------------------
 
@@ -174,6 +184,8 @@ class Simulation:
         host = self.rng.choice(list(worker.hosts.values()))
         try:
             host.step()
+            for each in worker.hosts.values():
+                each.carry()
         except Crash:
             self._crash(worker)
 
@@ -275,7 +287,7 @@ class Simulation:
         self.note("heal")
         self.healing = True
         self.error_rate = self.crash_rate = 0.0
-        self.slow_facts, self.world_rate = False, 1.0
+        self.slow_facts, self.world_rate, self.pump_rate = False, 1.0, 1.0
         self._deliver()
         while self.clients.txns:
             self.clients.settle()
@@ -289,6 +301,7 @@ class Simulation:
         for step in range(start + 1, start + DRAIN_STEPS):
             self.step = step
             self.cluster.now += 1
+            self.cluster.write_markers()  # what is committed is seen in the end, whoever writes next
             busy = False
             for worker in self.workers:
                 worker.converge()
@@ -297,6 +310,7 @@ class Simulation:
                 for host in list(worker.hosts.values()):
                     if host.promoted or host.stopping:
                         host.step()
+                        host.carry()
                 for p, host in list(worker.hosts.items()):
                     if p in worker.active and not self._settled(host):
                         busy = True
@@ -308,10 +322,25 @@ class Simulation:
                 return True
         return False
 
+    def _origins(self, topic: str, number: int) -> dict[int, tuple[str, int, int]]:
+        """Of each carried record by its offset: kind, partition and offset that it comes from."""
+        gate = self.kit.gate(self.kit.world(), number, 0, "", self.partitions)
+        found = {}
+        for entry in self.cluster.part(topic, number).entries:
+            headers = dict(entry.headers)
+            kind = headers.get("cg-target", topic.encode()).decode()
+            if not entry.marker and headers:
+                rec = Record(kind, number, entry.offset, entry.ts, entry.key, entry.value, 0, list(entry.headers))
+                if (origin := gate.origin(rec)) is not None:
+                    found[entry.offset] = (str(origin.kind), origin.partition, origin.offset)
+        return found
+
     def _settled(self, host: Host) -> bool:
         """Everything read, decided, reviewed; two idle ticks with nothing to do; no heartbeat half written."""
         fold, part = host.task.fold, self.cluster.part
-        if fold is None or host.idle < 2 or fold.reviewing or self.cluster.is_open(host.transactional_id):
+        if fold is None or host.pump is None or (self.partitions > 1 and not host.pump.idle):
+            return False
+        if host.idle < 2 or fold.reviewing or self.cluster.is_open(host.transactional_id):
             return False
         ends = tuple(part(topic, host.partition).hw for topic in ("consent", "outcome", "request"))
         return (
@@ -332,6 +361,7 @@ class Simulation:
             p: replay(
                 self.kit,
                 p,
+                self.partitions,
                 [txn["meta_bytes"] for txn in partitions[p]["txns"]],
                 {topic: part(topic, p).entries for topic in ("consent", "outcome", "request")}
                 | {topic: part(topic, 0).entries for topic in ("control", "suppression")},
@@ -355,12 +385,18 @@ class Simulation:
                 },
                 **{(topic, 0): _visible(part(topic, 0).entries) for topic in ("control", "suppression")},
             },
+            "owners": {s.name: s.partition for s in self.clients.everybody},
+            "origins": {
+                (topic, p): self._origins(topic, p)
+                for topic in ("consent", "outcome", "request", "relay")
+                for p in partitions
+            },
             "partitions": partitions,
             "replayed": replayed,
             "loose": [
                 (topic, number, entry.offset)
                 for (topic, number), each in self.cluster.parts.items()
-                if topic in ("changelog", "decision", "approval", "dead")
+                if topic in ("changelog", "decision", "approval", "dead", "relay")
                 for entry in each.entries
                 if entry.txn is None
             ],
@@ -377,13 +413,13 @@ class Simulation:
                     txn["meta_bytes"] = entry.value
                 else:
                     txn["states"].append((entry.key, entry.value))
-        for topic, kind in (("decision", "decisions"), ("approval", "approvals"), ("dead", "dead")):
-            number = p if topic == "decision" else 0
+        for topic, kind in (("decision", "decisions"), ("approval", "approvals"), ("dead", "dead"), ("relay", "relay")):
+            number = p if topic in ("decision", "relay") else 0
             for entry in part(topic, number).entries:
                 if entry.committed:
                     if entry.txn in txns:
                         txns[entry.txn][kind].append((entry.offset, entry.key, entry.value))
-                    elif topic == "decision":
+                    elif topic in ("decision", "relay"):
                         txns.setdefault(entry.txn or entry.offset, _empty(entry))[kind].append(
                             (entry.offset, entry.key, entry.value)
                         )
@@ -410,6 +446,7 @@ def _empty(entry: Entry) -> dict[str, Any]:
         "decisions": [],
         "approvals": [],
         "dead": [],
+        "relay": [],
     }
 
 

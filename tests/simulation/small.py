@@ -7,6 +7,7 @@ Messages are read with msgspec by the fields the simulation writes; anything els
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -103,6 +104,25 @@ def letter(rec: Any, reason: str) -> Out:
     return Out("dead", None, rec.key, text.encode(), [])
 
 
+class Origin(msgspec.Struct, frozen=True, array_like=True):
+    """Where a carried record comes from; here anybody can read it."""
+
+    kind: str
+    partition: int
+    offset: int
+    arrived_ms: int
+    target: int
+
+    @property
+    def place(self) -> int:
+        """One record is carried from one place."""
+        return self.offset
+
+
+_pack_origin = msgspec.msgpack.Encoder().encode
+_unpack_origin = msgspec.msgpack.Decoder(Origin).decode
+
+
 class SmallFeed:
     """partition.broadcast.Feed."""
 
@@ -153,11 +173,33 @@ class SmallGate:
     cap = CAP
     key = ""
 
-    def __init__(self, world: SmallWorld, partition: int, seq: int, prev: str) -> None:
+    def __init__(
+        self, world: SmallWorld, partition: int, seq: int, prev: str, owner: Callable[[bytes], int] | None = None
+    ) -> None:
+        self._partition = partition
+        self._owner = owner or (lambda _: partition)
         self.seq = seq
         self.prev = prev or GENESIS
         self.out: list[Out] = []
         self._world = world
+
+    def origin(self, rec: Any) -> Origin | None:
+        """In clear."""
+        found = dict(rec.headers).get("cg-origin")
+        return None if found is None else _unpack_origin(found)
+
+    def _astray(self, rec: Any) -> bool:
+        """Whether the record belongs elsewhere; then it is given to the relay, unless that brought it."""
+        target = self._owner(rec.key)
+        if target == self._partition:
+            return False
+        if rec.origin is not None:
+            self.out.append(letter(rec, "partition.wrong"))
+            return True
+        origin = Origin(rec.kind, rec.partition, rec.offset, rec.timestamp_ms, target)
+        headers = [("cg-target", str(rec.kind).encode()), ("cg-origin", _pack_origin(origin))]
+        self.out.append(Out("relay", rec.kind, rec.key, rec.value, headers))
+        return True
 
     def _reasons(self, state: SmallState, token: str) -> list[str]:
         world, reasons = self._world, []
@@ -193,6 +235,8 @@ class SmallGate:
         except (msgspec.MsgspecError, KeyError):
             self.out.append(letter(rec, "unreadable"))
             return
+        if self._astray(rec):
+            return
         state: SmallState = states.get(rec.key)
         if kind == "consent.granted":
             states.put(rec.key, msgspec.structs.replace(state, granted_ms=max(at_ms, state.granted_ms)))
@@ -207,6 +251,8 @@ class SmallGate:
             request_id, outcome, at_ms = message["request_id"], message["outcome"], message["sim_ms"]
         except (msgspec.MsgspecError, KeyError):
             self.out.append(letter(rec, "unreadable"))
+            return
+        if self._astray(rec):
             return
         state: SmallState = states.get(rec.key)
         for place, a in enumerate(state.approvals):
@@ -228,6 +274,8 @@ class SmallGate:
             request_id, token = message["request_id"], message["sim_token"]
         except (msgspec.MsgspecError, KeyError):
             self.out.append(letter(rec, "unreadable"))
+            return
+        if self._astray(rec):
             return
         state: SmallState = states.get(rec.key)
         seen = tuple(s for s in state.seen if s[1] > now_ms - HORIZON_MS)

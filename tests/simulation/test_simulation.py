@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.bugs import BUGS
 from tests.simulation.campaign import campaign, catch_all, digest, digests
 from tests.simulation.checker import check
+from tests.simulation.known import broadcast_letters
 from tests.simulation.run import Simulation
 
 SEEDS = 10_000
@@ -164,5 +165,6 @@ def test_the_checker_names_what_a_doctored_history_breaks(history: dict[str, Any
 
 def test_the_checker_imports_nothing_of_the_product() -> None:
     """The judge shares no code with what it judges."""
-    source = Path(check.__code__.co_filename).read_text(encoding="utf-8").splitlines()
-    assert not [line for line in source if line.startswith(("import", "from")) and "contactgate" in line]
+    for judge in (check, broadcast_letters):
+        source = Path(judge.__code__.co_filename).read_text(encoding="utf-8").splitlines()
+        assert not [line for line in source if line.startswith(("import", "from")) and "contactgate" in line]

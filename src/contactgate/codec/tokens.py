@@ -58,8 +58,13 @@ class Tokens:
         self._address = blake2b(key=derived, digest_size=16, person=b"address")
         self._subject = blake2b(key=derived, digest_size=16, person=b"subject")
         self._approval = blake2b(key=derived, digest_size=16, person=b"approval")
+        self._derived = derived
         self._addresses: dict[tuple[str, str], Contactable] = {}
         self._subjects: dict[tuple[str, str], str] = {}
+
+    def secret(self, purpose: bytes) -> bytes:
+        """64 secret bytes for another purpose (at most 16 bytes), from which nothing here can be told."""
+        return blake2b(self._derived, digest_size=64, person=purpose).digest()
 
     def address(self, channel: str, normalised: str) -> str:
         """The token of an address in canonical form: `a1.` and 22 characters (128 bit)."""

@@ -21,11 +21,13 @@ from contactgate.engine.barrier import Barrier, Ends, Ticket
 from contactgate.engine.intake import Intake, Lane, probe
 from contactgate.engine.kafka.clients import CHANGELOG_MAX_BYTES, MIB, consumer, translate
 from contactgate.engine.kafka.transactor import Transactor
+from contactgate.engine.relay import Relay
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BarrierTimeout, ContactgateError
 from contactgate.model.alerts import AlertKind
 from contactgate.model.log import Bounds, Out, State
 from contactgate.names import Kind, approvals_topic
+from contactgate.ops.alerts import News
 from contactgate.ops.metrics import PartitionMeter
 from contactgate.partition import effects as fx
 from contactgate.partition.life import Life
@@ -56,6 +58,8 @@ class Shared:
         facts: Intake,
         requests: Intake,
         world: tuple[Lane, Lane],
+        relay: Relay,
+        news: News,
         alert: Callable[[AlertKind, str], None],
         cache: Cache | None = None,
     ) -> None:
@@ -64,6 +68,8 @@ class Shared:
         self.facts = facts
         self.requests = requests
         self.world = world
+        self.relay = relay
+        self.news = news
         self.alert = alert
         self.cache = cache
         self.world_complete = asyncio.Event()
@@ -275,6 +281,7 @@ class Driver(Generic[State]):
         self._ticket, self._covered = None, -1
         self._shared.facts.add(self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
         self._shared.requests.add(self._lanes[Kind.REQUEST])
+        self._shared.relay.add(self.partition)
         self._shared.running += 1
         self.meter.move(Life.RUNNING)
 
@@ -282,6 +289,7 @@ class Driver(Generic[State]):
         if self._lanes:
             self._shared.facts.remove(self._lanes[Kind.CONSENT], self._lanes[Kind.OUTCOME])
             self._shared.requests.remove(self._lanes[Kind.REQUEST])
+            self._shared.relay.remove(self.partition)
             self._shared.running -= 1
             self._lanes = {}
 
@@ -405,7 +413,7 @@ class Driver(Generic[State]):
 
     async def _init_producer(self, _: fx.InitProducer) -> None:
         await self._transactor.init()
-        names = (Kind.DECISION, Kind.DEAD, Kind.CHANGELOG)
+        names = (Kind.DECISION, Kind.DEAD, Kind.RELAY, Kind.CHANGELOG)
         await self._transactor.learn(self._settings.topic(kind) for kind in names)
 
     async def _drop_producer(self, _: fx.DropProducer) -> None:
@@ -433,6 +441,7 @@ class Driver(Generic[State]):
         took_s = time.monotonic() - self._txn_began
         self._shared.transaction_ms += (1000 * took_s - self._shared.transaction_ms) / _RECENT
         self.meter.committed(self._outs, took_s)
+        self._shared.news.note(self._outs)
         if self._oldest_ms:
             self.meter.arrived(max(0, self._clock_ms() - self._oldest_ms) / 1000)
 

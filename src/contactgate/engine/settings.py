@@ -93,3 +93,8 @@ class EngineSettings:
     def group_id(self) -> str:
         """The consumer group that the input positions are committed to (Faust's group as well)."""
         return f"{self.prefix}{self.app_id}"
+
+    @property
+    def relay_group_id(self) -> str:
+        """The consumer group that the relay's places are committed to."""
+        return f"{self.group_id}.relay"

@@ -21,6 +21,7 @@ from contactgate.engine.driver import Driver, Shared
 from contactgate.engine.intake import Intake, Lane
 from contactgate.engine.kafka.clients import INPUT_MAX_BYTES, METADATA_MS, plain_producer, translate
 from contactgate.engine.kafka.patches import wait_for_brokers
+from contactgate.engine.relay import BEHIND_S, Relay
 from contactgate.engine.settings import EngineSettings
 from contactgate.errors import BrokerError, Fenced, Halted, StoreForeign
 from contactgate.model.alerts import AlertKind
@@ -87,7 +88,18 @@ class Worker(Generic[State]):
             Lane(suppression, 0, 1, self._wake, self.broadcast.read_suppression),
         )
         self._cache: Cache = shared_cache()
-        self.shared = Shared(settings, self.barrier, self.facts, self.requests, self.lanes, self.alert, self._cache)
+        self.relay = Relay(settings, self.alert)
+        self.shared = Shared(
+            settings,
+            self.barrier,
+            self.facts,
+            self.requests,
+            world=self.lanes,
+            relay=self.relay,
+            news=alerts.News(),
+            alert=self.alert,
+            cache=self._cache,
+        )
         self._ops: AIOKafkaProducer | None = None
         self._offsets: AIOKafkaConsumer | None = None
         self._offsets_lock = asyncio.Lock()
@@ -125,6 +137,7 @@ class Worker(Generic[State]):
         self.broadcast.control, self.broadcast.suppression = self.lanes[0].next, self.lanes[1].next
         await asyncio.gather(self.facts.start(), self.requests.start(self._requests_fetched), self.world.start())
         self.world.add(*self.lanes)
+        self.relay.start()
         self._jobs = [
             asyncio.create_task(self._read_world(), name="read-world"),
             asyncio.create_task(self._converge_loop(), name="converge"),
@@ -143,6 +156,7 @@ class Worker(Generic[State]):
             for task in late:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+        self._raise_news(last=True)
         self.alert(AlertKind.WORKER_STOPPED, f"worker {self.settings.worker_id}")
         for job in self._jobs:
             job.cancel()
@@ -151,6 +165,7 @@ class Worker(Generic[State]):
             await self._tell_metrics()  # what was decided since the last period is reported too
         clients = (self._ops, self._offsets)
         await asyncio.gather(
+            self.relay.stop(),
             self.facts.stop(),
             self.requests.stop(),
             self.world.stop(),
@@ -263,7 +278,7 @@ class Worker(Generic[State]):
         self._changed.set()
 
     def _broadcast_dead(self, out: Out) -> None:
-        if self.shared.world_complete.is_set() and b'"reason":"policy.' in out.value:
+        if self.shared.world_complete.is_set() and out.reason.startswith("policy."):
             self.alert(
                 AlertKind.POLICY_REJECTED, "a policy was activated that cannot be used; its dead letter says why"
             )
@@ -277,6 +292,11 @@ class Worker(Generic[State]):
             value = alerts.alert(self.settings.worker_id, kind, detail, time.time_ns() // 1_000_000)
             job = asyncio.ensure_future(self._tell(Kind.ALERTS, value))
             job.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _raise_news(self, *, last: bool = False) -> None:
+        """Alerts of what was committed since the last ones."""
+        for kind, detail in self.shared.news.due(time.monotonic(), last=last):
+            self.alert(kind, detail)
 
     async def _tell(self, kind: Kind, value: bytes) -> None:
         assert self._ops is not None
@@ -312,7 +332,11 @@ class Worker(Generic[State]):
                 if lane is not None:
                     meter.lag = self.requests.lag(lane)
                     meter.waiting = len(lane.records)
+                meter.relay_lag = self.relay.lag(number)
                 self.meter.partitions.setdefault(number, meter)
+            self.meter.behind_s = self.relay.behind_s
+            self.relay.watch()
+            self._raise_news()
             for intake in (self.facts, self.requests, self.world):
                 if intake.failure is not None:
                     self._fail(intake.failure)
@@ -323,7 +347,9 @@ class Worker(Generic[State]):
 
     @property
     def ready(self) -> bool:
-        """It is known which partitions are ours, every one of them decides, and the intakes are alive."""
+        """It is known which partitions are ours, every one of them decides, and what lay wrongly is carried on."""
+        if self.relay.behind_s > BEHIND_S:
+            return False
         if self.fatal is not None or self._active is None or not self.shared.world_complete.is_set():
             return False
         return self._active <= {number for number, slot in self.slots.items() if slot.driver.task.ready}

@@ -1,14 +1,16 @@
 """One `Gate` per input partition: consent, outcome and request records become states, decisions, approvals, recalls.
 
-INVARIANT (one fate): every record given to a gate becomes exactly one of: an applied event, a decision, a dead letter;
-a restricting record that cannot be read whole becomes a dead letter *and* binds at its widest reading (codec.widest).
+INVARIANT (one fate): every record given to a gate becomes exactly one of: an applied event, a decision, a dead letter,
+or, unchanged, a record for the relay when another partition owns its key. A restricting record that cannot be read
+whole becomes a dead letter *and* binds at its widest reading (codec.widest), through the relay in other partitions.
 INVARIANT (reserve before emit): the state that holds an approval's place is put before its approval is in `out`; the
 caller commits both or neither. Must never look at a clock, do I/O, or raise on input.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -23,16 +25,15 @@ from contactgate.core.review import review
 from contactgate.core.vocabulary import Unknown, Vocabulary
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
+from contactgate.gate.carrying import Carrier
 from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
 from contactgate.model import events
 from contactgate.model.decision import Decision, Recall
 from contactgate.model.facts import Reason, SubjectState
 from contactgate.model.instants import to_ms
-from contactgate.model.log import NO_HEADERS, Out, Position, Record, States, murmur2
+from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Origin, Out, Position, Record, States
 from contactgate.model.messages import ContactRequested
 from contactgate.names import Kind
-
-_VERIFIED: Final = 131_072
 
 SubjectStates = States[SubjectState]
 
@@ -53,7 +54,7 @@ class Gate:
         strict_partition: int | None = None,
         requesters: frozenset[str] | None = None,
     ) -> None:
-        """`strict_partition`: how many partitions there are, to refuse misplaced keys; None: do not check.
+        """`strict_partition`: how many partitions there are, to carry misplaced keys; None: do not check.
 
         `source`: the CloudEvents source; None: no headers (offline). `requesters`: who has an approvals topic; None:
         everybody (offline). `seq` is the next decision's number.
@@ -63,13 +64,16 @@ class Gate:
         self._partition = partition
         self._letters = DeadLetters(source, sealer)
         self._events = emit.CloudEvents(source) if source else None
-        self._partitions = strict_partition
-        self._placed: set[bytes] = set()
+        self._carrier = Carrier(tokens, partition, strict_partition)
         self.requesters = requesters
         self.seq = seq
         self.prev = prev
         self.key = tokens.fingerprint
         self.out: list[Out] = []
+
+    def origin(self, rec: Record) -> Origin | None:
+        """Where a record comes from, if the relay appended it."""
+        return self._carrier.origin(rec)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -87,17 +91,18 @@ class Gate:
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_event(message, to_ms(message.time), rec, states)
+            if message is not None:
+                self.take_event(message, to_ms(message.time), rec, states)
 
     def take_event(self, message: Any, at_ms: int, rec: Record, states: SubjectStates) -> None:
         """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
         try:
-            check_time(at_ms, rec.timestamp_ms)
+            check_time(at_ms, rec.arrived_ms)
             event = read.event(message, at_ms, rec.arrived_ms, self._tokens)
             self._apply(rec.key or b"", message.subject_id, event, rec, states)
             unknown = _unknown(event, self._world.vocabulary)
             if unknown is not None:
-                self.out.append(self._letters.letter(rec, unknown_word(unknown)))
+                self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=True))
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
@@ -106,26 +111,25 @@ class Gate:
             self._refuse(rec, ours(error), states)
 
     def _read(self, rec: Record) -> Any:
+        """The message; None when the record is carried to the partition that owns its key."""
         if rec.value is None:
             raise MalformedMessage("value.missing", "the record has no value")
         message = strict.decode(rec.kind, rec.value)
-        self._check_key(rec, message)
-        return message
+        return message if self._mine(rec, message) else None
 
-    def _check_key(self, rec: Record, message: Any) -> None:
+    def _mine(self, rec: Record, message: Any) -> bool:
+        """Whether the key is right and this partition owns it; a record of another one is given to the relay."""
         key = rec.key
         if not key:
             raise MalformedMessage("key.missing", "the record has no key; it must be the subject_id")
         if key != message.subject_id.encode():
             raise MalformedMessage("key.mismatch", "the record's key is not its subject_id")
-        if self._partitions is not None and key not in self._placed:
-            if murmur2(key) % self._partitions != self._partition:
-                raise MalformedMessage(
-                    "partition.wrong", "another partition owns this key; use the default partitioner"
-                )
-            if len(self._placed) >= _VERIFIED:
-                self._placed.clear()
-            self._placed.add(key)
+        if not self._carrier.here(key):
+            if rec.origin is not None:
+                raise MalformedMessage("partition.wrong", "another partition owns this key, though it was carried here")
+            self.out.append(self._carrier.misrouted(rec))
+            return False
+        return True
 
     def _apply(
         self, subject: bytes, subject_id: str, event: events.SubjectEvent, rec: Record, states: SubjectStates
@@ -156,18 +160,30 @@ class Gate:
     # --- what cannot be read whole --------------------------------------------------------------------------------
 
     def _refuse(self, rec: Record, fault: MalformedMessage, states: SubjectStates) -> None:
+        elsewhere: dict[bytes, None] = {}
+        restricts = False
         if rec.value is not None:
             key = None if rec.key is None else rec.key.decode("utf-8", "replace")
-            for subject_id, event in restrictions(rec.value, key, rec.timestamp_ms, rec.arrived_ms, fault):
+            for subject_id, event in restrictions(rec.value, key, rec.arrived_ms, rec.arrived_ms, fault):
+                restricts = True
                 subject = subject_id.encode()
+                if not self._carrier.here(subject):
+                    elsewhere[subject] = None
+                    continue
                 try:
                     self._apply(subject, subject_id, event, rec, states)
                 except MalformedMessage as unknown:
                     # An outcome of a request that this subject never had: an opt-out in it is one of everything.
-                    for named, instead in restrictions(rec.value, key, rec.timestamp_ms, rec.arrived_ms, unknown):
+                    for named, instead in restrictions(rec.value, key, rec.arrived_ms, rec.arrived_ms, unknown):
                         if named == subject_id and isinstance(instead, events.ConsentWithdrawn):
                             self._apply(subject, subject_id, instead, rec, states)
-        self.out.append(self._letters.letter(rec, fault))
+        if len(elsewhere) > CARRIED_MOST:
+            more = f"; it names more than {CARRIED_MOST} subjects of other partitions, the others are not bound"
+            fault = MalformedMessage(fault.reason, fault.detail + more, fault.field)
+        self.out.append(self._letters.letter(rec, fault, restricts=restricts))
+        if rec.origin is None:
+            for index, subject in enumerate(islice(elsewhere, CARRIED_MOST)):
+                self.out.append(self._carrier.named(rec, subject, index))
 
     def refuse(self, rec: Record, states: SubjectStates) -> None:
         """Turn a record that belongs on no topic at all into a dead letter, at its widest reading."""
@@ -190,12 +206,12 @@ class Gate:
                 if near.message is None:
                     raise
                 # Whose request it is can be read: it is answered with the key that is wrong.
-                message, malformed = near.message, near.field
-                self._check_key(rec, message)
+                message, malformed = near.message if self._mine(rec, near.message) else None, near.field
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         else:
-            self.take_request(message, to_ms(message.time), rec, states, now_ms, position, malformed)
+            if message is not None:
+                self.take_request(message, to_ms(message.time), rec, states, now_ms, position, malformed)
 
     def take_request(
         self,
@@ -213,7 +229,7 @@ class Gate:
         """
         tokens, world = self._tokens, self._world
         try:
-            check_time(at_ms, rec.timestamp_ms)
+            check_time(at_ms, rec.arrived_ms)
             request = read.request(message, at_ms, tokens)
             if malformed is not None:
                 request = msgspec.structs.replace(request, malformed=malformed)

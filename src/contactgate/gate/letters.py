@@ -36,8 +36,8 @@ class DeadLetters:
         self._events = emit.CloudEvents(source) if source else None
         self._sealer = sealer
 
-    def letter(self, rec: Record, fault: MalformedMessage) -> Out:
-        """One dead letter for one record."""
+    def letter(self, rec: Record, fault: MalformedMessage, *, restricts: bool = False) -> Out:
+        """One dead letter for one record; `restricts`: it binds all the same, at its widest reading."""
         if self._sealer is None:
             value = emit.dead(DeadLetter(fault.reason, fault.detail, rec.kind, original=_original(rec.value, fault)))
         else:
@@ -63,6 +63,8 @@ class DeadLetters:
             _plain_key(rec.key),
             value,
             self._events.headers("dead.letter", name, max(rec.timestamp_ms, 0)) if self._events else NO_HEADERS,
+            fault.reason,
+            restricts,
         )
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from contactgate.codec import control, strict
 from contactgate.codec import messages as read
+from contactgate.codec.origins import Origins
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens, is_address_token
 from contactgate.core.vocabulary import Unknown
@@ -53,6 +56,7 @@ class WorldFeed:
         self._tokens = tokens
         self._world = world
         self._letters = DeadLetters(source, sealer)
+        self._origins = Origins(tokens)
         self._open_list = open_list
         self._keyed = keyed
         self.out: list[Out] = []
@@ -77,13 +81,13 @@ class WorldFeed:
             return self._refuse(rec, rec.value, key, ours(error))
 
     def _refuse(self, rec: Record, value: bytes, key: str | None, fault: MalformedMessage) -> Change | None:
-        self.out.append(self._letters.letter(rec, fault))
         change = None
         for stop in control.restrictions(value, key, rec.timestamp_ms):
             change = self._stop(stop)
         for name, version, as_of_ms, listed in control.listings(value, key, rec.timestamp_ms, self._tokens):
             before = self._world.registries.get(name)
             change = self._listed(lists.beside(before, name, version, as_of_ms, listed))
+        self.out.append(self._letters.letter(rec, fault, restricts=change is not None))
         return change
 
     def _stop(self, value: Pause | Party | Campaign) -> Change:
@@ -140,7 +144,7 @@ class WorldFeed:
     def _tell(self, rec: Record, unknown: Unknown | None) -> None:
         """A dead letter about a word of a record that was applied."""
         if unknown is not None:
-            self.out.append(self._letters.letter(rec, unknown_word(unknown)))
+            self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=True))
 
     def _policy(self, message: PolicyActivated) -> Change:
         try:
@@ -175,6 +179,8 @@ class WorldFeed:
     def suppression(self, rec: Record) -> Change | None:
         """Fold one address suppression or release; None when it changed nothing."""
         key = None if rec.key is None else rec.key.decode("utf-8", "replace")
+        if rec.headers and (origin := self._origins.open(rec.headers, rec.kind, rec.key, rec.value)) is not None:
+            rec = msgspec.structs.replace(rec, first_ms=origin.arrived_ms, origin=origin)
         if rec.value is None:
             return self._world.release(key or "")
         try:
@@ -198,11 +204,11 @@ class WorldFeed:
             self._tell(rec, next(filter(None, told), None))
             changes = [self._world.suppress(t, item) for item in items for t in bound]
         except MalformedMessage as fault:
-            self.out.append(self._letters.letter(rec, fault))
             changes = [
                 self._world.suppress(token, item)
                 for token, item in control.suppressions(rec.value, key, rec.timestamp_ms, self._tokens)
             ]
+            self.out.append(self._letters.letter(rec, fault, restricts=bool(changes)))
         tokens = frozenset(token for change in changes for token in change.tokens or ())
         return Change(restricts=True, tokens=tokens) if tokens else None
 

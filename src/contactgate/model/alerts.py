@@ -50,6 +50,22 @@ class AlertKind(StrEnum):
         _CRITICAL,
         "the former policy stays in force; correct the document and publish it again",
     )
+    INPUT_MISROUTED = (
+        "input.misrouted",
+        _WARNING,
+        "records take a detour; set partitioner=murmur2_random in the producer (librdkafka and what is made from it)",
+    )
+    RELAY_BEHIND = (
+        "relay.behind",
+        _CRITICAL,
+        "records that lay in a wrong partition, opt-outs among them, are not in force yet; look at the broker",
+    )
+    RESTRICTION_WIDENED = (
+        "restriction.widened",
+        _CRITICAL,
+        "an opt-out, a stop or a pause could not be read whole and binds at its widest; look at its dead letter",
+    )
+    DEAD_LETTERS = "dead.letters", _WARNING, "look with `contactgate dead-letters list` and correct who sends them"
     PRODUCER_ROTATED = "producer.rotated", _INFO, "routine"
     WORKER_STARTED = "worker.started", _INFO, "nothing to do"
     WORKER_STOPPED = "worker.stopped", _INFO, "nothing to do"

@@ -19,6 +19,25 @@ State = TypeVar("State")
 Headers = list[tuple[str, bytes]]
 NO_HEADERS: Final[Headers] = []
 
+CARRIED_MOST: Final = 64
+"""How many records the relay makes of one at most."""
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Where a record that the relay appended comes from, and where it was to go."""
+
+    kind: str  # of the input
+    partition: int
+    offset: int
+    index: int  # of what was carried from that one record, below CARRIED_MOST
+    arrived_ms: int
+    target: int  # the partition that owns its key
+
+    @property
+    def place(self) -> int:
+        """Grows along all that is carried from one partition of one input."""
+        return self.offset * CARRIED_MOST + self.index
+
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One Kafka record, or one line."""
@@ -30,6 +49,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     first_ms: int = 0  # broker time of the record that first carried this, if it is not this one; 0: it is
+    headers: Headers = NO_HEADERS
+    origin: Origin | None = None  # set when the relay carried it here
 
     @property
     def arrived_ms(self) -> int:
@@ -40,11 +61,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class Out(msgspec.Struct, frozen=True, gc=False):
     """One record to publish."""
 
-    kind: Kind  # decision | approval | dead
-    requester: str | None  # approval: whose topic
+    kind: Kind  # decision | approval | dead | relay
+    requester: str | None  # approval: whose topic; relay: the kind of the input that it is appended to
     key: bytes | None
     value: bytes
     headers: Headers
+    reason: str = ""  # dead: the letter's; relay: the kind of alert that it is worth, "" for none
+    restricts: bool = False  # dead: a restriction of it binds at its widest reading
 
 
 Position = WirePosition

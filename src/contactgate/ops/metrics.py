@@ -37,12 +37,16 @@ _PASS = b'"verdict":"pass"'
 
 
 class Published(Protocol):
-    """An output record: kind and value are all a meter reads."""
+    """An output record, as far as a meter reads it."""
 
     @property
     def kind(self) -> str: ...
     @property
     def value(self) -> bytes: ...
+    @property
+    def requester(self) -> str | None: ...
+    @property
+    def reason(self) -> str: ...
 
 
 def quantile(values: Iterable[float], share: float) -> float:
@@ -63,11 +67,13 @@ class PartitionMeter:
         self.passed = 0
         self.duplicates = 0
         self.blocked: Counter[str] = Counter()
-        self.dead = 0
+        self.dead: Counter[str] = Counter()  # dead letters by reason
+        self.carried: Counter[str] = Counter()  # records given to the relay, by the input they are appended to
         self.recalled = 0
         self.transactions = 0
         self.waiting = 0  # requests read and not yet decided
         self.lag = 0  # requests appended and not yet decided
+        self.relay_lag = 0  # records on the relay's topic and not yet appended to their input
         self.barrier_s: deque[float] = deque(maxlen=_RECENT)
         self.commit_s: deque[float] = deque(maxlen=_RECENT)
         self.append_s: deque[float] = deque(maxlen=_RECENT)  # from a request's append to its committed decision
@@ -106,8 +112,10 @@ class PartitionMeter:
                     self.blocked.update(reason.rule for reason in decided.reasons)
             elif out.kind == Kind.APPROVAL:
                 self.recalled += b"contact.recalled" in out.value
+            elif out.kind == Kind.RELAY:
+                self.carried[out.requester or ""] += 1
             else:
-                self.dead += 1
+                self.dead[out.reason] += 1
 
     def arrived(self, seconds: float) -> None:
         """A request was decided and committed this long after it was appended."""
@@ -121,6 +129,7 @@ class WorkerMeter:
         self.worker = worker
         self.partitions: dict[int, PartitionMeter] = {}
         self.alerts: Counter[AlertKind] = Counter()
+        self.behind_s = 0.0  # age of the oldest record that the relay works on
         self._before: Counter[str] = Counter()
         self._gone: Counter[str] = Counter()  # totals of partitions that moved away
 
@@ -157,9 +166,12 @@ class WorkerMeter:
                 "period_s": round(seconds, 3),
                 "decided": period["decided"],
                 "passed": period["passed"],
-                "blocked": {key[8:]: count for key, count in sorted(period.items()) if key.startswith("blocked.")},
+                "blocked": _part(period, "blocked."),
                 "duplicates": period["duplicates"],
                 "dead_letters": period["dead"],
+                "dead_reasons": _part(period, "dead."),
+                "carried": period["carried"],
+                "relay_lag": sum(meter.relay_lag for meter in meters),
                 "recalled": period["recalled"],
                 "transactions": period["transactions"],
                 "decided_total": total["decided"],
@@ -174,10 +186,17 @@ class WorkerMeter:
 
 
 def _totals(meter: PartitionMeter) -> Counter[str]:
-    names = ("decided", "passed", "duplicates", "dead", "recalled", "transactions")
+    names = ("decided", "passed", "duplicates", "recalled", "transactions")
     counts = Counter({name: getattr(meter, name) for name in names})
-    counts.update({f"blocked.{rule}": count for rule, count in meter.blocked.items()})
+    counts["dead"], counts["carried"] = meter.dead.total(), meter.carried.total()
+    for head, parts in (("blocked", meter.blocked), ("dead", meter.dead), ("carried", meter.carried)):
+        counts.update({f"{head}.{name}": count for name, count in parts.items()})
     return counts
+
+
+def _part(total: Counter[str], head: str) -> dict[str, int]:
+    """The counts whose names begin so, by the rest of their names."""
+    return {key[len(head) :]: count for key, count in sorted(total.items()) if key.startswith(head)}
 
 
 def _spread(series: Iterable[Iterable[float]]) -> dict[str, float]:
@@ -202,11 +221,15 @@ class _Collector:
             ("transactions", "Kafka transactions committed"),
         ):
             yield CounterMetricFamily(f"contactgate_{name}", words, value=total[name])
-        blocked = CounterMetricFamily("contactgate_blocked", "failed rules of blocked requests", labels=["rule"])
-        for key, count in sorted(total.items()):
-            if key.startswith("blocked."):
-                blocked.add_metric([key[8:]], count)
-        yield blocked
+        for head, label, words in (
+            ("blocked", "rule", "failed rules of blocked requests"),
+            ("dead_letters", "reason", "messages that became dead letters, by reason"),
+            ("carried", "input", "records that lay in a wrong partition and were given to the relay"),
+        ):
+            family = CounterMetricFamily(f"contactgate_{head}", words, labels=[label])
+            for name, count in _part(total, f"{head.removesuffix('_letters')}.").items():
+                family.add_metric([name], count)
+            yield family
         alerts = CounterMetricFamily("contactgate_alerts", "alerts raised", labels=["kind"])
         for kind, count in sorted(self._meter.alerts.items()):
             alerts.add_metric([kind], count)
@@ -218,6 +241,15 @@ class _Collector:
             running.add_metric([str(number)], float(meter.life is Life.RUNNING))
         yield lag
         yield running
+        relay = GaugeMetricFamily("contactgate_relay_lag", "carried records not appended yet", labels=["partition"])
+        for number, meter in sorted(self._meter.partitions.items()):
+            relay.add_metric([str(number)], meter.relay_lag)
+        yield relay
+        yield GaugeMetricFamily(
+            "contactgate_relay_behind_seconds",
+            "age of the oldest record the relay works on",
+            value=self._meter.behind_s,
+        )
         spreads: tuple[tuple[str, str, Callable[[PartitionMeter], Iterable[float]]], ...] = (
             ("barrier_wait", "wait at the order barrier", lambda meter: meter.barrier_s),
             ("commit", "begin to end of a transaction", lambda meter: meter.commit_s),

@@ -41,6 +41,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     review: str = ""  # a review of open approvals began here: all or tokens
     reviewed: bytes = b""  # the last subject of the running review that this transaction covers
     key: str = ""  # fingerprint of the token key that everything before was written with; "": not known
+    carried: dict[str, int] = {}  # "<kind>/<partition it comes from>" -> place of the last carried record that was read
 
     @property
     def positions(self) -> Positions:
@@ -119,6 +120,7 @@ class Fold(Generic[State]):
         self._codec = codec
         self._event_time = event_time
         self._overlay = Overlay(get_many, codec, cache)
+        self._carried = meta.carried
         self._queue: list[bytes] = []  # subjects of the running review, in reverse order
         # Who to review for an address. Whole once the first review, which is of all, has visited every open subject.
         self._by_token: dict[str, set[bytes]] = {}
@@ -170,6 +172,27 @@ class Fold(Generic[State]):
             subjects.append(self._queue.pop())
         return subjects
 
+    def _fresh(self, records: list[Record]) -> Iterable[Record]:
+        """The records without those that the relay appended before; of carried ones their origin is told.
+
+        INVARIANT (a copy changes nothing): what is carried from one partition comes in the order of its origins, so the
+        last place read tells every repetition: by a pump that started again, or by one that was thought dead.
+        """
+        if not any(rec.headers for rec in records):
+            return records
+        fresh: list[Record] = []
+        for rec in records:
+            origin = self.gate.origin(rec) if rec.headers else None
+            if origin is not None:
+                if origin.target == self.partition:
+                    lane = f"{rec.kind}/{origin.partition}"
+                    if origin.place <= self._carried.get(lane, -1):
+                        continue
+                    self._carried = {**self._carried, lane: origin.place}
+                rec = msgspec.structs.replace(rec, first_ms=origin.arrived_ms, origin=origin)
+            fresh.append(rec)
+        return fresh
+
     def apply(self, work: Work) -> Batch | None:
         """Run one transaction's work; None when it leaves nothing to commit (no input, no output, no review)."""
         gate, overlay, world = self.gate, self._overlay, self._world
@@ -185,14 +208,14 @@ class Fold(Generic[State]):
             self._note_addresses(subject, overlay.get(subject))
             gate.review(subject, overlay, now_ms)
         self.pending.rest = bool(self._queue)
-        for rec in work.consents:
+        for rec in self._fresh(work.consents):
             gate.consent(rec, overlay)
-        for rec in work.outcomes:
+        for rec in self._fresh(work.outcomes):
             gate.outcome(rec, overlay)
         consent, outcome, request = work.positions
         control, suppression = world.control, world.suppression
         partition, event_time, decide = self.partition, self._event_time, gate.request
-        for rec in work.requests:
+        for rec in self._fresh(work.requests):
             position = Position(partition, rec.offset, consent, outcome, control, suppression)
             decide(rec, overlay, rec.timestamp_ms if event_time else now_ms, position)
         outs = list(gate.out)
@@ -215,6 +238,7 @@ class Fold(Generic[State]):
             review=review,
             reviewed=subjects[-1] if subjects else b"",
             key=gate.key or self.meta.key,
+            carried=self._carried,
         )
         states, opened = overlay.encode(now_ms), []
         for subject, value in states:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from contactgate.model.log import Head, Out, Position, Record, State, States
+from contactgate.model.log import Head, Origin, Out, Position, Record, State, States
 
 
 class GatePort(Protocol[State]):
@@ -23,6 +23,10 @@ class GatePort(Protocol[State]):
     def consent(self, rec: Record, states: States[State]) -> None: ...
     def outcome(self, rec: Record, states: States[State]) -> None: ...
     def request(self, rec: Record, states: States[State], now_ms: int, position: Position) -> None: ...
+    def origin(self, rec: Record) -> Origin | None:
+        """Where a record comes from, if the relay appended it."""
+        ...
+
     def review(self, subject: bytes, states: States[State], now_ms: int) -> None: ...
 
 

@@ -23,7 +23,7 @@ from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
 from contactgate.model.facts import SubjectState
 from contactgate.model.instants import to_ms
-from contactgate.model.log import Out, Position, Record, States
+from contactgate.model.log import Origin, Out, Position, Record, States
 from contactgate.model.world import Opened
 from contactgate.names import Kind
 from contactgate.partition.fold import Meta
@@ -108,6 +108,9 @@ class _Witness:
     @property
     def prev(self) -> str:
         return self._gate.prev
+
+    def origin(self, rec: Record) -> Origin | None:
+        return self._gate.origin(rec)
 
     def consent(self, rec: Record, states: States[SubjectState]) -> None:
         self._gate.consent(rec, states)

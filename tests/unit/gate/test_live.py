@@ -54,17 +54,18 @@ def test_the_partitioner_is_kafkas() -> None:
         assert murmur2(data) == expected & 0x7FFFFFFF
 
 
-def test_a_misplaced_opt_out_binds_and_a_misplaced_request_is_refused() -> None:
-    """A key on a partition that does not own it: dead letter, and a restriction is applied where it is."""
+def test_a_misplaced_opt_out_and_a_misplaced_request_are_carried() -> None:
+    """A key on a partition that does not own it: the record goes on to the relay, and nothing is done with it here."""
     wrong = next(f"s-{n}" for n in range(99) if murmur2(f"s-{n}".encode()) % 8)
     gate, states, _ = live(strict_partition=8)
     gate.consent(record("consent", withdrawn(subject_id=wrong), wrong.encode()), states)
-    assert dead(gate) == ["partition.wrong"]
-    assert states.get(wrong.encode()).withdrawals
+    assert [(out.kind, out.requester) for out in gate.out] == [("relay", "consent")]
+    gate.out.clear()
     gate.request(
         record("request", requested(subject_id=wrong), wrong.encode()), states, NOW_MS, Position(0, 0, 0, 0, 0, 0)
     )
-    assert dead(gate) == ["partition.wrong"]
+    assert [(out.kind, out.requester) for out in gate.out] == [("relay", "request")]
+    assert not states.subjects
 
 
 def test_times_that_nobody_can_mean_are_refused_and_restrictions_get_the_brokers() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from contactgate.model.alerts import AlertKind, Severity
 from contactgate.model.log import Out
-from contactgate.ops.alerts import alert
+from contactgate.ops.alerts import News, alert
 from contactgate.ops.metrics import WorkerMeter, exposition, quantile
 from contactgate.partition.life import MOVES, IllegalMove, Life
 
@@ -65,6 +65,48 @@ def test_quantiles_are_nearest_rank() -> None:
     assert quantile([], 0.5) == 0.0
     assert quantile(range(100), 0.5) == 50
     assert quantile(range(100), 0.99) == 99
+
+
+def _letter(reason: str, *, restricts: bool = False) -> Out:
+    return Out("dead", None, None, b"{}", [], reason, restricts)
+
+
+def test_dead_letters_and_carried_records_are_counted_by_reason_and_input() -> None:
+    """For people on duty what matters is why, and which producer."""
+    meter = WorkerMeter("w1")
+    part = meter.partition(0)
+    carried = Out("relay", "consent", b"k", b"{}", [], "input.misrouted")
+    part.committed([_letter("json.malformed"), _letter("json.malformed"), _letter("key.missing"), carried], 0.1)
+    part.relay_lag, meter.behind_s = 3, 1.5
+    record = msgspec.json.decode(meter.record(1_000, 1.0))
+    assert (record["dead_letters"], record["carried"], record["relay_lag"]) == (3, 1, 3)
+    assert record["dead_reasons"] == {"json.malformed": 2, "key.missing": 1}
+    text = exposition(meter)().decode()
+    assert "contactgate_dead_total 3.0" in text
+    assert 'contactgate_dead_letters_total{reason="json.malformed"} 2.0' in text
+    assert 'contactgate_carried_total{input="consent"} 1.0' in text
+    assert 'contactgate_relay_lag{partition="0"} 3.0' in text
+    assert "contactgate_relay_behind_seconds 1.5" in text
+
+
+def test_committed_outputs_are_one_alert_a_kind_and_minute() -> None:
+    """The first at once, then what there was in a minute; a restriction that was widened is not among the others."""
+    news = News()
+    assert news.due(0.0) == []
+    news.note([_letter("json.malformed"), _letter("key.missing", restricts=True), _letter("partition.wrong")])
+    news.note([Out("relay", "request", b"k", b"{}", [], "input.misrouted"), Out("relay", "consent", b"k", b"{}", [])])
+    assert news.due(0.0) == [
+        (AlertKind.DEAD_LETTERS, "1 records: json.malformed 1"),
+        (AlertKind.INPUT_MISROUTED, "2 records: partition.wrong 1, request 1"),
+        (AlertKind.RESTRICTION_WIDENED, "1 records: key.missing 1"),
+    ]
+    news.note([_letter("json.malformed")] * 4 + [_letter("id.invalid")])
+    assert news.due(59.0) == []
+    assert news.due(60.0) == [(AlertKind.DEAD_LETTERS, "5 records: id.invalid 1, json.malformed 4")]
+    news.note([_letter("id.invalid")])
+    assert news.due(61.0) == []
+    assert news.due(62.0, last=True) == [(AlertKind.DEAD_LETTERS, "1 records: id.invalid 1")]
+    assert news.due(999.0) == []
 
 
 def test_every_kind_of_alert_has_a_severity_and_an_advice() -> None:

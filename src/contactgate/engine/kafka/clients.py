@@ -20,8 +20,10 @@ METADATA_MS = 15_000  # aiokafka retries a failed lookup no sooner; its default 
 CHANGELOG_MAX_BYTES = 8 * MIB
 
 
-def consumer(settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: int) -> AIOKafkaConsumer:
-    """A consumer without a group.
+def consumer(
+    settings: EngineSettings, *, max_bytes: int, committed: bool = True, **options: int | str
+) -> AIOKafkaConsumer:
+    """A consumer, without a group unless `group_id` is among the options.
 
     INVARIANT (never a jump): where it stands is ours to say; an offset that is gone is an error.
 

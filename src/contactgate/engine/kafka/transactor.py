@@ -200,6 +200,7 @@ class Transactor:
         decision = TopicPartition(settings.topic(Kind.DECISION), partition)
         dead_name = settings.topic(Kind.DEAD)
         log = TopicPartition(settings.topic(Kind.CHANGELOG), partition)
+        relay = TopicPartition(settings.topic(Kind.RELAY), partition)
         approvals: dict[str, TopicPartition] = {}
         for out in outs:
             if out.kind == Kind.DECISION:
@@ -209,6 +210,8 @@ class Transactor:
                 if requester not in approvals:
                     approvals[requester] = self._approval(requester)
                 yield approvals[requester], out.key, out.value, out.headers
+            elif out.kind == Kind.RELAY:
+                yield relay, out.key, out.value, out.headers
             else:
                 yield TopicPartition(dead_name, partition % self._count(dead_name)), out.key, out.value, out.headers
         for key, value in changelog:
