@@ -50,6 +50,11 @@ class AlertKind(StrEnum):
         _CRITICAL,
         "the former policy stays in force; correct the document and publish it again",
     )
+    RESTRICTION_WIDENED = (
+        "restriction.widened",
+        _CRITICAL,
+        "it stops more than was written; declare its word in the policy, or publish it again with a known one",
+    )
     PRODUCER_ROTATED = "producer.rotated", _INFO, "routine"
     WORKER_STARTED = "worker.started", _INFO, "nothing to do"
     WORKER_STOPPED = "worker.stopped", _INFO, "nothing to do"
