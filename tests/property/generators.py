@@ -114,7 +114,7 @@ class Maker(PolicyMaker):
                 ("matter_id", "d-3"),
                 ("mode", "autodialled"),
                 ("requester", self.rng.choice(REQUESTERS)),
-                ("address", "+442079460123"),
+                ("address", "ann@example.com" if request["channel"] == "email" else "+442079460123"),
                 ("data_categories", ["basic"]),
                 ("jurisdictions", ["US"]),
                 ("not_after", instant(self.now + DAY)),

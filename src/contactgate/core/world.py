@@ -10,11 +10,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from contactgate.core.vocabulary import NOTHING_KNOWN, Vocabulary
+from contactgate.core.vocabulary import NOTHING_KNOWN, Unknown, Vocabulary
 from contactgate.model.facts import Outcome
 from contactgate.model.request import Mode
 from contactgate.model.world import Campaign, Notice, Party, Pause, RegistryVersion, Suppression
 from contactgate.policy.plan import Limits, Plan, Words
+
+_Words = tuple[str, ...] | None
+_Scope = tuple[_Words, _Words, _Words, _Words]
+"""Channels, controllers, purposes and campaigns of a kept restriction."""
 
 
 class Policy(Protocol):
@@ -51,10 +55,14 @@ class Change:
 
     restricts: bool  # they must be reviewed
     tokens: frozenset[str] | None = None  # only those to these addresses; None: all
+    widened: int = 0  # kept scopes with a word that the new policy does not know, and the former one did
 
 
 UNCHANGED = Change(restricts=False)
 RESTRICTS = Change(restricts=True)
+
+_MAX_SCOPES = 4_096
+"""Different scopes of suppressions that are looked through when a policy is activated."""
 
 
 class World:
@@ -65,6 +73,7 @@ class World:
     """
 
     __slots__ = (
+        "_scopes",
         "_vocabulary",
         "campaigns",
         "kinds",
@@ -88,6 +97,7 @@ class World:
         self.memo: dict[Hashable, Any] = {}
         self.kinds: dict[Hashable, Any] = {}
         self._vocabulary: Vocabulary | None = None
+        self._scopes: dict[_Scope, None] = {}  # of suppressions: few differ, and all are asked when a policy changes
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -109,10 +119,20 @@ class World:
 
     def activate(self, policy: Policy) -> Change:
         """Puts a policy in force, at once and whole."""
-        before = self.policy
+        before, known = self.policy, self.vocabulary
         self.policy = policy
         self._changed(policy=True)
-        return UNCHANGED if before is None or before.hash == policy.hash else RESTRICTS
+        if before is None or before.hash == policy.hash:
+            return UNCHANGED
+        return Change(restricts=True, widened=self._widened(known))
+
+    def _widened(self, before: Vocabulary) -> int:
+        """How many kept scopes have become widest: a word of theirs was known and is not any more."""
+        kept = [
+            *self._scopes,
+            *((each.channels, each.controllers, each.purposes, each.campaigns) for each in self.pauses.values()),
+        ]
+        return sum(_unknown(scope, before) is None and _unknown(scope, self.vocabulary) is not None for scope in kept)
 
     def put_notice(self, notice: Notice) -> Change:
         """Adds one version, or replaces the same version. A version may be found to have been in force earlier."""
@@ -166,6 +186,9 @@ class World:
         others = [old for old in before if not _contains(suppression, old) and old.event_id != suppression.event_id]
         after = sorted([*others, suppression], key=lambda each: (each.time_ms, each.event_id))
         self.suppressions[token] = tuple(after)
+        if len(self._scopes) < _MAX_SCOPES:
+            controllers = None if suppression.controller is None else (suppression.controller,)
+            self._scopes[suppression.channels, controllers, suppression.purposes, suppression.campaigns] = None
         return Change(restricts=True, tokens=frozenset((token,)))
 
     def release(self, token: str) -> Change:
@@ -197,6 +220,11 @@ class World:
         }
         known = kind in tables and tables[kind].pop(key, None) is not None
         return RESTRICTS if known else UNCHANGED
+
+
+def _unknown(scope: _Scope, known: Vocabulary) -> Unknown | None:
+    channels, controllers, purposes, campaigns = scope
+    return known.unknown(channels=channels, controllers=controllers, purposes=purposes, campaigns=campaigns)
 
 
 def _contains(one: Suppression, other: Suppression) -> bool:

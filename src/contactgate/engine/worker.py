@@ -66,7 +66,7 @@ class Worker(Generic[State]):
     ) -> None:
         self.settings = settings
         self.meter = WorkerMeter(settings.worker_id)
-        self.broadcast = Broadcast(feed, self._broadcast_dead)
+        self.broadcast = Broadcast(feed, self._broadcast_dead, self._widened)
         self.fatal: BaseException | None = None
         self.failed = asyncio.Event()
         self.slots: dict[int, Slot[State]] = {}
@@ -282,6 +282,11 @@ class Worker(Generic[State]):
             self.alert(
                 AlertKind.POLICY_REJECTED, "a policy was activated that cannot be used; its dead letter says why"
             )
+
+    def _widened(self, scopes: int) -> None:
+        if self.shared.world_complete.is_set():
+            detail = f"{scopes} kept suppressions or pauses name a word that the new policy does not know"
+            self.alert(AlertKind.RESTRICTION_WIDENED, detail)
 
     # --- what is reported -----------------------------------------------------------------------------------------
 

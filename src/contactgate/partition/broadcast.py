@@ -43,8 +43,12 @@ class Unreviewed:
 class Broadcast:
     """A ports.WorldView over a Feed."""
 
-    def __init__(self, feed: Feed, on_dead: Callable[[Out], None] | None = None) -> None:
+    def __init__(
+        self, feed: Feed, on_dead: Callable[[Out], None] | None = None, on_widened: Callable[[int], None] | None = None
+    ) -> None:
+        """`on_dead` is given every dead letter, `on_widened` how many kept restrictions a policy has made widest."""
         self._on_dead = on_dead
+        self._on_widened = on_widened
         self.control = 0
         self.suppression = 0
         self._feed = feed
@@ -87,6 +91,8 @@ class Broadcast:
                 for out in self._feed.out:
                     self._on_dead(out)
             self._feed.out.clear()
+        if change is not None and change.widened and self._on_widened is not None:
+            self._on_widened(change.widened)
         for pending in self._watching:
             if change is not None and change.restricts:
                 if change.tokens is None:

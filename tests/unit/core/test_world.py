@@ -1,9 +1,13 @@
 """How control events fold into the world, and which of them ask for a review of open approvals."""
 
+from typing import Any
+
 from tests.kit.corekit import DAY, HandMade, T, agreement, campaign, limits, notice, party, plan, registry, world
 
 from contactgate.core.world import World
 from contactgate.model.world import Pause, RegistryVersion, Suppression
+from contactgate.policy.compiled import CompiledPolicy
+from contactgate.policy.load import load_policy
 
 
 def suppression(event_id: str, expires_ms: int | None = None, channels: tuple[str, ...] | None = None) -> Suppression:
@@ -18,6 +22,22 @@ def suppression(event_id: str, expires_ms: int | None = None, channels: tuple[st
         expires_ms=expires_ms,
         event_id=event_id,
     )
+
+
+def test_a_policy_tells_how_many_kept_restrictions_it_has_made_widest() -> None:
+    """Scopes of suppressions and pauses whose words it does not know any more; those it never knew are no news."""
+
+    def policy(**keys: Any) -> CompiledPolicy:
+        return load_policy({"policy": "p", "purposes": {"marketing": {"consent": "opt_in"}}, **keys})
+
+    made = World()
+    made.activate(policy(channels=["push"]))
+    scope = {"controller": None, "purposes": None, "campaigns": None, "expires_ms": None, "reason": "manual"}
+    for number, channel in enumerate(("push", "push", "sms", "fax")):
+        made.suppress(f"a{number}", Suppression(time_ms=T, channels=(channel,), event_id=f"e-{number}", **scope))
+    assert made.activate(policy(channels=["push"], flags=["vip"])).widened == 0
+    assert made.activate(policy()).widened == 1
+    assert made.activate(policy(flags=["vip"])).widened == 0
 
 
 def test_the_same_again_changes_nothing() -> None:
