@@ -127,9 +127,7 @@ def test_the_default_period_ends_with_a_local_date() -> None:
         ("2028-02-29T12:00:00", "2029-02-28T23:00:00"),
     ],
 )
-def test_a_year_with_its_anniversary_included_ends_with_that_date_in_the_zone_of_the_pack(
-    given: str, over: str
-) -> None:
+def test_a_year_with_its_anniversary_included_ends_with_that_date(given: str, over: str) -> None:
     """The whole anniversary counts, wherever the person is; that of 29 February is 28 February."""
     at, end = (int(datetime.fromisoformat(each + "Z").timestamp() * 1000) for each in (given, over))
     basis = Basis("fr", "opt_in", max_months=12, anniversary_zone="Europe/Paris")
