@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from contactgate.codec.tokens import Tokens
 from contactgate.model.address import AddressError, normalise
+from contactgate.model.forms import other_forms
 from contactgate.model.control import UNREAD_DAY, RegistryEntry, RegistryPublished
 from contactgate.model.world import Listing
 
@@ -26,9 +27,13 @@ _ENTRY_BYTES: Final = 256  # a token, its day and its place in a table, measured
 
 
 def entry_tokens(tokens: Tokens, address: str) -> tuple[str, ...]:
-    """Every token that an entry of a list binds: of a number, or of a mailbox. Raises AddressError."""
+    """Every token that an entry of a list binds: of a number, or of a mailbox, and then of its other written forms.
+
+    Raises AddressError.
+    """
     channel = "email" if "@" in address else "voice"
-    return (tokens.address(channel, normalise(channel, address)),)
+    plain = normalise(channel, address)
+    return tuple(tokens.address(channel, form) for form in (plain, *other_forms(plain)))
 
 
 class Overlay:

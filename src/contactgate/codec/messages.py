@@ -85,7 +85,7 @@ def contactable(
             return None, True
     if token is None:
         return found, False
-    if not is_address_token(token) or (found is not None and found.token != token):
+    if not is_address_token(token) or (found is not None and token not in {found.token, *found.forms}):
         return None, True
     return found or Contactable(token, (), ()), False
 
@@ -107,7 +107,7 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
             message.address_token or None,
         )
         known = found or _UNREADABLE
-    token, zones, number_jurisdictions = known
+    token, zones, number_jurisdictions, forms = known
     categories, jurisdictions = message.data_categories, message.jurisdictions
     not_before, not_after = message.not_before, message.not_after
     return Request(
@@ -129,6 +129,7 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
         not_before_ms=to_ms(not_before) if not_before else None,
         not_after_ms=to_ms(not_after) if not_after else None,
         jurisdictions=tuple(sorted(set(jurisdictions))) if jurisdictions else (),
+        address_forms=forms,
     )
 
 

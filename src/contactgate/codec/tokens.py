@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from contactgate.model.address import AddressError, normalise
+from contactgate.model.forms import other_forms
 from contactgate.model.numbering import number_jurisdictions, number_zones
 
 KEY_BYTES: Final = 32
@@ -29,6 +30,7 @@ class Contactable(NamedTuple):
     token: str
     zones: tuple[str, ...]  # where the number may be; () unknown, or not a number
     jurisdictions: tuple[str, ...]
+    forms: tuple[str, ...] = ()  # tokens of the subscriber's other written forms (SEMANTICS rule 52)
 
 
 def is_address_token(text: str) -> bool:
@@ -78,28 +80,33 @@ class Tokens:
                 self.address(channel, plain),
                 number_zones(plain) if number else (),
                 number_jurisdictions(plain) if number else (),
+                () if channel == "mail" else tuple(self.address(channel, form) for form in other_forms(plain)),
             )
             if len(self._addresses) >= _CACHE:
                 self._addresses.clear()
             self._addresses[key] = found
         return found
 
+    def _every(self, channel: str, address: str) -> tuple[str, ...]:
+        found = self.contactable(channel, address)
+        return (found.token, *found.forms)
+
     def suppressed(self, address: str, channels: tuple[str, ...] | None) -> tuple[str, ...]:
         """Every token an address of a suppression may stand for: its channels tell its family, or else its looks.
 
         Raises AddressError when there is none.
         """
-        found = set()
+        found: set[str] = set()
         for channel in channels or ():
             try:
-                found.add(self.contactable(channel, address).token)
+                found.update(self._every(channel, address))
             except AddressError:
                 continue
         if not found:
             channel = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else ""
             for guess in (channel,) if channel else ("voice", "mail"):
                 try:
-                    found.add(self.contactable(guess, address).token)
+                    found.update(self._every(guess, address))
                     break
                 except AddressError:
                     continue

@@ -17,6 +17,8 @@ import unicodedata
 
 import idna
 
+from contactgate.model.forms import canonical_mailbox, canonical_number
+
 
 class AddressError(ValueError):
     """An address that cannot be read as one contact of its channel; the message never contains the address."""
@@ -44,10 +46,10 @@ def normalise(channel: str, address: object) -> str:
     channel is telephone-like and gives E.164 (`+` and 7 to 15 digits). Idempotent. Raises AddressError.
     """
     if channel == "email":
-        return _email(address)
+        return canonical_mailbox(_email(address))
     if channel == "mail":
         return _mail(address)
-    return _phone(address)
+    return canonical_number(_phone(address))
 
 
 def _visible(text: object, longest: int = _MAX_RAW) -> str:

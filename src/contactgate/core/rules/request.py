@@ -195,29 +195,24 @@ class SuppressionRule(Rule):
     recalls = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        address = ctx.request.address
-        if address is None:
-            return t
-        if address in ctx.profile.wrong_addresses:
-            return NEVER
-        suppressions = ctx.world.suppressions.get(address)
-        if suppressions is None:
-            return t
-        for suppression in suppressions:
-            if _suppresses(suppression, ctx):
-                if suppression.expires_ms is None:
-                    return NEVER
-                t = max(t, suppression.expires_ms)
+        for address in ctx.request.addresses:
+            if address in ctx.profile.wrong_addresses:
+                return NEVER
+            for suppression in ctx.world.suppressions.get(address, ()):
+                if _suppresses(suppression, ctx):
+                    if suppression.expires_ms is None:
+                        return NEVER
+                    t = max(t, suppression.expires_ms)
         return t
 
     def sure_until(self, ctx: Context, t: int) -> int:
-        address = ctx.request.address
-        if address not in ctx.world.suppressions and address not in ctx.profile.wrong_addresses:
+        suppressed, wrong = ctx.world.suppressions, ctx.profile.wrong_addresses
+        if not any(address in suppressed or address in wrong for address in ctx.request.addresses):
             return NEVER
         return t if self.passes_from(ctx, t) != t else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
-        if ctx.request.address in ctx.profile.wrong_addresses:
+        if not set(ctx.profile.wrong_addresses).isdisjoint(ctx.request.addresses):
             words = "the address was reported not to be the person's"
         else:
             words = ", ".join(sorted({each.reason for each in self._binding(ctx, t)}))
@@ -234,11 +229,13 @@ class SuppressionRule(Rule):
         )
 
     def _binding(self, ctx: Context, t: int) -> list[Suppression]:
-        return [
+        found = [
             each
-            for each in ctx.world.suppressions.get(ctx.request.address or "", ())
+            for address in ctx.request.addresses
+            for each in ctx.world.suppressions.get(address, ())
             if _suppresses(each, ctx) and (each.expires_ms is None or t < each.expires_ms)
         ]
+        return list(dict.fromkeys(found))  # one suppression binds every form
 
 
 def _misses(suppression: Suppression, ctx: Context) -> str:
