@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from contactgate.codec.tokens import Tokens
 from contactgate.model.address import AddressError, normalise
-from contactgate.model.forms import other_forms
 from contactgate.model.control import UNREAD_DAY, RegistryEntry, RegistryPublished
+from contactgate.model.forms import other_forms
 from contactgate.model.world import Listing
 
 BYTES: Final = 64 << 20

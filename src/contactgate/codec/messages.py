@@ -19,6 +19,7 @@ from contactgate.model import events, messages, synonyms
 from contactgate.model.address import AddressError
 from contactgate.model.facts import FOREVER_MS, LASTING, Grant, Span, Withdrawal
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
+from contactgate.model.places import as_iso, unknown
 from contactgate.model.request import Request
 from contactgate.model.world import Suppression
 
@@ -128,7 +129,7 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
         number_jurisdictions=number_jurisdictions,
         not_before_ms=to_ms(not_before) if not_before else None,
         not_after_ms=to_ms(not_after) if not_after else None,
-        jurisdictions=tuple(sorted(set(jurisdictions))) if jurisdictions else (),
+        jurisdictions=_places(jurisdictions) if jurisdictions else (),
         address_forms=forms,
     )
 
@@ -170,6 +171,20 @@ def withdrawal(message: messages.ConsentWithdrawn, at_ms: int, arrived_ms: int) 
     )
 
 
+def _places(codes: Iterable[str] | UnsetType | None) -> tuple[str, ...]:
+    return tuple(sorted({as_iso(code) for code in codes})) if codes else ()
+
+
+def unknown_places(event: events.SubjectEvent) -> MalformedMessage | None:
+    """What the dead letter says of an event that names a place nobody knows, and is applied all the same."""
+    if type(event) is events.ProfileUpdated and event.jurisdictions and unknown(event.jurisdictions):
+        return MalformedMessage(
+            "jurisdiction.unknown",
+            "`jurisdictions` names a code that ISO 3166 does not have; requests block",
+        )
+    return None
+
+
 def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> events.ProfileUpdated:
     """Facts about the person; `timezones` beats `timezone` when both are given.
 
@@ -195,7 +210,7 @@ def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> ev
         event_id=message.event_id,
         time_ms=at_ms,
         timezones=zones,
-        jurisdictions=None if message.jurisdictions is UNSET else words(message.jurisdictions) or (),
+        jurisdictions=None if message.jurisdictions is UNSET else _places(message.jurisdictions),
         flags=None if message.flags is UNSET else tuple([flag for flag in flags if flag not in LASTING]),
         preferred=None if message.preferred_windows is UNSET else spans(message.preferred_windows or ()),
         marked=tuple([flag for flag in flags if flag in LASTING]),

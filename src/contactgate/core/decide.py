@@ -85,7 +85,11 @@ def differs(contact: Contact, request: Request) -> str | None:
         ("purpose", contact.purpose, request.purpose),
         ("channel", contact.channel, request.channel),
         ("campaign_id", contact.campaign, request.campaign),
-        ("address", contact.address if contact.address not in request.address_forms else request.address, request.address),
+        (
+            "address",
+            contact.address if contact.address not in request.address_forms else request.address,
+            request.address,
+        ),
         ("data_categories", contact.asked_categories, request.categories or None),
         ("matter_id", contact.asked_matter, request.matter),
         ("mode", contact.mode, request.mode),

@@ -98,6 +98,8 @@ class Gate:
             unknown = _unknown(event, self._world.vocabulary)
             if unknown is not None:
                 self.out.append(self._letters.letter(rec, unknown_word(unknown)))
+            if (strange := read.unknown_places(event)) is not None:
+                self.out.append(self._letters.letter(rec, strange))
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
