@@ -73,7 +73,7 @@ def _ordinal(day: str, name: str) -> int:
 
 
 def contactable(
-    tokens: Tokens, channel: str, address: str | None, token: str | None
+    tokens: Tokens, channel: str, address: str | None, token: str | None, region: str | None = None
 ) -> tuple[Contactable | None, bool]:
     """What an address given in clear, as a token, or both, stands for, and whether it cannot be read."""
     if address is None and token is None:
@@ -81,7 +81,7 @@ def contactable(
     found = None
     if address is not None:
         try:
-            found = tokens.contactable(channel, address)
+            found = tokens.contactable(channel, address, region)
         except AddressError:
             return None, True
     if token is None:
@@ -91,13 +91,13 @@ def contactable(
     return found or Contactable(token, (), ()), False
 
 
-def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> Request:
-    """A contact request."""
+def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens, region: str | None = None) -> Request:
+    """A contact request; `region` is the policy's, for a number without `+`."""
     channel, address = message.channel, message.address
     fault = False
     if address and not message.address_token:
         try:
-            known = tokens.contactable(channel, address)
+            known = tokens.contactable(channel, address, region)
         except AddressError:
             known, fault = _UNREADABLE, True
     else:
@@ -106,6 +106,7 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
             channel,
             None if address is UNSET or address is None else address,
             message.address_token or None,
+            region,
         )
         known = found or _UNREADABLE
     token, zones, number_jurisdictions, forms = known

@@ -216,7 +216,8 @@ class Gate:
         tokens, world = self._tokens, self._world
         try:
             check_time(at_ms, rec.timestamp_ms)
-            request = read.request(message, at_ms, tokens)
+            region = None if world.policy is None else world.policy.limits.default_region
+            request = read.request(message, at_ms, tokens, region)
             if malformed is not None:
                 request = msgspec.structs.replace(request, malformed=malformed)
         except MalformedMessage as fault:

@@ -215,6 +215,7 @@ class AddressSuppressed(msgspec.Struct, gc=False, tag_field="type", tag="address
     campaigns: Words | UnsetType | None = UNSET
     reason: Identifier | UnsetType | None = UNSET
     expires_at: Instant | UnsetType | None = UNSET
+    kind: Annotated[str, Meta(pattern="^postal$")] | UnsetType | None = UNSET  # `address` is free text of a letter
     also: tuple[LiveSuppression, ...] | UnsetType | None = UNSET
 
 

@@ -188,6 +188,7 @@ class Limits:
     unreported_counts: bool = True
     clock_skew_ms: int = 600_000  # a restriction that arrives later and is stamped at most so much earlier wins
     requirements: Requirements = field(default_factory=Requirements)
+    default_region: str | None = None  # ISO country in which a number without `+` is read
 
 
 @dataclass(frozen=True, slots=True)
