@@ -18,6 +18,7 @@ from importlib import resources
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberType, is_number_type_geographical
 
+from contactgate.model.places import part_of
 from contactgate.model.zone_data import LONGEST_PREFIX, PREFIX_ZONES
 
 _REGIONS: dict[str, tuple[str, ...]] = {
@@ -163,6 +164,8 @@ def number_jurisdictions(e164: str) -> tuple[str, ...]:
     if code == "7":
         return ("KZ",) if digits[1:2] in {"6", "7"} else ("RU",)
     country = _REGIONS[code][0]
+    if code in {"33", "49"} and (part := part_of(digits)):
+        return (country, part)
     return (country, *_ALSO.get(country, ()))
 
 

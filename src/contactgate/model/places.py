@@ -25,6 +25,24 @@ def as_iso(code: str) -> str:
     return "GB" + code[2:] if code == "UK" or code.startswith("UK-") else code
 
 
+def _parts() -> dict[str, str]:
+    text = (resources.files("contactgate.model") / "number-parts.txt").read_text(encoding="utf-8")
+    rows = [line.split() for line in text.splitlines() if not line.startswith("#")]
+    return {digits: part for part, *many in rows for digits in many}
+
+
+_PART_OF: dict[str, str] = _parts()
+_PART_LENGTHS = tuple(sorted({len(digits) for digits in _PART_OF}, reverse=True))
+
+
+def part_of(digits: str) -> str | None:
+    """The part of its country that a fixed line is known to be in (`FR-57`); `digits` without the `+`."""
+    for length in _PART_LENGTHS:
+        if part := _PART_OF.get(digits[:length]):
+            return part
+    return None
+
+
 @lru_cache(maxsize=16_384)
 def unknown(codes: tuple[str, ...]) -> tuple[str, ...]:
     """Those that are neither a country nor a part of one."""

@@ -77,6 +77,25 @@ def test_holidays_of_a_part_bind_who_is_known_to_be_there(place: str, closed: bo
     assert decided == [["window.office"] if closed else []]
 
 
+@pytest.mark.parametrize(
+    ("address", "day", "holidays", "closed"),
+    [
+        ("+33387000123", "2026-04-03", "FR", True),  # Metz, Good Friday
+        ("+33388000123", "2026-04-03", "FR", True),  # Strasbourg
+        ("+33140000123", "2026-04-03", "FR", False),  # Paris
+        ("+33639980123", "2026-04-03", "FR", False),  # a mobile is not in doubt
+        ("+4989123456", "2026-01-06", "DE", True),  # Munich, Epiphany
+        ("+4930123456", "2026-01-06", "DE", False),  # Berlin
+        ("+4930123456", "2026-03-09", "DE", False),
+        ("+4915112345678", "2026-01-06", "DE", False),
+    ],
+)
+def test_holidays_of_a_part_bind_its_fixed_lines(address: str, day: str, holidays: str, closed: bool) -> None:
+    """Where the person's place is not known, the area of a fixed line tells it; a mobile tells nothing."""
+    decided, _ = told(asked(f"{day}T09:00:00Z", address=address), windows=[OFFICE[0] | {"holidays": holidays}])
+    assert decided == [["window.office"] if closed else []]
+
+
 def test_hours_of_ones_own_know_the_part_too() -> None:
     """The holidays of preferred hours are those of the place where the person is."""
     hours = [{"from": "09:00", "to": "20:00", "holidays": "DE"}]

@@ -7,7 +7,8 @@ import re
 import holidays
 import pytest
 
-from contactgate.model.places import ISO_CODES, as_iso, unknown
+from contactgate.core.time.holiday import known_holiday_code
+from contactgate.model.places import _PART_OF, ISO_CODES, as_iso, unknown
 from contactgate.policy.zones import countries
 
 OF_THE_LIBRARY = {"BQ-BON", "BQ-SAB", "BQ-STA", "IT-AO", "MO-I", "MO-M"}
@@ -29,6 +30,15 @@ def test_parts_hold_those_of_the_holidays_library() -> None:
     }
     assert len(found) > 500
     assert found - ISO_CODES == OF_THE_LIBRARY
+
+
+def test_every_part_that_digits_tell_is_a_part_with_holidays_of_its_own() -> None:
+    """The table names parts of ISO 3166 that the calendars know, of the country that the digits are of."""
+    assert len(_PART_OF) > 2_000
+    for digits, part in _PART_OF.items():
+        assert part in ISO_CODES
+        assert known_holiday_code(part)
+        assert digits.startswith({"FR": "33", "DE": "49"}[part[:2]])
 
 
 @pytest.mark.parametrize("code", ["Florida", "EU", "gb", "US-XX", "GBR", "FR-", "Narnia", "XK"])
