@@ -38,13 +38,14 @@ from contactgate.codec.tokens import Tokens
 from contactgate.errors import DocumentError, Fault, MalformedMessage, StoreCorrupt, StoreForeign
 from contactgate.model.address import AddressError
 from contactgate.model.control import RegistryPublished
+from contactgate.model.forms import FORMS
 from contactgate.model.instants import EPOCH_ORDINAL
 from contactgate.model.world import Opened
 
 MAGIC: Final = b"CGREG\x02\r\n"
 _PAGE: Final = 4096
 _SHARDS: Final = 256
-_RECORD: Final = 10  # 8 bytes of token, 2 bytes of day, big-endian: sorts as bytes
+_RECORD: Final = 11  # 8 bytes of token, 2 bytes of day, 1 if it is another form; big-endian: sorts as bytes
 _PER_BUCKET: Final = 16
 _MOST_BITS: Final = 24
 INLINE_BYTES: Final = 4 << 20
@@ -63,6 +64,8 @@ class Header(msgspec.Struct, frozen=True):
     sha256: str
     unreadable: int  # lines that could not be read, and were accepted when it was built
     lines: tuple[int, ...]  # the first of them, counted from 1
+    forms: str = ""  # the set of written forms of a number that its tokens were made with
+    others: int = 0  # entries beyond `count`: other written forms of the same numbers
 
 
 class Built(NamedTuple):
@@ -85,10 +88,13 @@ class Snapshot:
         self.header, self._index = _read_header(self._map)
         if tokens is not None and tokens.fingerprint != self.header.key:
             raise StoreForeign("the snapshot was built with another token key; build it again with this one")
+        if tokens is not None and self.header.forms != FORMS:
+            raise StoreForeign("the snapshot was built with other written forms of numbers; build it again")
         self._shift = 64 - self.header.bits
         self._remainders = self._index + 4 * ((1 << self.header.bits) + 1)
-        self._days = self._remainders + 5 * self.header.count
-        if len(self._map) != self._days + (2 * self.header.count if self.header.dated else 0):
+        entries = self.header.count + self.header.others
+        self._days = self._remainders + 5 * entries
+        if len(self._map) != self._days + (2 * entries if self.header.dated else 0):
             raise StoreCorrupt("the snapshot is cut short; build it again")
 
     def since(self, token: str) -> int | None:
@@ -131,7 +137,7 @@ def _read_header(raw: mmap.mmap) -> tuple[Header, int]:
         header = msgspec.json.decode(raw[12 : 12 + size], type=Header)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StoreCorrupt("the snapshot's header is damaged; build it again") from error
-    if not 0 < header.bits <= _MOST_BITS or header.count < 0:
+    if not 0 < header.bits <= _MOST_BITS or header.count < 0 or header.others < 0:
         raise StoreCorrupt("the snapshot's header is damaged; build it again")
     return header, 12 + size
 
@@ -225,10 +231,10 @@ def _scatter(lines: Iterable[str], tokens: Tokens, shards: Sequence[IO[bytes]]) 
         else:
             whole += 1
         dated = dated or bool(listed)
-        for token in found:
+        for other, token in enumerate(found):
             raw = urlsafe_b64decode(token[3:14] + "A")[:8]
-            shards[raw[0]].write(raw + (listed or 0).to_bytes(2, "big"))
-            count += 1
+            shards[raw[0]].write(raw + (listed or 0).to_bytes(2, "big") + bytes((other > 0,)))
+        count += bool(found)
     return _Scattered(count, whole, unreadable, tuple(bad), dated)
 
 
@@ -269,11 +275,12 @@ def _write(
     bits = min(_MOST_BITS, max(1, (found.tokens // _PER_BUCKET).bit_length()))
     shift = 64 - bits
     starts = [0] * ((1 << bits) + 1)
-    kept = 0
+    kept = others = 0
     for shard in shards:
         for record in _sort(shard):
             starts[(int.from_bytes(record[:8], "big") >> shift) + 1] += 1
             kept += 1
+            others += record[10]
     total = 0
     for at, number in enumerate(starts):
         total += number
@@ -281,13 +288,15 @@ def _write(
     header = Header(
         registry=registry,
         version=version,
-        count=kept,
+        count=kept - others,
         bits=bits,
         dated=found.dated,
         key=tokens.fingerprint,
         sha256="0" * 64,
         unreadable=found.unreadable,
         lines=found.lines,
+        forms=FORMS,
+        others=others,
     )
     size = len(msgspec.json.encode(header))
     padded = (12 + size + _PAGE - 1) // _PAGE * _PAGE - 12
@@ -311,7 +320,7 @@ def _write(
         )
     if found.dated:
         for shard in shards:
-            put(b"".join(record[8:] for record in _records(shard)))
+            put(b"".join(record[8:10] for record in _records(shard)))
     header = msgspec.structs.replace(header, sha256=digest.hexdigest())
     file.seek(0)
     file.write(MAGIC + padded.to_bytes(4, "little") + msgspec.json.encode(header).ljust(padded))
@@ -386,7 +395,7 @@ def _of_lines(path: Path, message: RegistryPublished, tokens: Tokens, cache: Pat
     if message.source is not None and message.source.sha256 not in {None, digest}:
         raise _unavailable("the list has another SHA-256 than the event says")
     cache.mkdir(parents=True, exist_ok=True)
-    target = cache / f"{digest[:32]}-{tokens.fingerprint}.v2.registry"
+    target = cache / f"{digest[:32]}-{tokens.fingerprint}-{FORMS}.v2.registry"
     if not target.exists():
         lines = TextIOWrapper(BytesIO(raw), encoding="utf-8-sig", errors="replace")
         build(lines, tokens, target, registry=message.registry, version=message.version, unreadable=None)

@@ -13,6 +13,7 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 from contactgate.model.address import AddressError, normalise
 from contactgate.model.numbering import _zone_countries, number_jurisdictions, number_zones
+from contactgate.model.zone_data import corrections
 
 KINDS = [v for k, v in vars(PhoneNumberType).items() if isinstance(v, int) and v < 20]
 
@@ -77,14 +78,15 @@ def _samples(rng: random.Random, tries: int) -> list[phonenumbers.PhoneNumber]:
 
 
 def test_zones_hold_every_zone_the_library_gives() -> None:
-    """For valid numbers of every country the answer holds the library's zones of that country, or is unknown."""
+    """For valid numbers of every country the answer holds the library's zones, is corrected, or is unknown."""
     countries = _zone_countries()
+    ours = tuple(digits for _, digits, _ in corrections())
     known = 0
     for number in _samples(random.Random(7), 6):
         e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
         mine = set(number_zones(e164))
         theirs = set(timezone.time_zones_for_number(number))
-        if not mine:
+        if not mine or e164[1:].startswith(ours):
             continue
         known += 1
         if theirs == set(TIMEZONE_DATA.get(str(number.country_code), ())) and number.country_code in {1, 7}:

@@ -112,6 +112,8 @@ def _suppression(message: dict[str, Any], line: bytes, tokens: Tokeniser | None)
         )
     channels = message.get("channels")
     named = tuple(name for name in channels if isinstance(name, str)) if isinstance(channels, list) else None
+    if message.get("kind") == "postal":
+        named = ("mail",)
     try:
         made = tokens(address, named)
     except AddressError as error:

@@ -194,7 +194,7 @@ def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens)
     for address in loose.fields.get("address", []):
         if isinstance(address, str):
             try:
-                bound.update(tokens.suppressed(address, channels))
+                bound.update(tokens.bound(address, channels)[0])
             except AddressError:
                 continue
     said = None if loose.ambiguous else wide_time(loose.one("time"))

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from contactgate.codec.tokens import Tokens
 from contactgate.model.address import AddressError, normalise
 from contactgate.model.control import UNREAD_DAY, RegistryEntry, RegistryPublished
+from contactgate.model.forms import other_forms
 from contactgate.model.world import Listing
 
 BYTES: Final = 64 << 20
@@ -25,10 +26,14 @@ PLACES: Final = 16
 _ENTRY_BYTES: Final = 256  # a token, its day and its place in a table, measured as 230
 
 
-def entry_tokens(tokens: Tokens, address: str) -> tuple[str, ...]:
-    """Every token that an entry of a list binds: of a number, or of a mailbox. Raises AddressError."""
+def entry_tokens(tokens: Tokens, address: str, region: str | None = None) -> tuple[str, ...]:
+    """Every token that an entry of a list binds: of a number, or of a mailbox, and then of its other written forms.
+
+    A number without `+` is read in `region`, the policy's. Raises AddressError.
+    """
     channel = "email" if "@" in address else "voice"
-    return (tokens.address(channel, normalise(channel, address)),)
+    plain = normalise(channel, address, region)
+    return tuple(tokens.address(channel, form) for form in (plain, *other_forms(plain)))
 
 
 class Overlay:
@@ -128,28 +133,28 @@ class Entries(NamedTuple):
         return frozenset(token for found in self.removed for token in found) - self.listed.keys()
 
 
-def read(message: RegistryPublished, tokens: Tokens) -> Entries:
+def read(message: RegistryPublished, tokens: Tokens, region: str | None = None) -> Entries:
     """What an event itself lists and removes."""
-    listed, numbers, bad = _listed(message.entries or (), tokens)
+    listed, numbers, bad = _listed(message.entries or (), tokens, region)
     places = [f"entries[{at}]" for at in bad[:PLACES]]
     removed: set[tuple[str, ...]] = set()
     unreadable = len(bad)
     for at, address in enumerate(message.removed or ()):
         try:
-            removed.add(entry_tokens(tokens, address))
+            removed.add(entry_tokens(tokens, address, region))
         except AddressError:
             unreadable += 1
             places.append(f"removed[{at}]")
     return Entries(listed, numbers, frozenset(removed), unreadable, tuple(places[:PLACES]))
 
 
-def listings(entries: Iterable[RegistryEntry], tokens: Tokens) -> dict[str, int]:
+def listings(entries: Iterable[RegistryEntry], tokens: Tokens, region: str | None = None) -> dict[str, int]:
     """The tokens of whatever can be read of some entries, with the earliest day given (0 = none)."""
-    return _listed(entries, tokens)[0]
+    return _listed(entries, tokens, region)[0]
 
 
 def _listed(
-    entries: Iterable[RegistryEntry], tokens: Tokens
+    entries: Iterable[RegistryEntry], tokens: Tokens, region: str | None
 ) -> tuple[dict[str, int], frozenset[tuple[str, ...]], list[int]]:
     listed: dict[str, int] = {}
     numbers: set[tuple[str, ...]] = set()
@@ -158,7 +163,7 @@ def _listed(
         if entry.since == UNREAD_DAY:
             bad.append(at)
         try:
-            found = entry_tokens(tokens, entry.address)
+            found = entry_tokens(tokens, entry.address, region)
         except AddressError:
             if entry.since != UNREAD_DAY:
                 bad.append(at)

@@ -19,6 +19,7 @@ from contactgate.model import events, messages, synonyms
 from contactgate.model.address import AddressError
 from contactgate.model.facts import FOREVER_MS, LASTING, Grant, Span, Withdrawal
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
+from contactgate.model.places import as_iso, unknown
 from contactgate.model.request import Request
 from contactgate.model.world import Suppression
 
@@ -72,7 +73,7 @@ def _ordinal(day: str, name: str) -> int:
 
 
 def contactable(
-    tokens: Tokens, channel: str, address: str | None, token: str | None
+    tokens: Tokens, channel: str, address: str | None, token: str | None, region: str | None = None
 ) -> tuple[Contactable | None, bool]:
     """What an address given in clear, as a token, or both, stands for, and whether it cannot be read."""
     if address is None and token is None:
@@ -80,23 +81,23 @@ def contactable(
     found = None
     if address is not None:
         try:
-            found = tokens.contactable(channel, address)
+            found = tokens.contactable(channel, address, region)
         except AddressError:
             return None, True
     if token is None:
         return found, False
-    if not is_address_token(token) or (found is not None and found.token != token):
+    if not is_address_token(token) or (found is not None and token not in {found.token, *found.forms}):
         return None, True
     return found or Contactable(token, (), ()), False
 
 
-def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> Request:
-    """A contact request."""
+def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens, region: str | None = None) -> Request:
+    """A contact request; `region` is the policy's, for a number without `+`."""
     channel, address = message.channel, message.address
     fault = False
     if address and not message.address_token:
         try:
-            known = tokens.contactable(channel, address)
+            known = tokens.contactable(channel, address, region)
         except AddressError:
             known, fault = _UNREADABLE, True
     else:
@@ -105,9 +106,10 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
             channel,
             None if address is UNSET or address is None else address,
             message.address_token or None,
+            region,
         )
         known = found or _UNREADABLE
-    token, zones, number_jurisdictions = known
+    token, zones, number_jurisdictions, forms = known
     categories, jurisdictions = message.data_categories, message.jurisdictions
     not_before, not_after = message.not_before, message.not_after
     return Request(
@@ -128,7 +130,8 @@ def request(message: messages.ContactRequested, at_ms: int, tokens: Tokens) -> R
         number_jurisdictions=number_jurisdictions,
         not_before_ms=to_ms(not_before) if not_before else None,
         not_after_ms=to_ms(not_after) if not_after else None,
-        jurisdictions=tuple(sorted(set(jurisdictions))) if jurisdictions else (),
+        jurisdictions=_places(jurisdictions) if jurisdictions else (),
+        address_forms=forms,
     )
 
 
@@ -169,6 +172,20 @@ def withdrawal(message: messages.ConsentWithdrawn, at_ms: int, arrived_ms: int) 
     )
 
 
+def _places(codes: Iterable[str] | UnsetType | None) -> tuple[str, ...]:
+    return tuple(sorted({as_iso(code) for code in codes})) if codes else ()
+
+
+def unknown_places(event: events.SubjectEvent) -> MalformedMessage | None:
+    """What the dead letter says of an event that names a place nobody knows, and is applied all the same."""
+    if type(event) is events.ProfileUpdated and event.jurisdictions and unknown(event.jurisdictions):
+        return MalformedMessage(
+            "jurisdiction.unknown",
+            "`jurisdictions` names a code that ISO 3166 does not have; requests block",
+        )
+    return None
+
+
 def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> events.ProfileUpdated:
     """Facts about the person; `timezones` beats `timezone` when both are given.
 
@@ -194,7 +211,7 @@ def profile(message: messages.SubjectUpdated, at_ms: int, arrived_ms: int) -> ev
         event_id=message.event_id,
         time_ms=at_ms,
         timezones=zones,
-        jurisdictions=None if message.jurisdictions is UNSET else words(message.jurisdictions) or (),
+        jurisdictions=None if message.jurisdictions is UNSET else _places(message.jurisdictions),
         flags=None if message.flags is UNSET else tuple([flag for flag in flags if flag not in LASTING]),
         preferred=None if message.preferred_windows is UNSET else spans(message.preferred_windows or ()),
         marked=tuple([flag for flag in flags if flag in LASTING]),

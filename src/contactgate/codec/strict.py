@@ -80,6 +80,7 @@ REASONS: Final[dict[str, str]] = {
     "field.missing": "a required field is absent or null",
     "field.unknown": "a key that no message of this type has, where a misspelt one would permit something",
     "field.near_miss": "a key that is almost a known one: what it says would be lost",
+    "jurisdiction.unknown": "a code that ISO 3166 does not have; the person's requests block until it is corrected",
     "field.invalid": "a field's value is not of the kind it must be",
     "identifier.invalid": "an identifier is not 1 to 128 printable characters",
     "time.invalid": "an instant is not RFC 3339 with an offset",

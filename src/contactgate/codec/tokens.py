@@ -14,12 +14,20 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from contactgate.model.address import AddressError, normalise
+from contactgate.model.forms import other_forms
+from contactgate.model.national import written, written_forms
 from contactgate.model.numbering import number_jurisdictions, number_zones
 
 KEY_BYTES: Final = 32
 _CACHE: Final = 65_536
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _TOKEN: Final = re.compile(r"a1\.[A-Za-z0-9_-]{21}[AQgw]").fullmatch
+_SEVERAL: Final = re.compile(r"[,;/|\n]|\s(?:and|or|und|et|y)\s|&")
+_WHOLE: Final = re.compile(r".*@.*|(?:\D*\d){7,}\D*").fullmatch
+"""Long enough for an address of its own: `06131/123456` is one number."""
+_UNREADABLE: Final = (
+    "neither a number with country code (+44...), an e-mail address nor a postal hash; free text needs channels [mail]"
+)
 _NUMBER_LIKE: Final = re.compile(r"[+(]?[\d\s().\-/+]{5,}").fullmatch
 
 
@@ -29,6 +37,7 @@ class Contactable(NamedTuple):
     token: str
     zones: tuple[str, ...]  # where the number may be; () unknown, or not a number
     jurisdictions: tuple[str, ...]
+    forms: tuple[str, ...] = ()  # tokens of the subscriber's other written forms (SEMANTICS rule 52)
 
 
 def is_address_token(text: str) -> bool:
@@ -59,7 +68,7 @@ class Tokens:
         self._subject = blake2b(key=derived, digest_size=16, person=b"subject")
         self._approval = blake2b(key=derived, digest_size=16, person=b"approval")
         self._derived = derived
-        self._addresses: dict[tuple[str, str], Contactable] = {}
+        self._addresses: dict[tuple[str, str, str | None], Contactable] = {}
         self._subjects: dict[tuple[str, str], str] = {}
 
     def secret(self, purpose: bytes) -> bytes:
@@ -72,45 +81,86 @@ class Tokens:
         state.update(_family(channel) + normalised.encode())
         return "a1." + text_of(state.digest())
 
-    def contactable(self, channel: str, address: str) -> Contactable:
-        """Token, zones and jurisdictions of a clear address as it was sent. Raises AddressError when unreadable."""
-        key = (channel, address)
+    def contactable(self, channel: str, address: str, region: str | None = None) -> Contactable:
+        """Token, zones and jurisdictions of a clear address as it was sent. Raises AddressError when unreadable.
+
+        `region`: where a number without `+` was written, and what a number may have been written as.
+        """
+        key = (channel, address, region)
         found = self._addresses.get(key)
         if found is None:
-            plain = normalise(channel, address)
+            plain = normalise(channel, address, region)
             number = _family(channel) == b"p"
             found = Contactable(
                 self.address(channel, plain),
                 number_zones(plain) if number else (),
                 number_jurisdictions(plain) if number else (),
+                () if channel == "mail" else self._other_tokens(channel, plain, region if number else None),
             )
             if len(self._addresses) >= _CACHE:
                 self._addresses.clear()
             self._addresses[key] = found
         return found
 
-    def suppressed(self, address: str, channels: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Every token an address of a suppression may stand for: its channels tell its family, or else its looks.
+    def _other_tokens(self, channel: str, plain: str, region: str | None) -> tuple[str, ...]:
+        others = other_forms(plain)
+        found = [self.address(channel, form) for form in others]
+        if region is not None:
+            at_home = {text for form in (plain, *others) for text in written_forms(form, region)}
+            found += [self._as_written(text) for text in sorted(at_home)]
+        return tuple(found)
 
-        Raises AddressError when there is none.
+    def _as_written(self, digits: str) -> str:
+        """The token of a number without `+`; no E.164 number has the same."""
+        state = self._address.copy()
+        state.update(b"n" + digits.encode())
+        return "a1." + text_of(state.digest())
+
+    def bound(
+        self, address: str, channels: tuple[str, ...] | None, region: str | None = None, *, postal: bool = False
+    ) -> tuple[tuple[str, ...], str | None]:
+        """Every token an address of a suppression may stand for, and why it cannot be read whole, if it cannot.
+
+        Its channels tell its family, or else its looks. A number without `+` is bound as it was written, whether or
+        not it can be read in `region`; of several in one field each is bound.
         """
-        found = set()
-        for channel in channels or ():
+        parts = [part.strip() for part in _SEVERAL.split(address) if part.strip()]
+        if not postal and channels != ("mail",) and len(parts) > 1:
+            several = [self._one(part, channels, region, postal=False)[0] for part in parts]
+            if sum(bool(found) and _WHOLE(part) is not None for found, part in zip(several, parts, strict=True)) > 1:
+                return tuple(sorted({token for found in several for token in found})), "several addresses in one field"
+        return self._one(address, channels, region, postal=postal)
+
+    def _one(
+        self, address: str, channels: tuple[str, ...] | None, region: str | None, *, postal: bool
+    ) -> tuple[tuple[str, ...], str | None]:
+        found: set[str] = set()
+        if postal or "postal:" in address[:7]:
+            channels = ("mail",)
+        guess = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else None
+        for channel in channels or (() if guess is None else (guess,)):
             try:
-                found.add(self.contactable(channel, address).token)
+                read = self.contactable(channel, address, region)
             except AddressError:
                 continue
-        if not found:
-            channel = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else ""
-            for guess in (channel,) if channel else ("voice", "mail"):
-                try:
-                    found.add(self.contactable(guess, address).token)
-                    break
-                except AddressError:
-                    continue
-        if not found:
-            raise AddressError("the address is neither a number with country code, an e-mail address nor a postal hash")
-        return tuple(sorted(found))
+            found.update((read.token, *read.forms))
+        if guess is not None and not found:
+            try:
+                read = self.contactable(guess, address, region)
+                found.update((read.token, *read.forms))
+            except AddressError:
+                pass
+        fault = None if found else _UNREADABLE
+        if channels != ("mail",) and (digits := written(address)) is not None:
+            found.add(self._as_written(digits))
+        return tuple(sorted(found)), fault
+
+    def suppressed(self, address: str, channels: tuple[str, ...] | None, region: str | None = None) -> tuple[str, ...]:
+        """Every token an address may stand for. Raises AddressError when it cannot be read whole."""
+        found, fault = self.bound(address, channels, region)
+        if fault is not None:
+            raise AddressError(fault)
+        return found
 
     def subject(self, requester: str, subject_id: str) -> str:
         """What a vendor knows a subject by: `s1.` and 22 characters, different for every requester."""

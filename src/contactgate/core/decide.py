@@ -79,13 +79,14 @@ def differs(contact: Contact, request: Request) -> str | None:
     None if it asks for the same contact again; what may change are its time and its bounds (SEMANTICS rule 46).
     """
     asked = contact.asked_jurisdictions
+    address = request.address if contact.address in request.address_forms else contact.address
     fields = (
         ("requester", contact.requester, request.requester),
         ("controller", contact.controller, request.controller),
         ("purpose", contact.purpose, request.purpose),
         ("channel", contact.channel, request.channel),
         ("campaign_id", contact.campaign, request.campaign),
-        ("address", contact.address, request.address),
+        ("address", address, request.address),
         ("data_categories", contact.asked_categories, request.categories or None),
         ("matter_id", contact.asked_matter, request.matter),
         ("mode", contact.mode, request.mode),

@@ -12,8 +12,9 @@ from contactgate.core.rules.caps import CapRule, CoolOffRule
 from contactgate.core.rules.consent import ConsentRule, ErasedRule
 from contactgate.core.rules.parties import CampaignRule, PartyRule, PauseRule
 from contactgate.core.rules.registries import FreshRule, ListedRule
-from contactgate.core.rules.request import FlagsRule, PurposeRule, RequestRule, SuppressionRule, WordsRule
+from contactgate.core.rules.request import FlagsRule, PlaceRule, PurposeRule, RequestRule, SuppressionRule, WordsRule
 from contactgate.model.facts import Reason
+from contactgate.model.places import unknown
 from contactgate.policy.plan import Plan
 
 _MAX_BOOKS = 8_192
@@ -111,7 +112,7 @@ class Rulebook:
 
     def __init__(self, plan: Plan, from_ms: int, jurisdictions: tuple[str, ...] = ()) -> None:
         self.jurisdictions = jurisdictions
-        self.rules = _rules(plan)
+        self.rules = _rules(plan, jurisdictions)
         self.recalls = Asked(tuple(rule for rule in self.rules if rule.recalls))
         self.from_ms = from_ms
         self.until_ms = NEVER if plan.until_ms is None else plan.until_ms
@@ -129,7 +130,8 @@ class Rulebook:
         facts = CONTACTS if state.contacts else 0
         if state.withdrawals:
             facts += WITHDRAWALS
-        if profile.flags or profile.marks or profile.erased_ms or profile.preferred:
+        strange = unknown(profile.jurisdictions)
+        if profile.flags or profile.marks or profile.erased_ms or profile.preferred or strange:
             facts += PERSONAL
         if ctx.zones is None:
             facts += UNPLACED
@@ -190,12 +192,14 @@ def rulebook_at(ctx: Context, t: int) -> Rulebook:
     return book
 
 
-def _rules(plan: Plan) -> tuple[Rule, ...]:
+def _rules(plan: Plan, jurisdictions: tuple[str, ...]) -> tuple[Rule, ...]:
     """In the order in which reasons are given. What a recall names first comes first among those that recall."""
     bases = plan.bases
     rules: list[Rule] = [RequestRule()]
     if not bases or plan.uncovered:
         rules.append(PurposeRule(plan))
+    if not plan.uncovered:
+        rules.append(PlaceRule())
     rules.append(ErasedRule(bases))
     rules += [ConsentRule(basis) for basis in bases if basis.consent != "none"]
     rules += [SuppressionRule()]
@@ -205,6 +209,6 @@ def _rules(plan: Plan) -> tuple[Rule, ...]:
     rules += [CapRule(cap) for cap in plan.caps]
     rules += [CoolOffRule(cooloff, bases) for cooloff in plan.cooloffs]
     rules += [ZoneRule(any(window.zone is None for window in plan.windows))]
-    rules += [WindowCheck(window, bases) for window in plan.windows]
+    rules += [WindowCheck(window, bases, jurisdictions) for window in plan.windows]
     rules += [PreferredRule()]
     return tuple(rules)

@@ -103,6 +103,8 @@ class Gate:
             unknown = _unknown(event, self._world.vocabulary)
             if unknown is not None:
                 self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=True))
+            if (strange := read.unknown_places(event)) is not None:
+                self.out.append(self._letters.letter(rec, strange))
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
@@ -230,7 +232,8 @@ class Gate:
         tokens, world = self._tokens, self._world
         try:
             check_time(at_ms, rec.arrived_ms)
-            request = read.request(message, at_ms, tokens)
+            region = None if world.policy is None else world.policy.limits.default_region
+            request = read.request(message, at_ms, tokens, region)
             if malformed is not None:
                 request = msgspec.structs.replace(request, malformed=malformed)
         except MalformedMessage as fault:

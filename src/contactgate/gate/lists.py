@@ -36,10 +36,14 @@ def closed(before: RegistryVersion | None, message: RegistryPublished) -> Regist
 
 
 def publish(
-    before: RegistryVersion | None, message: RegistryPublished, tokens: Tokens, opened: Opened | None
+    before: RegistryVersion | None,
+    message: RegistryPublished,
+    tokens: Tokens,
+    opened: Opened | None,
+    region: str | None = None,
 ) -> Published:
     """The registry after an event; `opened` is the file that it points to, if it points to one."""
-    found = read(message, tokens)
+    found = read(message, tokens, region)
     current = before or _nothing(message.registry)
     if message.kind == "snapshot" and current.as_of_ms > message.as_of:
         return Published(None, _unreadable(message, found, opened))  # a list that was taken later is in force

@@ -20,7 +20,6 @@ from contactgate.core.world import Change, World
 from contactgate.errors import MalformedMessage, PolicyError
 from contactgate.gate import lists
 from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
-from contactgate.model.address import AddressError
 from contactgate.model.control import (
     CampaignUpdated,
     ControlMessage,
@@ -168,7 +167,7 @@ class WorldFeed:
             except MalformedMessage as fault:
                 self.out.append(self._letters.letter(rec, fault))
                 return self._listed(lists.closed(before, message))
-        made = lists.publish(before, message, self._tokens, opened)
+        made = lists.publish(before, message, self._tokens, opened, self._region)
         if made.fault is not None:
             self.out.append(self._letters.letter(rec, made.fault))
         return self._listed(made.registry)
@@ -185,7 +184,7 @@ class WorldFeed:
             return self._world.release(key or "")
         try:
             message = strict.decode(Kind.SUPPRESSION, rec.value)
-            bound = self._bound(message, key)
+            bound, half_read = self._bound(message, key)
             check_time(to_ms(message.time), rec.timestamp_ms)
             if isinstance(message, AddressReleased):
                 for token in bound:
@@ -203,6 +202,8 @@ class WorldFeed:
             )
             self._tell(rec, next(filter(None, told), None))
             changes = [self._world.suppress(t, item) for item in items for t in bound]
+            if half_read is not None:
+                self.out.append(self._letters.letter(rec, half_read))
         except MalformedMessage as fault:
             changes = [
                 self._world.suppress(token, item)
@@ -212,19 +213,24 @@ class WorldFeed:
         tokens = frozenset(token for change in changes for token in change.tokens or ())
         return Change(restricts=True, tokens=tokens) if tokens else None
 
-    def _bound(self, message: AddressSuppressed | AddressReleased, key: str | None) -> tuple[str, ...]:
-        """The tokens a message is about; its key must be the first of them."""
-        channels = (message.channels or None) if isinstance(message, AddressSuppressed) else None
+    def _bound(
+        self, message: AddressSuppressed | AddressReleased, key: str | None
+    ) -> tuple[tuple[str, ...], MalformedMessage | None]:
+        """The tokens a message is about, its key among them; and what could not be read of a suppression."""
+        channels = read.words(getattr(message, "channels", None) or None)
+        half_read = None
         named: set[str] = set()
         if message.address_token:
             if not is_address_token(message.address_token):
                 raise MalformedMessage("address.unreadable", "`address_token` is not a token of ours")
             named.add(message.address_token)
         if message.address:
-            try:
-                found = self._tokens.suppressed(message.address, channels)
-            except AddressError as error:
-                raise MalformedMessage("address.unreadable", str(error)) from None
+            postal = getattr(message, "kind", None) == "postal"
+            found, fault = self._tokens.bound(message.address, channels, self._region, postal=postal)
+            if fault is not None:
+                half_read = MalformedMessage("address.unreadable", fault)
+                if not found or isinstance(message, AddressReleased):
+                    raise half_read
             if named and not named.issubset(found):
                 raise MalformedMessage("address.unreadable", "`address` and `address_token` are different addresses")
             named.update(found)
@@ -232,4 +238,10 @@ class WorldFeed:
             raise MalformedMessage("field.missing", "`address` or `address_token` is missing")
         if self._keyed and key not in named:
             raise MalformedMessage("key.mismatch", "the record's key must be the address's token")
-        return tuple(sorted(named))
+        return tuple(sorted(named)), half_read
+
+    @property
+    def _region(self) -> str | None:
+        """Where the policy in force reads a number without `+`."""
+        policy = self._world.policy
+        return None if policy is None else policy.limits.default_region

@@ -17,6 +17,9 @@ import unicodedata
 
 import idna
 
+from contactgate.model.forms import canonical_mailbox, canonical_number
+from contactgate.model.national import international, written
+
 
 class AddressError(ValueError):
     """An address that cannot be read as one contact of its channel; the message never contains the address."""
@@ -37,17 +40,18 @@ _INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | fro
 )
 
 
-def normalise(channel: str, address: object) -> str:
+def normalise(channel: str, address: object, region: str | None = None) -> str:
     """The canonical form of `address` on `channel`.
 
     `email` gives `local@domain` (domain in punycode), `mail` folded text (or a postal hash as it is), and every other
-    channel is telephone-like and gives E.164 (`+` and 7 to 15 digits). Idempotent. Raises AddressError.
+    channel is telephone-like and gives E.164 (`+` and 7 to 15 digits); one without `+` is read in `region`, an ISO
+    country. Idempotent. Raises AddressError.
     """
     if channel == "email":
-        return _email(address)
+        return canonical_mailbox(_email(address))
     if channel == "mail":
         return _mail(address)
-    return _phone(address)
+    return canonical_number(_phone(address, region))
 
 
 def _visible(text: object, longest: int = _MAX_RAW) -> str:
@@ -98,11 +102,13 @@ _TRUNK_ZERO = rf"\+(?:{_alternatives(tuple(TRUNK_ZERO_CODES.split()))})0[1-9]"
 _E164 = re.compile(rf"(?!{_TRUNK_ZERO})\+[1-9][0-9]{{6,14}}").fullmatch
 _TRUNK_ZERO_AT = re.compile(_TRUNK_ZERO).match
 _SCHEME = re.compile(r"(?:tel|sms|callto):(?://)?", re.IGNORECASE)
-_EXTENSION = re.compile(r"(?:;.*|[\s,]*(?:extension|ext\.?|x|#)[\s.:=]*[0-9]{1,11}\s*#?)\Z", re.IGNORECASE | re.DOTALL)
+_EXTENSION = re.compile(
+    r"(?:(?:;[a-z][a-z0-9-]*(?:=[^;+]*)?)+|[\s,]*(?:extension|ext\.?|x|#)[\s.:=]*[0-9]{1,11}\s*#?)\Z", re.IGNORECASE
+)
 _SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00b7]+")
 
 
-def _phone(address: object) -> str:
+def _phone(address: object, region: str | None) -> str:
     if isinstance(address, str) and _E164(address):
         return address
     text = _visible(address, _MAX_RAW_NUMBER).strip()
@@ -115,6 +121,8 @@ def _phone(address: object) -> str:
     if trunk := _TRUNK_ZERO_AT(text):
         # `+44 (0)20 …`: the zero is dialled at home only, and kept it would make a second contact of the same number.
         text = text[: trunk.end() - 2] + text[trunk.end() - 1 :]
+    if not text.startswith("+") and region is not None and written(text):
+        text = international(text, region) or text
     if not text.startswith("+"):
         raise AddressError("the number has no country code: give it as + and country code (E.164)")
     if not _E164(text):
@@ -130,6 +138,7 @@ _CLEAN_EMAIL = re.compile(
 ).fullmatch
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]{0,61}[a-z0-9])?").fullmatch
 _ATEXT = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+/=?^_`{|}~-")
+_MAILBOX = re.compile(r"[^<>@]*<([^<>]+)>").fullmatch  # as mail software writes it: Ann <ann@example.com>
 _ALPHABETS = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "DESERET")
 """Alphabets with letters that look like another's; one word may use only one of them."""
 
@@ -165,6 +174,8 @@ def _email(address: object) -> str:
     text = _visible(address).strip()
     if text[:7].lower() == "mailto:":
         text = text[7:]
+    if text.endswith(">") and (inner := _MAILBOX(text)):
+        text = inner[1].strip()
     local, at, domain = text.rpartition("@")
     if not at:
         raise AddressError("not an e-mail address: no @")

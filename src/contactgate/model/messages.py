@@ -22,6 +22,7 @@ Instant = Annotated[datetime, Meta(tz=True, description="RFC 3339 with an offset
 Words = Annotated[tuple[Identifier, ...], Meta(min_length=1, description="absent: all")]
 Address = Annotated[str, Meta(min_length=1, max_length=320, description="E.164, e-mail, or a postal hash")]
 Jurisdiction = Annotated[str, Meta(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$", description="ISO 3166: `GB`, `US-FL`")]
+Place = Annotated[str, Meta(min_length=1, max_length=128, description="ISO 3166: `GB`, `US-FL`; another code blocks")]
 Clock = Annotated[
     str,
     Meta(
@@ -92,7 +93,7 @@ class SubjectUpdated(msgspec.Struct, gc=False, tag_field="type", tag="subject.up
     time: Instant
     timezone: Identifier | UnsetType | None = UNSET
     timezones: tuple[Identifier, ...] | UnsetType | None = UNSET
-    jurisdictions: tuple[Jurisdiction, ...] | UnsetType | None = UNSET
+    jurisdictions: tuple[Place, ...] | UnsetType | None = UNSET
     flags: tuple[Identifier, ...] | UnsetType | None = UNSET  # minor deceased vulnerable business, and the policy's
     preferred_windows: tuple[Hours, ...] | UnsetType | None = UNSET
     flags_removed: Words | UnsetType | None = UNSET
@@ -149,7 +150,7 @@ class ContactRequested(msgspec.Struct, gc=False, tag_field="type", tag="contact.
     matter_id: Identifier | UnsetType | None = UNSET
     not_before: Instant | UnsetType | None = UNSET
     not_after: Instant | UnsetType | None = UNSET
-    jurisdictions: tuple[Jurisdiction, ...] | UnsetType | None = UNSET
+    jurisdictions: tuple[Place, ...] | UnsetType | None = UNSET
     mode: Mode | UnsetType | None = UNSET
 
 
@@ -214,6 +215,7 @@ class AddressSuppressed(msgspec.Struct, gc=False, tag_field="type", tag="address
     campaigns: Words | UnsetType | None = UNSET
     reason: Identifier | UnsetType | None = UNSET
     expires_at: Instant | UnsetType | None = UNSET
+    kind: Annotated[str, Meta(pattern="^postal$")] | UnsetType | None = UNSET  # `address` is free text of a letter
     also: tuple[LiveSuppression, ...] | UnsetType | None = UNSET
 
 

@@ -17,7 +17,9 @@ from functools import lru_cache
 from importlib import resources
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumberType, is_number_type_geographical
-from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
+
+from contactgate.model.places import part_of
+from contactgate.model.zone_data import LONGEST_PREFIX, PREFIX_ZONES
 
 _REGIONS: dict[str, tuple[str, ...]] = {
     str(code): regions for code, regions in COUNTRY_CODE_TO_REGION_CODE.items() if regions[0] != "001"
@@ -129,7 +131,7 @@ NANP_PLACES: dict[str, str] = _read_nanp()
 """North American area code -> ISO code of its place: a country, or a US state."""
 
 
-_NANP_HEAD = max(len(prefix) for prefix in TIMEZONE_DATA if prefix.startswith("1"))
+_NANP_HEAD = max(len(prefix) for prefix in PREFIX_ZONES if prefix.startswith("1"))
 
 
 def _calling_code(digits: str) -> str | None:
@@ -162,6 +164,8 @@ def number_jurisdictions(e164: str) -> tuple[str, ...]:
     if code == "7":
         return ("KZ",) if digits[1:2] in {"6", "7"} else ("RU",)
     country = _REGIONS[code][0]
+    if code in {"33", "49"} and (part := part_of(digits)):
+        return (country, part)
     return (country, *_ALSO.get(country, ()))
 
 
@@ -197,12 +201,12 @@ def _checked(zones: frozenset[str], countries: frozenset[str]) -> tuple[str, ...
 @lru_cache(maxsize=2_048)
 def _zones_below(prefix: str) -> frozenset[str]:
     """Every zone the data gives for numbers that start with the prefix."""
-    return frozenset(zone for key, zones in TIMEZONE_DATA.items() if key.startswith(prefix) for zone in zones)
+    return frozenset(zone for key, zones in PREFIX_ZONES.items() if key.startswith(prefix) for zone in zones)
 
 
 def _longest(digits: str) -> str:
-    for length in range(TIMEZONE_LONGEST_PREFIX, 0, -1):
-        if digits[:length] in TIMEZONE_DATA:
+    for length in range(LONGEST_PREFIX, 0, -1):
+        if digits[:length] in PREFIX_ZONES:
             return digits[:length]
     return ""
 
@@ -210,7 +214,7 @@ def _longest(digits: str) -> str:
 @lru_cache(maxsize=256)
 def _country_level(code: str, country: str | None) -> tuple[str, ...]:
     """Every zone of a calling code; of one country's part of it if that is known."""
-    zones = frozenset(TIMEZONE_DATA.get(code, ()))
+    zones = frozenset(PREFIX_ZONES.get(code, ()))
     countries = frozenset(_REGIONS[code])
     if country is not None:
         known = _zone_countries()
@@ -223,7 +227,7 @@ def _country_level(code: str, country: str | None) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _geographic(code: str) -> re.Pattern[str] | None:
     """Matches national numbers that stand for a place; None if all zones of the code are the same set."""
-    if all(frozenset(TIMEZONE_DATA[code]) == frozenset(v) for k, v in TIMEZONE_DATA.items() if k.startswith(code)):
+    if all(frozenset(PREFIX_ZONES[code]) == frozenset(v) for k, v in PREFIX_ZONES.items() if k.startswith(code)):
         return None
     mobile = is_number_type_geographical(PhoneNumberType.MOBILE, int(code))
     placed: list[str] = []
@@ -249,7 +253,7 @@ def _north_american(head: str) -> tuple[str, ...]:
     prefix = _longest(head)
     # An exchange the data does not list may be anywhere in its area code: the area code's own entry names only the
     # largest part (850 is listed as New York; Pensacola is in Chicago's zone).
-    zones = frozenset(TIMEZONE_DATA[prefix]) if len(prefix) > 4 else _zones_below("1" + area)
+    zones = frozenset(PREFIX_ZONES[prefix]) if len(prefix) > 4 else _zones_below("1" + area)
     return _checked(zones, frozenset((country,))) if zones else _country_level("1", country)
 
 
@@ -261,7 +265,7 @@ def number_zones(e164: str) -> tuple[str, ...]:
     """
     digits = e164[1:]
     code = _calling_code(digits)
-    if code is None or code not in TIMEZONE_DATA:
+    if code is None or code not in PREFIX_ZONES:
         return ()
     if code == "1":
         return _north_american(digits[:_NANP_HEAD]) if len(digits) == 11 else _country_level("1", None)
@@ -269,4 +273,4 @@ def number_zones(e164: str) -> tuple[str, ...]:
     pattern = _geographic(code)
     if pattern is None or pattern.fullmatch(digits[len(code) :]) is None:
         return _country_level(code, country)
-    return _checked(frozenset(TIMEZONE_DATA[_longest(digits)]), frozenset(_REGIONS[code]))
+    return _checked(frozenset(PREFIX_ZONES[_longest(digits)]), frozenset(_REGIONS[code]))

@@ -35,3 +35,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     not_after_ms: int | None = None
     jurisdictions: tuple[str, ...] = ()
     malformed: str | None = None  # a key or field that cannot be meant as it stands: request.malformed
+    address_forms: tuple[str, ...] = ()  # tokens of the subscriber's other written forms
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Every token that stands for the address; () without one."""
+        return () if self.address is None else (self.address, *self.address_forms)

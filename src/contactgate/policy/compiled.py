@@ -176,4 +176,5 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
         unreported_counts=document.unreported == "count",
         clock_skew_ms=document.clock_skew,
         requirements=Requirements(require.campaign, require.party, require.notice, require.two_people),
+        default_region=document.default_region,
     )

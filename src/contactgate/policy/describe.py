@@ -148,6 +148,8 @@ def _basis(purpose: str, where: str, block: BasisDoc, line: BasisDoc | OverrideD
         says.append(f"{_span(line.default_period)} when the consent states no period")
     if line.max_period:
         says.append(f"at most {line.max_period} months")
+    if line.anniversary == "included":
+        says.append("the day of the anniversary included")
     if line.unless:
         says.append("unless " + " or ".join(line.unless) + _relations(line.relationships))
     if line.revokes_all_from:

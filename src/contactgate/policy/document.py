@@ -275,6 +275,7 @@ class OverrideDoc(Sourced):
     evidence: EvidenceSet | None = None
     default_period: Dates | None = None
     max_period: Months | None = None
+    anniversary: Literal["included", "excluded"] | None = None
     unless: Annotated[list[BasisUnless], AfterValidator(_sorted_set)] | None = None
     relationships: Relationships | None = None
     revokes_all_from: Day | None = None
@@ -287,6 +288,7 @@ class BasisDoc(Dated):
     evidence: EvidenceSet | None = None
     default_period: Dates | None = None
     max_period: Months | None = None
+    anniversary: Literal["included", "excluded"] | None = None
     unless: Annotated[list[BasisUnless], AfterValidator(_sorted_set)] | None = None
     relationships: Relationships | None = None
     revokes_all_from: Day | None = None

@@ -147,6 +147,7 @@ class Basis:
     default_months: int | None = None  # a grant without a stated period lasts this long
     default_days: int | None = None
     max_months: int | None = None  # a grant lasts at most this long, whatever it states
+    anniversary_zone: str | None = None  # months end with the anniversary, included, in this zone (SEMANTICS rule 57)
     unless_relations: tuple[RelationPeriod, ...] = ()  # opt_in is not needed while one of these holds
     revokes_all_from_ms: int | None = None  # a withdrawal of that time or later reaches every purpose on its channels
 
@@ -187,6 +188,7 @@ class Limits:
     unreported_counts: bool = True
     clock_skew_ms: int = 600_000  # a restriction that arrives later and is stamped at most so much earlier wins
     requirements: Requirements = field(default_factory=Requirements)
+    default_region: str | None = None  # ISO country in which a number without `+` is read
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ class Source:
         evidence = override.evidence if override and override.evidence else block.evidence
         default = override.default_period if override and override.default_period else block.default_period
         longest = override.max_period if override and override.max_period else block.max_period
+        anniversary = override.anniversary if override and override.anniversary else block.anniversary
         unless = override.unless if override and override.unless else block.unless
         relations = (override.relationships if override else None) or block.relationships or self.relationships
         everything = override.revokes_all_from if override and override.revokes_all_from else block.revokes_all_from
@@ -142,6 +143,7 @@ class Source:
             default_months=default.months if default else None,
             default_days=default.days if default else None,
             max_months=longest,
+            anniversary_zone=self.zone if anniversary == "included" else None,
             unless_relations=relation_periods(unless, relations) if consent == "opt_in" else (),
             revokes_all_from_ms=None if everything is None else midnight_ms(everything, self.zone),
         )

@@ -171,7 +171,7 @@ def test_different_mailboxes_stay_apart(one: str, other: str) -> None:
         "a(b)@example.com",
         "a b@example.com",
         "a\x00b@example.com",
-        "User <user@example.com>",
+        "User <user@example.com> x",
         "user@[192.0.2.1]",
         "user@192.0.2.1",
         "user@-x.com",

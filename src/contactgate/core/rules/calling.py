@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contactgate.core.rule import NEVER, PERSONAL, UNPLACED, Context, Rule, until
 from contactgate.core.rules.consent import Judged, counting_under
-from contactgate.core.time.hours import HORIZON_DAYS, OpenHours, is_open, next_open, open_hours, open_until
+from contactgate.core.time.hours import HORIZON_DAYS, OpenHours, is_open, next_open, open_hours, open_until, spans_at
 from contactgate.model.facts import Grant, Reason, Span
 from contactgate.model.instants import DAY_MS, instant
 from contactgate.policy.plan import Basis, WindowRule
@@ -51,10 +51,10 @@ class WindowCheck(Rule):
     bounds = True
     opens = True
 
-    def __init__(self, window: WindowRule, bases: tuple[Basis, ...]) -> None:
+    def __init__(self, window: WindowRule, bases: tuple[Basis, ...], jurisdictions: tuple[str, ...] = ()) -> None:
         self.window = window
         self.name = f"window.{window.name}"
-        self._times = open_hours(window.name, window.spans, window.zone)
+        self._times = open_hours(window.name, spans_at(window.spans, jurisdictions), window.zone)
         self._lifts = window.consent_lifts
         self._told: dict[int, tuple[Reason, ...]] = {}  # by opening: many people have the same
         self._bases: tuple[Basis | None, ...] = tuple(b for b in bases if b.consent != "none") or (None,)
@@ -164,7 +164,7 @@ class PreferredRule(Rule):
 
 def _chosen(ctx: Context) -> tuple[Span, ...]:
     """The hours the person chose for the request's channel; none: they do not bind it."""
-    preferred = ctx.profile.preferred
+    preferred = spans_at(ctx.profile.preferred, ctx.jurisdictions) if ctx.profile.preferred else ()
     if any(span.channels is not None for span in preferred):
         channel = ctx.request.channel
         return tuple(span for span in preferred if span.channels is None or channel in span.channels)

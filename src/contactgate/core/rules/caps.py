@@ -83,6 +83,8 @@ class _Scope:
         for name in self._fields:
             value, asked = getattr(contact, name), getattr(request, name)
             if value != asked and (strict or (value and asked and (said or not _meant(name, value, asked, known)))):
+                if name == "address" and value in request.address_forms:
+                    continue
                 return False
         if self._matter and request.matter not in contact.matters and (strict or (contact.matters and request.matter)):
             return False

@@ -11,7 +11,7 @@ import msgspec
 from contactgate.core.lifting import lifted
 from contactgate.core.rule import NEVER, PERSONAL, WITHDRAWALS, Context, Rule, prefixes, until
 from contactgate.core.rules.relations import relation_from, relation_until
-from contactgate.core.time.calendars import days_after, months_after
+from contactgate.core.time.calendars import anniversary_over, days_after, months_after
 from contactgate.model.facts import FOREVER_MS, Grant, Reason, Withdrawal
 from contactgate.model.instants import instant
 from contactgate.model.synonyms import folded, shown
@@ -175,14 +175,21 @@ def ends(ctx: Context, grant: Grant, basis: Basis | None) -> int:
     elif basis is None:
         return NEVER
     elif basis.default_months is not None:
-        end = months_after(grant.time_ms, basis.default_months, ctx.zones)
+        end = _months_end(ctx, grant, basis, basis.default_months)
     elif basis.default_days is not None:
         end = days_after(grant.time_ms, basis.default_days, ctx.zones)
     else:
         end = NEVER
     if basis is not None and basis.max_months is not None:
-        end = min(end, months_after(grant.time_ms, basis.max_months, ctx.zones))
+        end = min(end, _months_end(ctx, grant, basis, basis.max_months))
     return end
+
+
+def _months_end(ctx: Context, grant: Grant, basis: Basis, months: int) -> int:
+    """The end of a period of months: where the law says so, that of its last date (SEMANTICS rule 57)."""
+    if basis.anniversary_zone is None:
+        return months_after(grant.time_ms, months, ctx.zones)
+    return anniversary_over(grant.time_ms, months, basis.anniversary_zone)
 
 
 class Judged(msgspec.Struct, frozen=True, gc=False):

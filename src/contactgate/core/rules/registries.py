@@ -53,13 +53,13 @@ class ListedRule(_RegistryCheck):
 
     def _binds_from(self, ctx: Context) -> int:
         """From when a listing binds; NEVER if the number is not listed."""
-        address = ctx.request.address
         version = ctx.world.registries.get(self.rule.name)
-        if version is None or address is None:
+        if version is None:
             return NEVER
-        since = version.listing.since(address)
-        if since is None:
+        days = [day for day in map(version.listing.since, ctx.request.addresses) if day is not None]
+        if not days:
             return NEVER
+        since = min(days)  # of several forms the one that was listed first; 0: the list gives no day
         return day_starts_first(since - EPOCH_ORDINAL + self.rule.grace_days, ctx.zones) if since else 0
 
     def sure_until(self, ctx: Context, t: int) -> int:

@@ -11,6 +11,7 @@ from contactgate.core.rule import NEVER, PERSONAL, Context, Rule, until
 from contactgate.core.rules.consent import told_scope
 from contactgate.model.facts import Mark, Reason
 from contactgate.model.instants import instant
+from contactgate.model.places import unknown
 from contactgate.model.request import Request
 from contactgate.model.synonyms import folded, shown
 from contactgate.model.world import Suppression
@@ -55,6 +56,8 @@ class RequestRule(Rule):
             found.append(Reason("request.malformed", "the address cannot be read", None))
         elif request.address is None and request.channel in _NEEDS_ADDRESS:
             found.append(Reason("request.malformed", f"a contact by {request.channel} needs an address", None))
+        elif unknown(request.jurisdictions):
+            found.append(Reason("request.malformed", "`jurisdictions` names a code that ISO 3166 does not have", None))
         if request.not_before_ms is not None and t < request.not_before_ms:
             words = f"not to be made before {instant(request.not_before_ms)}"
             found.append(Reason("request.not_before", words, until(first)))
@@ -68,7 +71,29 @@ def _malformed(request: Request) -> bool:
         request.address_fault
         or request.malformed is not None
         or (request.address is None and request.channel in _NEEDS_ADDRESS)
+        or (request.jurisdictions != () and unknown(request.jurisdictions) != ())
     )
+
+
+class PlaceRule(Rule):
+    """The law that the person is under can be found: no jurisdiction of theirs is a code that nobody knows."""
+
+    name = "policy"
+    words = "every jurisdiction of the person is a known one"
+    about = PERSONAL
+
+    def passes_from(self, ctx: Context, t: int) -> int:
+        return NEVER if unknown(ctx.profile.jurisdictions) else t
+
+    def sure_until(self, ctx: Context, t: int) -> int:
+        return t if unknown(ctx.profile.jurisdictions) else NEVER
+
+    def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
+        words = "a jurisdiction of the person is no code of ISO 3166, so the law that applies is not known"
+        return (Reason("policy.unavailable", words, None),)
+
+    def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
+        return (f"jurisdictions set {instant(ctx.profile.jurisdictions_ms)}",) if ctx.profile.jurisdictions else ()
 
 
 class PurposeRule(Rule):
@@ -195,29 +220,24 @@ class SuppressionRule(Rule):
     recalls = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        address = ctx.request.address
-        if address is None:
-            return t
-        if address in ctx.profile.wrong_addresses:
-            return NEVER
-        suppressions = ctx.world.suppressions.get(address)
-        if suppressions is None:
-            return t
-        for suppression in suppressions:
-            if _suppresses(suppression, ctx):
-                if suppression.expires_ms is None:
-                    return NEVER
-                t = max(t, suppression.expires_ms)
+        for address in ctx.request.addresses:
+            if address in ctx.profile.wrong_addresses:
+                return NEVER
+            for suppression in ctx.world.suppressions.get(address, ()):
+                if _suppresses(suppression, ctx):
+                    if suppression.expires_ms is None:
+                        return NEVER
+                    t = max(t, suppression.expires_ms)
         return t
 
     def sure_until(self, ctx: Context, t: int) -> int:
-        address = ctx.request.address
-        if address not in ctx.world.suppressions and address not in ctx.profile.wrong_addresses:
+        suppressed, wrong = ctx.world.suppressions, ctx.profile.wrong_addresses
+        if not any(address in suppressed or address in wrong for address in ctx.request.addresses):
             return NEVER
         return t if self.passes_from(ctx, t) != t else NEVER
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
-        if ctx.request.address in ctx.profile.wrong_addresses:
+        if not set(ctx.profile.wrong_addresses).isdisjoint(ctx.request.addresses):
             words = "the address was reported not to be the person's"
         else:
             words = ", ".join(sorted({each.reason for each in self._binding(ctx, t)}))
@@ -234,11 +254,13 @@ class SuppressionRule(Rule):
         )
 
     def _binding(self, ctx: Context, t: int) -> list[Suppression]:
-        return [
+        found = [
             each
-            for each in ctx.world.suppressions.get(ctx.request.address or "", ())
+            for address in ctx.request.addresses
+            for each in ctx.world.suppressions.get(address, ())
             if _suppresses(each, ctx) and (each.expires_ms is None or t < each.expires_ms)
         ]
+        return list(dict.fromkeys(found))  # one suppression binds every form
 
 
 def _misses(suppression: Suppression, ctx: Context) -> str:

@@ -69,6 +69,12 @@ def months_after(time_ms: int, months: int, zones: tuple[Zone, ...] | None) -> i
     return min(day_start(months_over(local_day(time_ms, each), months), each) for each in zones)
 
 
+def anniversary_over(time_ms: int, months: int, zone_name: str) -> int:
+    """The end of the date so many months after the event's, both in one zone: that of 29 February is 28 February."""
+    (place,) = _named(zone_name)
+    return day_start(add_months(local_day(time_ms, place), months) + 1, place)
+
+
 def day_starts_first(day: int, zones: tuple[Zone, ...] | None) -> int:
     """Where the date begins first: the earliest start over the zones."""
     return min(day_start(day, each) for each in zones) if zones else day * DAY_MS - _EARLIEST_OFFSET_MS

@@ -47,6 +47,18 @@ def known_holiday_code(code: str) -> bool:
     return subdivision in subdivisions if dash else True
 
 
+_STRICTEST: tuple[DayKind, ...] = ("unknown", "holiday", "ordinary", "workday")
+
+_CALENDAR_OF = {"FR-67": "FR-6AE", "FR-68": "FR-6AE"}
+"""Parts of a country whose holidays the library has under another part's code: the two departments of Alsace."""
+
+
+def with_parts(code: str, jurisdictions: tuple[str, ...]) -> str:
+    """The calendar of a country joined (`FR+FR-57`) with those of its parts among the jurisdictions that have one."""
+    parts = {_CALENDAR_OF.get(each, each) for each in jurisdictions if each.startswith(f"{code}-")}
+    return "+".join([code, *sorted(part for part in parts if known_holiday_code(part))])
+
+
 def holiday_status(code: str, day: date) -> Literal["open", "closed", "unknown"]:
     """`closed` on a public holiday of the calendar, `unknown` in a year the library only guesses, else `open`."""
     kind = day_kind(code, day.toordinal() - EPOCH_ORDINAL)
@@ -58,6 +70,9 @@ def holiday_status(code: str, day: date) -> Literal["open", "closed", "unknown"]
 @lru_cache(maxsize=16_384)
 def day_kind(code: str, day: int) -> DayKind:
     """What the calendar says of a date given as days since 1970-01-01; `unknown` for an unknown code."""
+    if "+" in code:
+        kinds = {day_kind(each, day) for each in code.split("+")}
+        return next(kind for kind in _STRICTEST if kind in kinds)
     ordinal = day + EPOCH_ORDINAL
     if not date.min.toordinal() <= ordinal <= date.max.toordinal():
         return "unknown"

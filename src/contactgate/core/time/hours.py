@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from contactgate.core.time.holiday import day_kind
+import msgspec
+
+from contactgate.core.time.holiday import day_kind, with_parts
 from contactgate.core.time.zones import Zone, zone
 from contactgate.model.facts import Span
 from contactgate.model.instants import DAY_MS
@@ -63,6 +65,17 @@ _NO_STATE = (0, 0, False)  # for no instant
 def open_hours(name: str, spans: tuple[Span, ...], zone_name: str | None = None) -> OpenHours:
     """The rule for these spans, the same object each time so that what it remembers serves again."""
     return OpenHours(name, spans, zone_name)
+
+
+@lru_cache(maxsize=16_384)
+def spans_at(spans: tuple[Span, ...], jurisdictions: tuple[str, ...]) -> tuple[Span, ...]:
+    """The spans where a person is known to be: a country's holidays with those of the parts among the jurisdictions."""
+    return tuple(
+        span
+        if span.holidays is None
+        else msgspec.structs.replace(span, holidays=with_parts(span.holidays, jurisdictions))
+        for span in spans
+    )
 
 
 def is_open(rule: OpenHours, zones: tuple[Zone, ...], utc_ms: int) -> bool:

@@ -1,5 +1,7 @@
 """Which consents count, to the millisecond, and what is said when none does."""
 
+from datetime import datetime
+
 import pytest
 from tests.kit.corekit import (
     DAY,
@@ -115,6 +117,23 @@ def test_the_default_period_ends_with_a_local_date() -> None:
     midnight = T - 10 * HOUR
     assert ask(month, given, midnight - 1).passed
     assert rules(ask(month, given, midnight)) == ["consent.expired"]
+
+
+@pytest.mark.parametrize(
+    ("given", "over"),
+    [
+        ("2026-08-20T08:00:00", "2027-08-20T22:00:00"),
+        ("2026-08-19T22:30:00", "2027-08-20T22:00:00"),  # already the 20th in Paris
+        ("2028-02-29T12:00:00", "2029-02-28T23:00:00"),
+    ],
+)
+def test_a_year_with_its_anniversary_included_ends_with_that_date(given: str, over: str) -> None:
+    """The whole anniversary counts, wherever the person is; that of 29 February is 28 February."""
+    at, end = (int(datetime.fromisoformat(each + "Z").timestamp() * 1000) for each in (given, over))
+    basis = Basis("fr", "opt_in", max_months=12, anniversary_zone="Europe/Paris")
+    state = person(grants=(consent(time_ms=at),))
+    assert ask(world(bases=(basis,)), state, end - 1).passed
+    assert rules(ask(world(bases=(basis,)), state, end)) == ["consent.expired"]
 
 
 def test_a_withdrawal_wins_at_equal_time_and_a_later_consent_revives() -> None:
