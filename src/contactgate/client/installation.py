@@ -48,7 +48,7 @@ class Installation:
 
     def _records(self, kind: Kind, partition: int) -> Iterator[Record]:
         for each in self._history.read(self.topic(INPUTS[kind]), partition):
-            yield Record(kind, partition, each.offset, each.timestamp_ms, each.key, each.value, 0, each.headers)
+            yield Record(kind, partition, each.offset, each.timestamp_ms, each.key, each.value, headers=each.headers)
 
     def requests(self, partition: int) -> Iterator[Found]:
         """The records of contact-requests."""

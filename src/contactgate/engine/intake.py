@@ -236,7 +236,7 @@ class Intake:
         for tp, raw in got.items():
             lane = assigned[tp]
             kind, partition = self._kind_of[tp.topic], tp.partition
-            records = [Record(kind, partition, r.offset, r.timestamp, r.key, r.value, 0, r.headers) for r in raw]
+            records = [Record(kind, partition, r.offset, r.timestamp, r.key, r.value, headers=r.headers) for r in raw]
             lane.advance(records, await client.position(tp))
             fed.append(lane)
         for tp, lane in assigned.items():

@@ -177,7 +177,7 @@ class Relay:
         for partition in self._next:
             self._ends[partition] = reader.highwater(self._tp(partition)) or 0
         if self._changed.is_set():
-            return  # perhaps not ours any more; whoever reads them next begins where we stand
+            return  # perhaps not ours any more; the next reader begins where we stand
         if got:
             self._since_s = self._since_s or time.monotonic()
             self._oldest_ms = min(records[0].timestamp for records in got.values())

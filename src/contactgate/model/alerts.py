@@ -63,7 +63,7 @@ class AlertKind(StrEnum):
     RESTRICTION_WIDENED = (
         "restriction.widened",
         _CRITICAL,
-        "it stops more than was written: look at its dead letter, then declare its word or publish it again in a known one",
+        "it stops more than was written: look at its dead letter, declare its word or publish a known one",
     )
     DEAD_LETTERS = "dead.letters", _WARNING, "look with `contactgate dead-letters list` and correct who sends them"
     PRODUCER_ROTATED = "producer.rotated", _INFO, "routine"

@@ -42,7 +42,7 @@ def alert(worker: str, kind: AlertKind, detail: str, now_ms: int) -> bytes:
 
 
 class News:
-    """Counts what was committed since the last alert of its kind. No clock: whoever asks says what time it is."""
+    """Counts what was committed since the last alert of its kind. No clock: the caller says what time it is."""
 
     def __init__(self) -> None:
         self._counts: dict[AlertKind, Counter[str]] = {}

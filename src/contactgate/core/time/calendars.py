@@ -70,7 +70,7 @@ def months_after(time_ms: int, months: int, zones: tuple[Zone, ...] | None) -> i
 
 
 def anniversary_over(time_ms: int, months: int, zone_name: str) -> int:
-    """The end of the date so many months after the event's, both in one zone: that of 29 February is 28 February."""
+    """The end of the date that many months after the event's, both in one zone: that of 29 February is 28 February."""
     (place,) = _named(zone_name)
     return day_start(add_months(local_day(time_ms, place), months) + 1, place)
 
