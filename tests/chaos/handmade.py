@@ -45,6 +45,11 @@ def stamp(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
 
 
+def _reason(word: str) -> dict[str, Any]:
+    rule, _, detail = word.partition("/")
+    return {"rule": rule, "detail": detail, "until": None}
+
+
 class Tale:
     """One partition's story. Time moves only with `wait`; every input is acknowledged at once unless told otherwise."""
 
@@ -117,8 +122,9 @@ class Tale:
     def commit(self, *verdicts: str, review: bytes = b"", recalls: dict[str, str] | None = None, **lies: Any) -> Tale:
         """A transaction over all inputs so far: one verdict for each good request in order.
 
-        A verdict is `pass`, or the rules of a block, with commas; before it `again ` for a repetition. `recalls`:
-        request_id -> word. `lies` override fields of the decisions' position and of the meta record.
+        A verdict is `pass`, or the rules of a block, with commas, each with `/` and a detail if it needs one; before it
+        `again ` for a repetition. `recalls`: request_id -> word.
+        `lies` override fields of the decisions' position and of the meta record.
         """
         before = dict(self.meta)
         meta = self.meta
@@ -150,9 +156,9 @@ class Tale:
         return self
 
     def decide(self, record: Record, verdict: str) -> None:
-        """One decision and, for a fresh pass, its approval."""
+        """One decision and, for a pass, its approval."""
         asked, meta = self.asked[record.offset], self.meta
-        again, _, verdict = verdict.rpartition(" ")
+        again, verdict = verdict.startswith("again "), verdict.removeprefix("again ")
         passed = verdict == "pass"
         name = f"ap-{asked['request_id']}"
         until = self.passes.get(f"until {name}") or stamp(self.now_ms + 20_000)
@@ -160,13 +166,13 @@ class Tale:
             "type": "contact.decided", "request_id": asked["request_id"], "subject_id": asked["subject_id"],
             "requester": asked["requester"], "campaign_id": None, "channel": asked["channel"],
             "verdict": "pass" if passed else "block",
-            "reasons": [] if passed else [{"rule": r, "detail": "", "until": None} for r in verdict.split(",")],
+            "reasons": [] if passed else [_reason(word) for word in verdict.split(",")],
             "next_eligible_at": stamp(self.free_ms) if verdict.startswith("cap.") else None,
             "approval_id": name if passed else None, "valid_until": until if passed else None,
             "decided_at": stamp(self.now_ms), "policy": "sha256:0",
             "position": {"partition": 0, "request": record.offset, "consent": meta["consent"],
                          "outcome": meta["outcome"], "control": meta["control"], "suppression": meta["suppression"]},
-            "duplicate": bool(again), "seq": meta["seq"], "prev": meta["prev"] or "sha256:" + 64 * "0",
+            "duplicate": again, "seq": meta["seq"], "prev": meta["prev"] or "sha256:" + 64 * "0",
         }  # fmt: skip
         self.chain(body, record.key)
         if passed and not again:
@@ -176,6 +182,11 @@ class Tale:
             self._out(f"{APPROVALS}{asked['requester']}", b"t", {
                 "type": "contact.approved", "approval_id": name, "request_id": asked["request_id"],
                 "subject_token": "s1.x", "channel": asked["channel"], "valid_until": until,
+            })  # fmt: skip
+        elif passed:
+            self._out(f"{APPROVALS}{asked['requester']}", b"t", {
+                "type": "contact.approved", "approval_id": name, "request_id": asked["request_id"],
+                "subject_token": "s1.x", "channel": asked["channel"], "valid_until": until, "duplicate": True,
             })  # fmt: skip
 
     def chain(self, body: dict[str, Any], key: bytes | None) -> None:

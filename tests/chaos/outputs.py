@@ -34,6 +34,14 @@ class Meta(msgspec.Struct, frozen=True):
     reviewed: bytes = b""
 
 
+class Approval(NamedTuple):
+    """One `contact.approved`, as a dialer got it."""
+
+    requester: str
+    message: dict[str, Any]
+    event_id: bytes | None
+
+
 class Recall(NamedTuple):
     """One recall, as the dialer got it."""
 
@@ -63,7 +71,9 @@ class Outputs:
         self.metas = [decode(r.value) for r in self.changelog if r.key == META and r.value is not None]
         self.states = self._states()
         self.decisions: dict[int, dict[str, Any]] = {}
-        self.approved: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        self.approved: dict[str, list[Approval]] = defaultdict(list)
+        self.again: dict[str, list[Approval]] = defaultdict(list)  # those that say that they repeat one
+        self._ids: dict[str, bytes | None] = {}  # of approvals that were given: their CloudEvents id
         self.recalls: dict[int, dict[str, Recall]] = defaultdict(dict)  # by the time of their transaction
         self._tokens: dict[tuple[str, str], str] = {}
         self._named: dict[str, tuple[str, str]] = {}
@@ -105,31 +115,54 @@ class Outputs:
         for record in records:
             message = _decode(record.value or b"{}")
             fields, kind = set(message), message.get("type")
-            if fields != (_APPROVED if kind == "contact.approved" else _RECALLED):
+            again = kind == "contact.approved" and message.get("duplicate") is True
+            allowed = _APPROVED | {"duplicate"} if again else _APPROVED if kind == "contact.approved" else _RECALLED
+            if fields != allowed:
                 self._bad("I21", f"{topic}/{record.offset} is a {kind} with the fields {sorted(fields)}")
                 if not {"approval_id", "reason"} <= fields and not fields >= _APPROVED:
                     continue
             if kind == "contact.approved":
-                self.approved[message["approval_id"]].append((topic.removeprefix(APPROVALS), message))
+                one = Approval(topic.removeprefix(APPROVALS), message, dict(record.headers).get("ce_id"))
+                (self.again if again else self.approved)[message["approval_id"]].append(one)
                 continue
-            one = Recall(message["approval_id"], message["reason"], topic)
-            if one.approval_id in self.recalls[record.timestamp_ms]:
-                self._bad("I22", f"{one.approval_id} was recalled twice")
-            self.recalls[record.timestamp_ms][one.approval_id] = one
+            recall = Recall(message["approval_id"], message["reason"], topic)
+            if recall.approval_id in self.recalls[record.timestamp_ms]:
+                self._bad("I22", f"{recall.approval_id} was recalled twice")
+            self.recalls[record.timestamp_ms][recall.approval_id] = recall
 
     def approval(self, decision: dict[str, Any], asked: dict[str, Any]) -> None:
         """Take the approval of a pass: there is one, for its requester, and it tells what the decision tells."""
         name = decision["approval_id"]
         sent = self.approved.pop(name, [])
-        requester, subject_id = asked["requester"], asked["subject_id"]
         self._found.looked["I21"] += 1
-        if [whom for whom, _ in sent] != [requester]:
-            self._bad("I21", f"{name} of a pass was sent to {[whom for whom, _ in sent]}")
-        for _, message in sent:
-            if any(message[each] != decision[each] for each in ("request_id", "channel", "valid_until")):
-                self._bad("I21", f"{name} differs from its decision")
-            token, whose = message["subject_token"], (requester, subject_id)
-            if self._tokens.setdefault(whose, token) != token or self._named.setdefault(token, whose) != whose:
-                self._bad("I21", f"{name}: the subject's token is not its own, or changes")
-            if not token or subject_id in token:
-                self._bad("I21", f"{name} names the subject")
+        if [each.requester for each in sent] != [asked["requester"]]:
+            self._bad("I21", f"{name} of a pass was sent to {[each.requester for each in sent]}")
+        for each in sent:
+            self._ids[name] = each.event_id
+            self._compare(name, each.message, decision, asked)
+
+    def repeated(self, decision: dict[str, Any], asked: dict[str, Any]) -> None:
+        """Take one repetition of an approval: it says so, and is the same event."""
+        name = decision["approval_id"] or ""
+        self._found.looked["I21"] += 1
+        if not self.again.get(name):
+            self._bad("I21", f"{name} was given again and not sent again")
+            return
+        sent = self.again[name].pop(0)
+        if not self.again[name]:
+            del self.again[name]
+        if sent.requester != asked["requester"]:
+            self._bad("I21", f"{name} was sent again to {sent.requester}")
+        if sent.event_id != self._ids.get(name):
+            self._bad("I21", f"{name} was sent again as another event")
+        self._compare(name, sent.message, decision, asked)
+
+    def _compare(self, name: str, message: dict[str, Any], decision: dict[str, Any], asked: dict[str, Any]) -> None:
+        requester, subject_id = asked["requester"], asked["subject_id"]
+        if any(message[each] != decision[each] for each in ("request_id", "channel", "valid_until")):
+            self._bad("I21", f"{name} differs from its decision")
+        token, whose = message["subject_token"], (requester, subject_id)
+        if self._tokens.setdefault(whose, token) != token or self._named.setdefault(token, whose) != whose:
+            self._bad("I21", f"{name}: the subject's token is not its own, or changes")
+        if not token or subject_id in token:
+            self._bad("I21", f"{name} names the subject")

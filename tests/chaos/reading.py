@@ -183,6 +183,8 @@ def _message(kind: str, value: bytes | None) -> dict[str, Any]:
                 raise Fault("time.invalid") from None
         elif field not in ("purposes", "channels") and not (isinstance(given, str) and 0 < len(given) <= 128):
             raise Fault("field.invalid")
+    if found.get("flags_removed") and not found.get("by"):
+        raise Fault("field.missing")
     if isinstance(found.get("address"), str):
         found["spelled"], found["address"] = found["address"], plain(found["address"])
     return found

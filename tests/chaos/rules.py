@@ -6,13 +6,30 @@ decision's own time. Slow and plain on purpose; imports nothing of contactgate a
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 NEVER = 1 << 62
+FLAGS = ("deceased", "minor", "vulnerable", "business")
+LASTING = FLAGS[:3]
+"""Flags that only `flags_removed` ends."""
+FIELDS = (
+    "requester", "controller", "purpose", "channel", "campaign_id", "address", "data_categories", "matter_id", "mode",
+    "jurisdictions",
+)  # fmt: skip
+"""What a repeated request must ask for again; the first that differs is named."""
+_CHANNELS = {
+    "voice": ("phone", "telephone", "call", "tel", "mobile"),
+    "sms": ("text", "txt"),
+    "email": (),
+    "mail": ("post", "letter"),
+}
+_WITHDRAWS = ("unsubscribed", "complained")
 _STRENGTH = (
-    "not_attempted", "not_connected", "busy", "no_answer", "ignored", "bounced", "voicemail", "delivered", "answered",
-    "wrong_number", "refused", "unsubscribed", "complained",
+    "not_attempted", "not_connected", "busy", "no_answer", "ignored", "bounced", "voicemail", "abandoned", "delivered",
+    "answered", "wrong_number", "refused", "unsubscribed", "complained",
 )  # fmt: skip
 _RESTRICTING = ("refused", "wrong_number", "unsubscribed", "complained")
 _DELIVERED = ("answered", "voicemail", "delivered", "refused", "unsubscribed", "complained")
@@ -46,13 +63,17 @@ class Policy:
     """What the checker understands of a policy; it refuses one that says more."""
 
     ttl_ms: int
+    skew_ms: int
     consent: dict[str, str]
     caps: tuple[Cap, ...]
 
     @staticmethod
     def of(document: dict[str, Any]) -> Policy:
         """Raises ValueError for a policy with rules that the checker does not know."""
-        known = {"policy", "packs", "approval_ttl", "dedup_horizon", "unreported", "require", "purposes", "caps"}
+        known = {
+            "policy", "packs", "approval_ttl", "dedup_horizon", "clock_skew", "unreported", "require", "purposes",
+            "caps",
+        }  # fmt: skip
         if set(document) - known or document.get("packs") or document.get("unreported") != "count":
             raise ValueError(f"the checker cannot count under this policy: {sorted(set(document) - known)}")
         caps = tuple(
@@ -65,7 +86,8 @@ class Policy:
         consent = {name: basis["consent"] for name, basis in document["purposes"].items()}
         if set(consent.values()) != {"opt_in"} or any(cap.counts not in ("approved", "delivered") for cap in caps):
             raise ValueError("the checker knows opt_in, and caps that count approved or delivered")
-        return Policy(duration_ms(document["approval_ttl"]), consent, caps)
+        ttl_ms, skew_ms = duration_ms(document["approval_ttl"]), duration_ms(document.get("clock_skew", "10m"))
+        return Policy(ttl_ms, skew_ms, consent, caps)
 
 
 @dataclass(frozen=True)
@@ -131,17 +153,73 @@ def covers(prefix: str, purpose: str) -> bool:
     return purpose == prefix or purpose.startswith(prefix + ".")
 
 
+def ended(stop_ms: int, stop_arrived_ms: int, go_ms: int, go_arrived_ms: int, skew_ms: int) -> bool:
+    """Whether a permission is newer than a restriction, by the times written and by when each arrived (42, 45)."""
+    go_ms = min(go_ms, go_arrived_ms)
+    if go_ms <= stop_ms:
+        return False
+    came_after = stop_arrived_ms >= go_arrived_ms
+    return not (came_after and go_ms - stop_ms <= skew_ms)
+
+
+def folded(word: str) -> str:
+    """A word as restrictions are compared."""
+    return unicodedata.normalize("NFKC", word).strip().casefold()
+
+
+def channel(word: str) -> str | None:
+    """The channel that a restriction means; None if nobody knows the word."""
+    plain = folded(word).replace("-", "").replace("_", "").replace(" ", "")
+    return next((name for name, others in _CHANNELS.items() if plain == name or plain in others), None)
+
+
+def unknown_in(kind: str, words: Iterable[str] | None) -> bool:
+    """Whether a list names something that nobody knows: no channel, or a purpose that is no part of marketing."""
+    if kind == "channels":
+        return any(channel(word) is None for word in words or ())
+    return any(not covers("marketing", folded(word)) for word in words or ())
+
+
+def news(message: dict[str, Any]) -> bool:
+    """Whether an event that can be read names something that nobody knows: a dead letter, and what it says counts."""
+    kind, channels, purposes = message["type"], message.get("channels"), message.get("purposes")
+    if kind == "consent.granted":  # no other spelling of a consent counts
+        return not all(word in _CHANNELS for word in channels or ()) or not all(
+            covers("marketing", p) for p in purposes or ()
+        )
+    if kind == "complaint.received":
+        return message.get("channel") is not None and channel(message["channel"]) is None
+    if kind == "subject.updated":
+        return any(word not in FLAGS and folded(word) not in LASTING for word in message.get("flags") or ())
+    return kind == "consent.withdrawn" and (unknown_in("channels", channels) or unknown_in("purposes", purposes))
+
+
 @dataclass(slots=True)
 class Fact:
     """A consent or an opt-out. None: all (of an opt-out), the controller alone (recipients of a consent)."""
 
     at_ms: int
+    arrived_ms: int
     controller: str | None
     purposes: list[str] | None
     channels: list[str] | None
     recipients: list[str] | None
     start_ms: int = 0
     end_ms: int = NEVER
+
+    @staticmethod
+    def stop(at_ms: int, arrived_ms: int, said: dict[str, Any]) -> Fact:
+        """An opt-out, by what its words mean: an unknown word leaves its field open (rules 37 and 38)."""
+        purposes, channels, recipients = said.get("purposes"), said.get("channels"), said.get("recipients")
+        controller = said.get("controller")
+        return Fact(
+            at_ms,
+            arrived_ms,
+            None if controller is None else folded(controller),
+            None if purposes is None or unknown_in("purposes", purposes) else [folded(word) for word in purposes],
+            None if channels is None or unknown_in("channels", channels) else [str(channel(c)) for c in channels],
+            None if recipients is None else [folded(word) for word in recipients],
+        )
 
     def names(self, request: dict[str, Any]) -> bool:
         """Whether controller, purpose and channel are those of the request."""
@@ -150,6 +228,10 @@ class Fact:
             and (self.channels is None or request["channel"] in self.channels)
             and (self.purposes is None or any(covers(p, request["purpose"]) for p in self.purposes))
         )
+
+    def ended_by(self, given: Fact, skew_ms: int) -> bool:
+        """Of an opt-out: whether a consent is newer."""
+        return ended(self.at_ms, self.arrived_ms, given.at_ms, given.arrived_ms, skew_ms)
 
 
 @dataclass(slots=True)
@@ -169,90 +251,119 @@ class Contact:
         """Whether it may still be used."""
         return at_ms < self.until_ms and self.outcome is None and self.recalled is None
 
+    def differs(self, request: dict[str, Any]) -> str | None:
+        """The first field in which a request of the same name asks for something else; None if in none."""
+        return next((name for name in FIELDS if _asked(self.request, name) != _asked(request, name)), None)
+
+
+def _asked(request: dict[str, Any], name: str) -> Any:
+    found = request.get(name)
+    if name in ("data_categories", "jurisdictions"):
+        return sorted(set(found or ()))
+    return found or ("live" if name == "mode" else None)
+
 
 class Subject:
     """What is known of one person."""
 
-    __slots__ = ("contacts", "erased_ms", "flags", "flags_ms", "grants", "seen", "withdrawals", "wrong")
+    __slots__ = (
+        "contacts", "erased_arrived_ms", "erased_ms", "flags", "flags_ms", "grants", "marks", "removed", "skew_ms",
+        "withdrawals", "wrong",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, skew_ms: int) -> None:
+        self.skew_ms = skew_ms
         self.grants: list[Fact] = []
         self.withdrawals: list[Fact] = []
         self.contacts: list[Contact] = []
-        self.seen: dict[str, tuple[int, frozenset[str], Contact | None]] = {}
-        self.flags: frozenset[str] = frozenset()
+        self.flags: frozenset[str] = frozenset()  # but the lasting ones
         self.flags_ms = 0
-        self.erased_ms = 0
+        self.marks: list[tuple[str, int, int]] = []  # lasting flags: word, time, arrival
+        self.removed: list[tuple[str, int, int]] = []  # and where somebody removed one
+        self.erased_ms = self.erased_arrived_ms = 0
         self.wrong: set[tuple[bool, str]] = set()
 
     @property
     def known(self) -> bool:
         """Whether anything is known, so that the changelog must hold the person."""
-        return bool(self.grants or self.withdrawals or self.contacts or self.seen or self.flags_ms or self.erased_ms)
+        told = self.grants or self.withdrawals or self.contacts or self.marks or self.removed
+        return bool(told or self.flags_ms or self.erased_ms)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
-    def apply(self, message: dict[str, Any], at_ms: int) -> list[Contact]:
+    def apply(self, message: dict[str, Any], at_ms: int, arrived_ms: int) -> list[Contact]:
         """Fold an event about the person; approvals that an erasure took away."""
         kind = message["type"]
         if kind == "subject.erased":
-            return self._erase(at_ms)
-        if at_ms <= self.erased_ms:
-            return []
-        if kind == "consent.granted":
-            start, end = message.get("effective_ms"), message.get("expires_ms", NEVER)
+            return self._erase(at_ms, arrived_ms)
+        if kind == "consent.granted" and at_ms > self.erased_ms:
+            start, end = message.get("effective_ms"), 0 if news(message) else message.get("expires_ms", NEVER)
             self.grants.append(
-                Fact(at_ms, message["controller"], message["purposes"], message["channels"], message.get("recipients"),
-                     max(at_ms, start or 0), end)
+                Fact(
+                    at_ms, arrived_ms, message["controller"], message["purposes"], message["channels"],
+                    message.get("recipients"), max(at_ms, start or 0), end,
+                )
             )  # fmt: skip
         elif kind == "consent.withdrawn":
-            self._withdraw(at_ms, message)
+            self._withdraw(at_ms, arrived_ms, message)
         elif kind == "complaint.received":
-            channel = message.get("channel")
             scope = {"controller": message.get("controller"), "purposes": ["marketing"]}
-            self._withdraw(at_ms, {**scope, "channels": [channel] if channel else None})
-        elif kind == "subject.updated" and "flags" in message and at_ms >= self.flags_ms:
-            given = frozenset(message["flags"] or ())
-            self.flags = given | self.flags if at_ms == self.flags_ms else given
-            self.flags_ms = at_ms
+            named = message.get("channel")
+            self._withdraw(at_ms, arrived_ms, {**scope, "channels": [named] if named else None})
+        elif kind == "subject.updated":
+            self._update(message, at_ms, arrived_ms)
         return []
 
-    def _withdraw(self, at_ms: int, m: dict[str, Any]) -> None:
-        if at_ms > self.erased_ms:
-            self.withdrawals.append(
-                Fact(at_ms, m.get("controller"), m.get("purposes"), m.get("channels"), m.get("recipients"))
-            )
+    def _update(self, message: dict[str, Any], at_ms: int, arrived_ms: int) -> None:
+        given = frozenset(folded(word) if folded(word) in LASTING else word for word in message.get("flags") or ())
+        if not self._erased(at_ms, arrived_ms):
+            self.marks += [(word, at_ms, arrived_ms) for word in sorted(given) if word in LASTING]
+            self.removed += [(word, at_ms, arrived_ms) for word in message.get("flags_removed") or ()]
+        if "flags" in message and at_ms > self.erased_ms and at_ms >= self.flags_ms:
+            others = given.difference(LASTING)
+            self.flags = others | self.flags if at_ms == self.flags_ms else others
+            self.flags_ms = at_ms
 
-    def _erase(self, at_ms: int) -> list[Contact]:
-        if at_ms <= self.erased_ms:
+    def _withdraw(self, at_ms: int, arrived_ms: int, said: dict[str, Any]) -> None:
+        if not self._erased(at_ms, arrived_ms):
+            self.withdrawals.append(Fact.stop(at_ms, arrived_ms, said))
+
+    def _erased(self, at_ms: int, arrived_ms: int) -> bool:
+        """Whether a restriction is part of what was erased: neither written nor come after it."""
+        return self.erased_ms >= at_ms and self.erased_arrived_ms >= arrived_ms
+
+    def _erase(self, at_ms: int, arrived_ms: int) -> list[Contact]:
+        if self._erased(at_ms, arrived_ms):
             return []
         gone = [c for c in self.contacts if c.at_ms <= at_ms]
-        self.contacts = [c for c in self.contacts if c.at_ms > at_ms]
-        self.grants = [g for g in self.grants if g.at_ms > at_ms]
-        self.withdrawals = [w for w in self.withdrawals if w.at_ms > at_ms]
-        self.seen = {name: seen for name, seen in self.seen.items() if seen[0] > at_ms}
-        if self.flags_ms <= at_ms:
+        self.erased_ms, self.erased_arrived_ms = max(self.erased_ms, at_ms), max(self.erased_arrived_ms, arrived_ms)
+        self.contacts = [c for c in self.contacts if c.at_ms > self.erased_ms]
+        self.grants = [g for g in self.grants if g.at_ms > self.erased_ms]
+        self.withdrawals = [w for w in self.withdrawals if not self._erased(w.at_ms, w.arrived_ms)]
+        self.marks = [mark for mark in self.marks if not self._erased(*mark[1:])]
+        self.removed = [mark for mark in self.removed if not self._erased(*mark[1:])]
+        if self.flags_ms <= self.erased_ms:
             self.flags, self.flags_ms = frozenset(), 0
         told = {_address(c.request) for c in self.contacts if c.outcome in _RESTRICTING}
         self.wrong &= told
-        self.erased_ms = at_ms
         return gone
 
-    def outcome(self, message: dict[str, Any], at_ms: int) -> bool:
+    def outcome(self, message: dict[str, Any], at_ms: int, arrived_ms: int) -> bool:
         """Fold an outcome; whether there was an approval for it."""
         contact = self.approval(message["request_id"])
         word = message["outcome"]
         if contact is None:
-            if word in ("unsubscribed", "complained"):  # a dead letter, which binds at its widest reading
-                self._withdraw(at_ms, {})
+            if word in _WITHDRAWS:  # a dead letter, which binds at its widest reading
+                self._withdraw(at_ms, arrived_ms, {})
             return False
         if contact.outcome is None or _STRENGTH.index(word) > _STRENGTH.index(contact.outcome):
             contact.outcome = word
-        if word in ("unsubscribed", "complained"):
+        if word in _WITHDRAWS:
             asked = contact.request
-            scope = {"controller": asked["controller"], "purposes": [asked["purpose"]]}
-            self._withdraw(at_ms, {**scope, "channels": [asked["channel"]]})
-        elif word == "wrong_number":
+            purposes = {asked["purpose"]} if covers("marketing", asked["purpose"]) else {asked["purpose"], "marketing"}
+            scope = {"controller": asked["controller"], "purposes": sorted(purposes), "channels": [asked["channel"]]}
+            self._withdraw(at_ms, arrived_ms, scope)
+        elif word == "wrong_number" and at_ms > self.erased_ms:
             self.wrong.add(_address(contact.request))
         return True
 
@@ -265,38 +376,61 @@ class Subject:
 
     # --- questions ------------------------------------------------------------------------------------------------
 
+    def stops(self, request: dict[str, Any]) -> list[Fact]:
+        """The opt-outs that are about the request."""
+        whom = request["requester"]
+        return [w for w in self.withdrawals if (w.recipients is None or whom in w.recipients) and w.names(request)]
+
+    def consents(self, request: dict[str, Any], at_ms: int) -> list[Fact]:
+        """The consents that cover the request at an instant and that no opt-out about it stands against."""
+        stops, requester, skew_ms = self.stops(request), request["requester"], self.skew_ms
+        return [
+            g
+            for g in self.grants
+            if g.start_ms <= at_ms < g.end_ms
+            and requester in ([g.controller] if g.recipients is None else g.recipients)
+            and g.names(request)
+            and all(stop.ended_by(g, skew_ms) for stop in stops)
+        ]
+
+    def skewed(self, request: dict[str, Any]) -> bool:
+        """Whether an opt-out holds against a consent about the same that is written after it."""
+        return any(
+            stop.at_ms < given.at_ms and given.names(request) and not stop.ended_by(given, self.skew_ms)
+            for stop in self.stops(request)
+            for given in self.grants
+        )
+
     def consented_until(self, request: dict[str, Any], at_ms: int) -> int:
         """Until when consent covers the request; 0 when it does not at `at_ms`."""
-        requester = request["requester"]
-        out_ms = max(
-            (
-                w.at_ms
-                for w in self.withdrawals
-                if (w.recipients is None or requester in w.recipients) and w.names(request)
-            ),
-            default=-1,
-        )
-        until = 0
-        for g in self.grants:
-            if g.at_ms > out_ms and g.start_ms <= at_ms < g.end_ms and g.end_ms > until and g.names(request):
-                whom = [g.controller] if g.recipients is None else g.recipients
-                if requester in whom:
-                    until = g.end_ms
-        return until
+        return max((given.end_ms for given in self.consents(request, at_ms)), default=0)
+
+    def marked(self) -> set[str]:
+        """The lasting flags that nobody removed since."""
+        return {
+            word
+            for word, at_ms, arrived_ms in self.marks
+            if not any(word == other and ended(at_ms, arrived_ms, *when, self.skew_ms) for other, *when in self.removed)
+        }
 
     def forbids(self, request: dict[str, Any], world: World, control: int, suppression: int, at_ms: int) -> set[str]:
         """The rules that forbid a contact and recall its approval, as words for families of rules."""
         found = set()
-        if not self.consented_until(request, at_ms):
+        consents = self.consents(request, at_ms)
+        if not consents:
             found.add("consent")
-            if self.erased_ms:
+        if self.erased_ms:
+            erased = Fact(self.erased_ms, self.erased_arrived_ms, None, None, None, None)
+            if not any(erased.ended_by(given, self.skew_ms) for given in consents):
                 found.add("subject.erased")
         address = request.get("address")
         if (self.wrong and _address(request) in self.wrong) or world.suppressed(suppression, address, at_ms):
             found.add("address.suppressed")
         found.update(f"pause.{name}" for name in world.pausing(control, request))
-        if self.flags:
-            found.update(f"subject.{flag}" for flag in self.flags if flag in ("minor", "vulnerable", "deceased"))
+        if self.marks:
+            found.update(f"subject.{flag}" for flag in self.marked())
+        if self.flags.difference(FLAGS):
+            found.add("subject.unknown_flag")
         return found
 
     def _places(self, cap: Cap, request: dict[str, Any], at_ms: int) -> list[Contact]:

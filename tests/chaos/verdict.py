@@ -34,6 +34,7 @@ PROMISES = {
 REQUIRED = (
     "requests", "passes", "blocks", "cap_exactly_reached", "cap_blocks", "duplicates_answered", "echo_blocked",
     "recalls_by_event", "recalls_by_review", "dead_letters", "widest_readings", "late_events", "aborted_transactions",
+    "request_conflicts", "requests_answered", "skewed_opt_outs", "unknown_words", "lasting_flags",
     "pauses", "suppressions", "erasures", "opt_out_to_request_below_5_ms", "suppressed_in_another_spelling",
 )  # fmt: skip
 """Situations that the topics themselves must show; meta.json may name more (`required`), from counters.json."""

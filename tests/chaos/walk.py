@@ -24,7 +24,8 @@ from tests.chaos.journal import Journal
 from tests.chaos.letters import Letters
 from tests.chaos.outputs import META, Meta, Outputs, Recall, family, recall_word
 from tests.chaos.reading import Read, Reader, instant, read_worlds
-from tests.chaos.rules import NEVER, Contact, Fact, Policy, Subject
+from tests.chaos.repeats import Repeats, is_again
+from tests.chaos.rules import LASTING, NEVER, Contact, Fact, Policy, Subject, news
 from tests.chaos.verdict import Findings
 
 _DEDUP_MS = 7 * 86_400_000
@@ -48,7 +49,8 @@ class Walk:
         self._outputs = Outputs(history, partition, self.found)
         self._decisions, self._recalls = self._outputs.decisions, self._outputs.recalls
         self._committed = {t: at.get(str(partition)) for t, at in history.index.get("committed", {}).items()}
-        self._subjects: dict[bytes, Subject] = defaultdict(Subject)
+        self._subjects: dict[bytes, Subject] = defaultdict(lambda: Subject(policy.skew_ms))
+        self._arrived: dict[str, int] = {}  # event_id -> broker time of the record that first carried it
         self._issued: dict[str, tuple[bytes, Contact]] = {}
         self._by_address: dict[str, list[tuple[bytes, Contact]]] = defaultdict(list)
         self._doubted: list[tuple[bytes, Contact]] = []
@@ -92,18 +94,22 @@ class Walk:
         for record in self._records[CONSENT].values():
             read = self._read(CONSENT, "consent", record)
             for subject, message, at_ms in self._events(record, read):
-                kind = message["type"]
+                kind, arrived_ms = message["type"], self._arrival(record, message)
                 if kind in ("consent.withdrawn", "subject.erased") and read.reason is None:
-                    scope = message if kind == "consent.withdrawn" else {}
-                    fact = Fact(
-                        at_ms, scope.get("controller"), scope.get("purposes"), scope.get("channels"),
-                        scope.get("recipients"),
-                    )  # fmt: skip
+                    fact = Fact.stop(at_ms, arrived_ms, message if kind == "consent.withdrawn" else {})
                     self._opt_outs[subject].append((self._ack_ns(record)[1], fact))
                 elif kind == "consent.granted":
-                    given = Fact(at_ms, message["controller"], message["purposes"], message["channels"], None)
-                    self._granted[subject].append(given)
+                    whom, purposes, channels = (message[each] for each in ("controller", "purposes", "channels"))
+                    self._granted[subject].append(Fact(at_ms, arrived_ms, whom, purposes, channels, None))
                     self.found.seen["late_events"] += at_ms < record.timestamp_ms - 30_000
+        for record in self._records[OUTCOMES].values():
+            read = self._read(OUTCOMES, "outcome", record)
+            if read.reason is None:
+                self._arrival(record, read.message)
+
+    def _arrival(self, record: Record, message: dict[str, Any]) -> int:
+        """When an event came first; sent again, it does not come again."""
+        return self._arrived.setdefault(message["event_id"], record.timestamp_ms)
 
     def _read(self, topic: str, kind: str, record: Record) -> Read:
         read = self._reader.read(kind, record)
@@ -177,13 +183,15 @@ class Walk:
 
     def _consent(self, record: Record, meta: Meta, recalls: dict[str, Recall]) -> None:
         read = self._read(CONSENT, "consent", record)
-        self._fate("consent", record, read.reason)
+        told = "scope.unknown_word" if read.reason is None and news(read.message) else read.reason
+        self.found.seen["unknown_words"] += told == "scope.unknown_word"
+        self._fate("consent", record, told)
         self.found.seen["widest_readings"] += bool(read.widest)
         for key, message, at_ms in self._events(record, read):
             subject = self._subjects[key]
             self.found.seen["erasures"] += message["type"] == "subject.erased"
             known = self._illegal(subject, record, meta)
-            gone = subject.apply(message, at_ms)
+            gone = subject.apply(message, at_ms, self._arrival(record, message))
             for contact in gone:
                 if contact.open(record.timestamp_ms):
                     self._recall_now(contact, {"subject.erased"}, recalls, must=True)
@@ -196,7 +204,7 @@ class Walk:
         if reason is None:
             subject = self._subjects[record.key or b""]
             known = self._illegal(subject, record, meta)
-            if not subject.outcome(read.message, read.at_ms):
+            if not subject.outcome(read.message, read.at_ms, self._arrival(record, read.message)):
                 reason = "outcome.unknown_request"
             if read.message["outcome"] in ("unsubscribed", "complained", "wrong_number"):
                 self._after_event(subject, record, meta, recalls, known)
@@ -347,17 +355,21 @@ class Walk:
         if not passed and not told:
             self._bad("I10", f"request {record.offset} was blocked without a reason")
         forbidden = subject.forbids(asked, self._world, meta.control, meta.suppression, now_ms)
-        known = subject.seen.get(asked["request_id"])
-        if known is not None and known[0] <= now_ms - _DEDUP_MS:
+        known = subject.approval(asked["request_id"])
+        if known is not None and known.at_ms <= now_ms - _DEDUP_MS:
             known = None
-        if decision["duplicate"] != (known is not None):
+        again = is_again(known, asked)
+        if decision["duplicate"] != again:
             self._bad(
-                "I3", f"request {record.offset} is {'' if known else 'not '}a repetition and was answered otherwise"
+                "I3", f"request {record.offset} is {'' if again else 'not '}a repetition and was answered otherwise"
             )
-        if known is not None:
-            self._echo(record, decision, known, forbidden, told)
-            return
-        self._fresh(record, subject, asked, decision, forbidden, told, now_ms)
+        repeats = Repeats(self.found, self._outputs, f"partition {self._p}: request {record.offset}")
+        if known is not None and (differs := known.differs(asked)) is not None:
+            repeats.conflict(decision, differs)
+        elif known is not None and again:
+            repeats.answer(decision, known, forbidden, told, now_ms)
+        else:
+            self._fresh(record, subject, asked, decision, forbidden, told, now_ms)
 
     def _direct(self, record: Record, asked: dict[str, Any], *, passed: bool) -> None:
         """The first promise without any model: no consent at all is newer than an opt-out that was acknowledged."""
@@ -369,29 +381,9 @@ class Walk:
                 self.found.seen["opt_out_to_request_below_5_ms"] += invoked_ns - acked_ns < _GAP_NS
                 if not passed or (out.recipients is not None and asked["requester"] not in out.recipients):
                     continue
-                if not any(given.at_ms > out.at_ms and given.names(asked) for given in self._granted.get(key, ())):
+                skew_ms, granted = self._policy.skew_ms, self._granted.get(key, ())
+                if not any(given.names(asked) and out.ended_by(given, skew_ms) for given in granted):
                     self._bad("I1", f"request {record.offset} passed after an opt-out that was acknowledged before")
-
-    def _echo(
-        self, record: Record, decision: dict[str, Any], known: tuple[int, frozenset[str], Contact | None],
-        forbidden: set[str], told: set[str],
-    ) -> None:  # fmt: skip
-        self.found.seen["duplicates_answered"] += 1
-        self.found.looked["I3"] += 1
-        _, first, contact = known
-        if contact is None:
-            if decision["verdict"] != "block" or told != first:
-                self._bad("I3", f"request {record.offset} repeats a block and was answered {decision['verdict']}")
-            return
-        expected = {recall_word(word) for word in forbidden} | ({contact.recalled} if contact.recalled else set())
-        if expected:
-            self.found.seen["echo_blocked"] += 1
-            if decision["verdict"] == "pass":
-                self._bad("I1", f"request {record.offset} repeats a pass that is forbidden now, and passed")
-            elif {recall_word(word) for word in told} != expected:
-                self._bad("I10", f"request {record.offset} repeats a pass: {sorted(told)}, not {sorted(expected)}")
-        elif decision["verdict"] != "pass" or decision["approval_id"] != contact.approval_id:
-            self._bad("I3", f"request {record.offset} repeats a pass and was not answered by the same approval")
 
     def _fresh(
         self, record: Record, subject: Subject, asked: dict[str, Any], decision: dict[str, Any],
@@ -405,6 +397,8 @@ class Walk:
         old = "consent" in forbidden and any(g.at_ms <= w.at_ms for g in subject.grants for w in subject.withdrawals)
         self.found.looked.update(("I1b", "I2", "I2b", "I10") + ("I15",) * old + ("I17",) * ("subject.erased" in told))
         self.found.seen["cap_blocks"] += bool(told & full)
+        self.found.seen["skewed_opt_outs"] += "consent" in forbidden and subject.skewed(asked)
+        self.found.seen["lasting_flags"] += any(f"subject.{flag}" in forbidden for flag in LASTING)
         if "address.suppressed" in forbidden and asked["spelled"] != asked["address"]:
             self.found.looked["I18"] += 1
             self.found.seen["suppressed_in_another_spelling"] += not passed
@@ -438,8 +432,7 @@ class Walk:
             contact = Contact(now_ms, until, asked, decision["approval_id"] or "")
             self.found.seen["cap_exactly_reached"] += any(count == cap.limit - 1 for cap, count in used.items())
             self._issue(record.key or b"", subject, contact, decision)
-        self._decided.add(record.key or b"")
-        subject.seen[asked["request_id"]] = (now_ms, frozenset(told), contact)
+            self._decided.add(record.key or b"")
 
     def _next(self, name: str, subject: Subject, asked: dict[str, Any], decision: dict[str, Any], now_ms: int) -> None:
         """Of a block by caps alone: `next_eligible_at` is the first instant at which enough places have become free."""
@@ -468,7 +461,7 @@ class Walk:
     def _end(self, last: Meta) -> None:
         for offset in self._decisions:
             self._bad("I5", f"a decision of request {offset}, which no transaction covers")
-        for approval_id in self._outputs.approved:
+        for approval_id in (*self._outputs.approved, *self._outputs.again):
             self._bad("I21", f"{approval_id} was sent without a pass")
         for topic, name in ((CONSENT, "consent"), (OUTCOMES, "outcome"), (REQUESTS, "request")):
             position = getattr(last, name)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.checker import check
-from tests.chaos.handmade import Tale
+from tests.chaos.handmade import START_MS, Tale
 from tests.chaos.history import CONSENT, CONTROL, DEAD, DECISIONS, OUTCOMES, Record
 from tests.chaos.stories import LIES, asked, consented, hanging_output, whole
+from tests.chaos.stories_again import LIES as MORE_LIES
 
 CHAOS = Path(__file__).parents[2] / "chaos"
 PURE = (
@@ -25,7 +26,9 @@ PURE = (
     "walk",
     "handmade",
     "outputs",
+    "repeats",
     "stories",
+    "stories_again",
 )
 
 
@@ -62,6 +65,49 @@ def test_an_erasure_forgets_and_still_stops() -> None:
     tale.wait(10).commit("consent.missing,subject.erased").wait(10)
     tale.grant()
     assert check(asked(tale, 1, "new").commit("pass").history()).broken == ()
+
+
+def test_a_consent_that_is_much_newer_ends_an_opt_out_that_comes_after_it() -> None:
+    """An opt-out that comes after a consent wins if it is stamped 30 s before it at most, and else loses."""
+    for behind_ms, verdict in ((30_000, "consent.withdrawn"), (30_001, "pass")):
+        tale = consented().wait(5_000)
+        tale.withdraw(at=START_MS - behind_ms)
+        tale.ask("q")
+        assert check(tale.wait(10).commit(verdict).history()).broken == ()
+
+
+def test_what_is_sent_again_does_not_arrive_again() -> None:
+    """The same opt-out once more, after a consent that is newer, changes nothing."""
+    tale = consented()
+    tale.withdraw()
+    tale.wait(10).grant()
+    tale.wait(10).topics[CONSENT].append(tale.topics[CONSENT][1])
+    history = asked(tale, 1).commit("pass").history()
+    assert "I1b" not in check(history).broken
+    assert not {"I1", "I10"}.intersection(check(history).broken)
+
+
+def test_a_flag_ends_where_somebody_removes_it() -> None:
+    """`flags_removed` ends what a list without the flag does not, and an unknown flag stops until a newer list."""
+    tale = consented()
+    tale.tell(CONSENT, "subject.updated", flags=["minor"])
+    asked(tale, 1, "minor").commit("subject.minor").wait(10)
+    tale.tell(CONSENT, "subject.updated", flags_removed=["minor"], by="desk")
+    tale.letter(CONSENT, tale.tell(CONSENT, "subject.updated", flags=["tourist"]), "scope.unknown_word")
+    asked(tale, 1, "tourist").commit("subject.unknown_flag").wait(10)
+    tale.tell(CONSENT, "subject.updated", flags=[])
+    assert check(asked(tale, 1).commit("pass").history()).broken == ()
+
+
+def test_what_was_blocked_or_given_back_is_decided_again() -> None:
+    """The same request after a block and after `not_attempted` is one that nobody asked before."""
+    tale = Tale()
+    asked(tale, 1).commit("consent.missing").wait(10)
+    tale.grant()
+    asked(tale, 1).commit("pass").wait(10)
+    tale.tell(OUTCOMES, "contact.outcome", request_id="q0", outcome="not_attempted")
+    verdict = check(asked(tale, 1).commit("consent.missing").history())
+    assert verdict.broken == ("I1b",)
 
 
 def test_outcomes_give_places_back() -> None:
@@ -111,7 +157,10 @@ def test_an_outcome_that_withdraws_recalls_the_others() -> None:
         assert check(tale.wait(30_000).commit(recalls=recalls).history()).broken == broken
 
 
-@pytest.mark.parametrize(("promise", "lie"), LIES, ids=[f"{promise}-{lie.__name__}" for promise, lie in LIES])
+ALL = (*LIES, *MORE_LIES)
+
+
+@pytest.mark.parametrize(("promise", "lie"), ALL, ids=[f"{promise}-{lie.__name__}" for promise, lie in ALL])
 def test_a_lie_is_found_and_named(promise: str, lie: Callable[[], Tale]) -> None:
     """A history that breaks a promise is red, and that promise is among those named."""
     history = lie().history()
@@ -131,7 +180,7 @@ def test_one_fault_is_one_finding() -> None:
 
 def test_every_promise_has_a_lie() -> None:
     """No promise is checked by code that no test has seen fail."""
-    assert {finding.name for finding in check(consented().history()).findings} == {promise for promise, _ in LIES}
+    assert {finding.name for finding in check(consented().history()).findings} == {promise for promise, _ in ALL}
 
 
 def test_the_checker_shares_nothing_with_the_service() -> None:
