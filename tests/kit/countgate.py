@@ -61,6 +61,7 @@ class CountChange(msgspec.Struct):
 
     restricts: bool
     tokens: frozenset[str] | None
+    widened: int = 0
 
 
 class CountWorld:

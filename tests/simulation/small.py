@@ -82,6 +82,7 @@ class Change(NamedTuple):
 
     restricts: bool
     tokens: frozenset[str] | None = None
+    widened: int = 0
 
 
 class Out(NamedTuple):
