@@ -29,6 +29,7 @@ from tests.chaos.history import (
     INPUTS,
     METRICS,
     OUTCOMES,
+    RELAY,
     REQUESTS,
     SUPPRESSIONS,
     History,
@@ -38,6 +39,7 @@ from tests.chaos.journal import Journal
 from tests.chaos.letters import Letters
 from tests.chaos.outputs import META
 from tests.chaos.reading import read_world, read_worlds
+from tests.chaos.relayed import KINDS, Relayed, origin_of
 from tests.chaos.rules import Policy
 from tests.chaos.verdict import Findings, Verdict, conclude
 from tests.chaos.walk import Walk
@@ -106,6 +108,15 @@ def _walk(history: History, partition: int) -> Findings:
 def _inputs(history: History, topic: str, partition: int, journal: Journal, found: Findings) -> None:
     """The log against the journal: what was acknowledged is there, what is there was sent."""
     records = history.records(topic, partition)
+    if topic in KINDS:
+        relayed = Relayed(history)
+        copies = [record for record in records if origin_of(record) is not None]
+        records = [record for record in records if origin_of(record) is None]
+        for record in copies:
+            if not relayed.came(topic, record):
+                found.bad("I5", f"{topic}/{partition}/{record.offset} says that it was carried, and was not")
+        if missing := relayed.missing(topic, partition, copies):
+            found.bad("I4", f"{missing} records were given to the relay and are not on {topic}/{partition}")
     lost, surplus = journal.compare(topic, partition, records)
     found.looked["I4"] += len(records)
     for text in lost:
@@ -167,7 +178,7 @@ def _settled(history: History, found: Findings) -> None:
 
 def _canaries(history: History, topic: str, partition: int, found: Findings) -> None:
     """No address of the population in anything that contactgate wrote, and no subject where none belongs."""
-    if topic in INPUTS:
+    if topic in INPUTS or topic == RELAY:  # what is carried is an input on its way
         return
     nameless = topic in (METRICS, ALERTS) or topic.startswith(APPROVALS)
     for record in history.records(topic, partition):

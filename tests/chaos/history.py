@@ -31,6 +31,7 @@ CONSENT, REQUESTS, OUTCOMES = "consent-events", "contact-requests", "contact-out
 CONTROL, SUPPRESSIONS = "control-events", "address-suppressions"
 INPUTS = (CONSENT, REQUESTS, OUTCOMES, CONTROL, SUPPRESSIONS)
 DECISIONS, CHANGELOG, DEAD, APPROVALS = "contact-decisions", "subjects-changelog", "dead-letters", "approvals."
+RELAY = "relay"
 METRICS, ALERTS = "ops-metrics", "ops-alerts"
 
 _LENGTH = 4

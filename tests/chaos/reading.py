@@ -142,9 +142,13 @@ class Reader:
         if key != found["subject_id"].encode():
             raise Fault("key.mismatch")
         if key not in self._right:
-            if partition_of(key, self._partitions) != self._partition:
+            if not self.here(key):
                 raise Fault("partition.wrong")
             self._right.add(key)
+
+    def here(self, key: bytes) -> bool:
+        """Whether this partition owns the key."""
+        return partition_of(key, self._partitions) == self._partition
 
 
 def read_world(kind: str, record: Record) -> Read:

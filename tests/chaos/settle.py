@@ -121,5 +121,6 @@ def _replay(directory: Path, keys: tuple[bytes, bytes], partition: int) -> list[
 
 def _records(history: History, kind: str, topic: str, partition: int) -> list[Record]:
     return [
-        Record(kind, partition, r.offset, r.timestamp_ms, r.key, r.value) for r in history.records(topic, partition)
+        Record(kind, partition, r.offset, r.timestamp_ms, r.key, r.value, headers=list(r.headers))
+        for r in history.records(topic, partition)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.chaos.handmade import Tale
-from tests.chaos.history import CHANGELOG, CONSENT, CONTROL, DECISIONS, REQUESTS, SUPPRESSIONS, Record
+from tests.chaos.history import CHANGELOG, CONSENT, CONTROL, DECISIONS, RELAY, REQUESTS, SUPPRESSIONS, Record
 
 
 def consented() -> Tale:
@@ -123,6 +123,45 @@ def repetition_got_another_answer() -> Tale:
     """The same request id was decided as if it were new."""
     tale = asked(consented(), 1).commit("pass").wait(10)
     tale.ask("q0")
+    return tale.wait(10).commit("pass")
+
+
+def _relayed(tale: Tale, times: int) -> Tale:
+    """An opt-out that lay in another partition is on the relay, and was appended here so often."""
+    value = tale.topics[CONSENT][0].value or b""
+    value = value.replace(b"consent.granted", b"consent.withdrawn").replace(b'"e1"', b'"e-carried"')
+    given = (("cg-target", b"consent"), ("cg-origin", b"sealed"))
+    tale.topics[RELAY] = [Record(0, tale.now_ms, b"subject-1", value, given)]
+    for _ in range(times):
+        tale.topics[CONSENT].append(Record(len(tale.topics[CONSENT]), tale.now_ms, b"subject-1", value, given[1:]))
+    return tale
+
+
+def carried_twice() -> Tale:
+    """True: a second copy of what was carried changes nothing, not even after a newer consent."""
+    tale = _relayed(consented(), 1).commit()
+    tale.wait(1_000).grant()
+    _relayed(tale, 1)
+    tale.ask("q")
+    return tale.wait(10).commit("pass")
+
+
+def carried_and_gone() -> Tale:
+    """What was put on the relay never came to the partition that owns its key."""
+    return _relayed(consented(), 0).commit()
+
+
+def carried_from_nowhere() -> Tale:
+    """A record says that it was carried, and was never on the relay."""
+    tale = _relayed(consented(), 1)
+    tale.topics[RELAY].clear()
+    return tale.commit()
+
+
+def carried_and_passed_over() -> Tale:
+    """An opt-out was carried and counts for nothing."""
+    tale = _relayed(consented(), 1).commit()
+    tale.ask("q")
     return tale.wait(10).commit("pass")
 
 
@@ -412,6 +451,9 @@ LIES: list[tuple[str, Callable[[], Tale]]] = [
     ("I3", decided_twice),
     ("I3", repetition_got_another_answer),
     ("I4", acknowledged_and_gone),
+    ("I4", carried_and_gone),
+    ("I5", carried_from_nowhere),
+    ("I10", carried_and_passed_over),
     ("I5", from_nowhere),
     ("I5", aborted_and_there),
     ("I5", decision_without_request),

@@ -10,20 +10,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from tests.chaos.history import (
-    APPROVALS,
-    CONSENT,
-    CONTROL,
-    OUTCOMES,
-    REQUESTS,
-    SUPPRESSIONS,
-    History,
-    Record,
-)
+from tests.chaos.history import APPROVALS, CONSENT, CONTROL, OUTCOMES, REQUESTS, SUPPRESSIONS, History, Record
 from tests.chaos.journal import Journal
 from tests.chaos.letters import Letters
 from tests.chaos.outputs import META, Meta, Outputs, Recall, family, recall_word
 from tests.chaos.reading import Read, Reader, instant, read_worlds
+from tests.chaos.relayed import Arrivals, origin_of
 from tests.chaos.repeats import Repeats, is_again
 from tests.chaos.rules import LASTING, NEVER, Contact, Fact, Policy, Subject, news
 from tests.chaos.verdict import Findings
@@ -45,6 +37,7 @@ class Walk:
         self._letters = letters
         self._world = read_worlds(history, Findings())
         self._reader = Reader(partition, history.meta["partitions"])
+        self._arrivals = Arrivals(history, partition, self._reader, self.found)
         self._records = {t: {r.offset: r for r in history.records(t, partition)} for t in (CONSENT, OUTCOMES, REQUESTS)}
         self._outputs = Outputs(history, partition, self.found)
         self._decisions, self._recalls = self._outputs.decisions, self._outputs.recalls
@@ -88,6 +81,8 @@ class Walk:
         """When the record was about to be sent, and when it was acknowledged."""
         place = self._journal.of(record)
         batch = None if place is None else self._journal.batches.get(place[0])
+        if origin_of(record) is not None:
+            return 0, NEVER  # the order promise counts from the relay's append, which nobody journals
         return (0, NEVER) if batch is None else (batch.invoke_ns, batch.ack_ns)
 
     def _index_consents(self) -> None:
@@ -119,11 +114,11 @@ class Walk:
                     read.message[f"{name}_ms"] = instant(read.message[f"{name}_at"])
         return read
 
-    @staticmethod
-    def _events(record: Record, read: Read) -> list[tuple[bytes, dict[str, Any], int]]:
+    def _events(self, record: Record, read: Read) -> list[tuple[bytes, dict[str, Any], int]]:
         if read.reason is None:
             return [(record.key or b"", read.message, read.at_ms)]
-        return [(subject.encode(), message, at_ms) for subject, message, at_ms in read.widest]
+        named = [(subject.encode(), message, at_ms) for subject, message, at_ms in read.widest]
+        return [event for event in named if self._reader.here(event[0])]
 
     # --- one transaction ------------------------------------------------------------------------------------------
 
@@ -138,14 +133,14 @@ class Walk:
         if meta.reviewed:
             self._review(meta, recalls)
         for offset in range(before.consent, meta.consent):
-            if record := self._records[CONSENT].get(offset):
+            if (record := self._records[CONSENT].get(offset)) and self._arrivals.mine(CONSENT, "consent", record):
                 self._consent(record, meta, recalls)
         for offset in range(before.outcome, meta.outcome):
-            if record := self._records[OUTCOMES].get(offset):
+            if (record := self._records[OUTCOMES].get(offset)) and self._arrivals.mine(OUTCOMES, "outcome", record):
                 self._outcome(record, meta, recalls)
         seq = before.seq
         for offset in range(before.request, meta.request):
-            if record := self._records[REQUESTS].get(offset):
+            if (record := self._records[REQUESTS].get(offset)) and self._arrivals.mine(REQUESTS, "request", record):
                 seq = self._request(record, meta, seq)
         self.found.looked["I7"] += 1
         if seq != meta.seq and meta.seq >= before.seq:

@@ -136,6 +136,8 @@ def _summary(found: Rederived) -> str:
     parts = [f"{found.equal:,} decisions derived again and equal"]
     if found.differing:
         parts.append(f"{found.differing:,} differ (one difference may lead to others of the same subject)")
+    if found.carried:
+        parts.append(f"{found.carried:,} records belong to other partitions and were carried there")
     if found.gone:
         parts.append(f"{found.gone:,} cannot be derived, for retention removed their requests")
     if found.unsure:

@@ -102,7 +102,8 @@ class Gate:
             self._apply(rec.key or b"", message.subject_id, event, rec, states)
             unknown = _unknown(event, self._world.vocabulary)
             if unknown is not None:
-                self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=True))
+                restricts = not isinstance(event, events.GrantGiven)
+                self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=restricts))
             if (strange := read.unknown_places(event)) is not None:
                 self.out.append(self._letters.letter(rec, strange))
         except MalformedMessage as fault:

@@ -69,6 +69,7 @@ class Rederived:
 
     equal: int = 0
     gone: int = 0  # decisions whose request retention has removed
+    carried: int = 0  # records that are decided, or in force, in the partition of their key
     unsure: int = 0  # decisions that differ, of subjects of whom something is gone
     different: list[Difference] = field(default_factory=list)
     differing: int = 0  # `different` keeps the first ones
@@ -114,14 +115,19 @@ class _Witness:
 
     def consent(self, rec: Record, states: States[SubjectState]) -> None:
         self._gate.consent(rec, states)
-        self._gate.out.clear()
+        self._drop()
 
     def outcome(self, rec: Record, states: States[SubjectState]) -> None:
         self._gate.outcome(rec, states)
-        self._gate.out.clear()
+        self._drop()
 
     def review(self, subject: bytes, states: States[SubjectState], now_ms: int) -> None:
         self._gate.review(subject, states, now_ms)
+        self._gate.out.clear()
+
+    def _drop(self) -> None:
+        """What the gate says goes nowhere; counted is what it would have carried."""
+        self._book.result.carried += sum(out.kind == Kind.RELAY for out in self._gate.out)
         self._gate.out.clear()
 
     def request(self, rec: Record, states: States[SubjectState], now_ms: int, position: Position) -> None:
@@ -135,13 +141,17 @@ class _Witness:
                 explained = self._explain(rec, states, now_ms)
         gate.request(rec, states, now_ms, position)
         made = next((out.value for out in gate.out if out.kind == Kind.DECISION), None)
-        dead = kept is not None and made is None
-        gate.out.clear()
+        carried = any(out.kind == Kind.RELAY for out in gate.out)
+        self._drop()
         if kept is None:
             if made is not None:
                 book.unexpected(rec.offset)
             return
-        difference = ("the gate makes a dead letter of its request",) if dead else _compared(kept, made or b"")
+        if made is None:
+            fate = "gives its request to the relay" if carried else "makes a dead letter of its request"
+            difference: tuple[str, ...] = (f"the gate {fate}",)
+        else:
+            difference = _compared(kept, made)
         book.judged(kept, difference)
         if explained is not None:
             book.looked.append(Looked(kept, difference, explained))

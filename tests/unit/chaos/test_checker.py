@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.checker import check
 from tests.chaos.handmade import START_MS, Tale
 from tests.chaos.history import CONSENT, CONTROL, DEAD, DECISIONS, OUTCOMES, Record
-from tests.chaos.stories import LIES, asked, consented, hanging_output, whole
+from tests.chaos.stories import LIES, asked, carried_twice, consented, hanging_output, whole
 from tests.chaos.stories_again import LIES as MORE_LIES
 
 CHAOS = Path(__file__).parents[2] / "chaos"
@@ -20,6 +20,7 @@ PURE = (
     "checker",
     "journal",
     "letters",
+    "relayed",
     "reading",
     "rules",
     "verdict",
@@ -30,6 +31,12 @@ PURE = (
     "stories",
     "stories_again",
 )
+
+
+def test_a_second_copy_of_a_carried_record_changes_nothing() -> None:
+    """A pump that repeated itself is no lie."""
+    verdict = check(carried_twice().history())
+    assert [str(finding) for finding in verdict.findings if not finding.held] == []
 
 
 # --- true stories -------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from contactgate.names import Kind
 from contactgate.partition.broadcast import Broadcast
 from contactgate.partition.fold import Batch, Fold, Meta, Work, decode_meta, encode_meta
 from contactgate.partition.subjects import SubjectCodec
+from contactgate.proof.decided import Kept, decode
+from contactgate.proof.rederive import Rules, rederive
 
 PARTITIONS = 4
 START_MS = 1_780_301_400_000
@@ -45,6 +47,7 @@ class Place:
         self.relay: list[Out] = []
         self.outs: list[Out] = []
         self.meta = Meta()
+        self.metas: list[Meta] = []
         self._states: dict[bytes, bytes] = {}
         self._taken = dict.fromkeys(KINDS, 0)
         self.restart()
@@ -82,6 +85,7 @@ class Place:
                 self._states.pop(subject, None) if value is None else self._states.update({subject: value})
             self.fold.adopt(batch)
             self.meta = batch.meta
+            self.metas.append(batch.meta)
             self.relay += [out for out in batch.outs if out.kind == Kind.RELAY]
             self.outs += [out for out in batch.outs if out.kind != Kind.RELAY]
         return batch
@@ -146,6 +150,26 @@ def test_a_misrouted_opt_out_is_carried_unchanged_and_is_in_force_where_it_belon
     )
     assert all_of.places[2].relay == []
     assert all_of.places[2].outs == []
+
+
+def test_the_proof_counts_what_was_carried_and_finds_nothing_missing(all_of: Installation) -> None:
+    """Derived again: decisions of carried requests in their own partition, none where they lay, copies included."""
+    subject = of(3)
+    all_of.places[1].append(Kind.REQUEST, subject, requested("r-1", minute=11, subject_id=subject), START_MS)
+    all_of.places[1].append(Kind.CONSENT, subject, withdrawn(subject_id=subject), START_MS)
+    all_of.work()
+    all_of.pump(again=1)
+    all_of.places[1].append(Kind.REQUEST, of(1), requested("r-2", minute=11, subject_id=of(1)), all_of.now_ms)
+    all_of.work()
+    rules = Rules(TOKENS, PARTITIONS, COMPILED)
+    found = {}
+    for place in all_of.places:
+        made = [out.value for out in place.outs if out.kind == "decision"]
+        kept = [Kept(offset, value, decode(value)) for offset, value in enumerate(made)]
+        found[place.number], _ = rederive(place.number, rules, place.log, kept, place.metas)
+    assert {number: each.carried for number, each in found.items() if each.carried} == {1: 2}
+    assert {number: each.equal for number, each in found.items() if each.equal} == {1: 1, 3: 1}
+    assert not any(each.differing for each in found.values())
 
 
 def test_a_misrouted_request_is_decided_in_its_own_partition_alone_and_once(all_of: Installation) -> None:
