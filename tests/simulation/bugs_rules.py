@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from tests.simulation.bugs_relay import with_gate
 from tests.simulation.run import Make
-from tests.simulation.small import TTL_MS, SmallGate
+from tests.simulation.small import SmallGate
 
 _read = msgspec.json.Decoder().decode
 Before = tuple[Any, ...] | None
@@ -44,14 +44,6 @@ class OldBlockAgain(SmallGate):
         at_ms = self._blocked.get(request_id)
         lapsed = None if at_ms is None else (request_id, at_ms, at_ms, None, False, "")
         return super()._before(state, request_id, now_ms) or lapsed
-
-
-class LapsedAgain(SmallGate):
-    """An approval that lapsed is given again."""
-
-    def _before(self, state: Any, request_id: str, now_ms: int) -> Before:
-        found = super()._before(state, request_id, now_ms)
-        return found if found is None else (*found[:2], max(found[2], now_ms + TTL_MS), *found[3:])
 
 
 class RecalledAgain(SmallGate):
@@ -122,7 +114,6 @@ BUGS_OF_THE_RULES: dict[str, Callable[[], Make]] = {
     "cap one too high": lambda: Make(kit=with_gate(OneTooMany)),
     "cap one too low": lambda: Make(kit=with_gate(OneTooFew)),
     "a retry answered with the old block": lambda: Make(kit=with_gate(OldBlockAgain)),
-    "a lapsed approval given again": lambda: Make(kit=with_gate(LapsedAgain)),
     "a recalled approval given again": lambda: Make(kit=with_gate(RecalledAgain)),
     "a used approval given again": lambda: Make(kit=with_gate(UsedAgain)),
     "a given back approval taken for used": lambda: Make(kit=with_gate(GivenBackIsUsed)),
