@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.simulation.bugs_relay import BUGS_OF_THE_RELAY, with_gate
+from tests.simulation.bugs_relay import BUGS_OF_THE_RELAY
+from tests.simulation.bugs_rules import BUGS_OF_THE_RULES
 from tests.simulation.host import Host, NotYet
 from tests.simulation.log import Part
 from tests.simulation.run import Make
 from tests.simulation.shelf import Disk
-from tests.simulation.small import SmallGate
 
 from contactgate.errors import BrokerError
 from contactgate.model.alerts import AlertKind
@@ -421,21 +421,6 @@ class SkipsOpenTransactions(Host):
             return super().barrier(fx.Barrier(False))
 
 
-# --- the gate -----------------------------------------------------------------------------------------------------
-
-
-class OneTooMany(SmallGate):
-    """`<=` for `<` in the cap."""
-
-    cap = 3
-
-
-class OneTooFew(SmallGate):
-    """The cap is not used up."""
-
-    cap = 1
-
-
 BUGS: dict[str, Callable[[], Make]] = {
     "store written before the commit": lambda: Make(task=StoreBeforeCommit),
     "no barrier": lambda: Make(task=NoBarrier),
@@ -471,6 +456,5 @@ BUGS: dict[str, Callable[[], Make]] = {
     "damaged store kept": lambda: Make(host=KeepsDamaged),
     "store head apart from its data": lambda: Make(host=HeadApart),
     **BUGS_OF_THE_RELAY,
-    "cap one too high": lambda: Make(kit=with_gate(OneTooMany)),
-    "cap one too low": lambda: Make(kit=with_gate(OneTooFew)),
+    **BUGS_OF_THE_RULES,
 }

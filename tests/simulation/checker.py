@@ -24,39 +24,17 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections import Counter
-from datetime import datetime
+from collections import Counter, defaultdict
 from hashlib import sha256
 from typing import Any
 
-from tests.simulation.known import Violations, World, broadcast_letters
+from tests.simulation.known import HORIZON_MS, Person, Violations, World, broadcast_letters, carried, instant_of
 
-CAP, WINDOW_MS, HORIZON_MS = 2, 600_000, 1_800_000
+CAP, WINDOW_MS = 2, 600_000
 GENESIS = "sha256:" + "0" * 64
 META = b"\0meta"
-
-
-def _ms(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
-
-
-def _instant(record: dict[str, Any], plain: str, text: str) -> int:
-    return int(record[plain]) if plain in record else _ms(record[text])
-
-
-class _Subject:
-    """What the records so far say about one subject."""
-
-    __slots__ = ("approvals", "decided", "granted", "withdrawn")
-
-    def __init__(self) -> None:
-        self.granted = -1
-        self.withdrawn = -1
-        self.approvals: dict[str, dict[str, Any]] = {}  # approval id -> what became of it
-        self.decided: dict[str, tuple[int, bool]] = {}  # request id -> first decision: when, passed
-
-    def allowed(self) -> bool:
-        return self.granted > self.withdrawn
+Passes = dict[tuple[str, bool], list[dict[str, Any]]]
+"""Approvals of a transaction by id and by whether they repeat one."""
 
 
 def check(history: dict[str, Any]) -> Violations:
@@ -69,7 +47,7 @@ def check(history: dict[str, Any]) -> Violations:
     judges = [_Partition(history, p, partition, found) for p, partition in history["partitions"].items()]
     for judge in judges:
         judge.check()
-    _carried(history, judges, found)
+    carried(history, judges, found)
     broadcast_letters(history, found)
     if not history["drained"]:
         found.append(("I20", "not everything was processed after healing"))
@@ -86,14 +64,13 @@ class _Partition:
         self.p = p
         self.partition = partition
         self.found = found
-        self.subjects: dict[str, _Subject] = {}
+        self.subjects: dict[str, Person] = {}
         self.world = World(history)
         self.inputs = {topic: history["inputs"][topic, p] for topic in ("consent", "outcome", "request")}
         self.at = dict.fromkeys(self.inputs, 0)
         self.position = (0, 0, 0, 0, 0)
         self.seq, self.prev = 0, GENESIS
         self.letters: Counter[tuple[str, int]] = Counter()
-        self.fresh: Counter[str] = Counter()  # non-duplicate decisions per request id
         self.fates: Counter[int] = Counter()  # decisions and dead letters per request offset
         self.sent = {
             op["offset"]: op
@@ -110,9 +87,9 @@ class _Partition:
         """One violation."""
         self.found.append((invariant, f"p{self.p}: {text}"))
 
-    def subject(self, name: str) -> _Subject:
+    def subject(self, name: str) -> Person:
         """What is known of it."""
-        return self.subjects.setdefault(name, _Subject())
+        return self.subjects.setdefault(name, Person())
 
     def check(self) -> None:
         """All transactions in order, then the whole."""
@@ -140,7 +117,10 @@ class _Partition:
         self._relay(number, txn, before, after)
         approvals = [(json.loads(value), key) for _, key, value in txn["approvals"]]
         recalls = [message for message, _ in approvals if message["type"] == "contact.recalled"]
-        passes = {m["approval_id"]: m for m, _ in approvals if m["type"] == "contact.approved"}
+        passes: Passes = defaultdict(list)
+        for message, _ in approvals:
+            if message["type"] == "contact.approved":
+                passes[message["approval_id"], message.get("duplicate", False)].append(message)
         now_ms = meta.get("now_ms", 0)
         self._recalls(number, recalls, now_ms, before, after)
         illegal = self._consents(after[0], dead)
@@ -150,11 +130,11 @@ class _Partition:
             self.bad("I22", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
         requests = {offset: (key, value) for offset, _, key, value in self._own("request", after[2], dead)}
         for _, key, raw in txn["decisions"]:
-            self._decision(number, key, raw, requests, after, passes, now_ms)
+            self._decision(number, key, raw, requests, after, passes)
         for offset in requests:
             if self.fates[offset] + (("request", offset) in dead) != 1:
                 self.bad("I6", f"request offset {offset} has {self.fates[offset]} decisions, dead {offset in dead}")
-        for approval_id in passes:
+        for approval_id in [name for (name, _), left in passes.items() if left]:
             self.bad("I21", f"approval {approval_id} without a decision that passes")
         if (meta.get("seq", 0), meta.get("prev", "")) != (self.seq, self.prev) and self.seq:
             self.bad("I11", f"transaction {number}: the meta record does not stand where the chain stands")
@@ -245,8 +225,15 @@ class _Partition:
                 self.bad("I22", f"transaction {number} recalls {approval_id}, which had lapsed")
             approval["recalled"] = True
 
-    def _withdrawn(self, subject: _Subject, at_ms: int, ts: int) -> set[str]:
-        subject.withdrawn = max(subject.withdrawn, at_ms)
+    def _arrived(self, topic: str, offset: int, ts: int) -> int:
+        """When a record first came: of a carried one, when it came to the partition where it lay wrongly."""
+        origin = self.history["origins"][topic, self.p].get(offset)
+        if origin is None:
+            return ts
+        return next((at for o, at, _, _ in self.history["inputs"][origin[:2]] if o == origin[2]), ts)
+
+    def _withdrawn(self, subject: Person, at_ms: int, arrived_ms: int, ts: int) -> set[str]:
+        subject.stops.append((at_ms, arrived_ms))
         if subject.allowed():
             return set()
         return {
@@ -260,15 +247,15 @@ class _Partition:
         for offset, ts, key, value in self._own("consent", end, dead):
             subject = self.subject(key.decode())
             if value == b"forget":
-                self.subjects[key.decode()] = _Subject()
+                self.subjects[key.decode()] = Person()
                 continue
-            message = json.loads(value)
+            message, arrived_ms = json.loads(value), self._arrived("consent", offset, ts)
             if message["type"] == "nonsense":
                 self._must_be_dead("consent", offset, dead)
             elif message["type"] == "consent.granted":
-                subject.granted = max(subject.granted, message["sim_ms"])
+                subject.grants.append((message["sim_ms"], arrived_ms))
             else:
-                illegal |= self._withdrawn(subject, message["sim_ms"], ts)
+                illegal |= self._withdrawn(subject, message["sim_ms"], arrived_ms, ts)
         return illegal
 
     def _outcomes(self, now_ms: int, end: int, dead: set[tuple[str, int]]) -> set[str]:
@@ -279,22 +266,23 @@ class _Partition:
             if message["type"] == "nonsense":
                 self._must_be_dead("outcome", offset, dead)
                 continue
-            approval = next((a for a in subject.approvals.values() if a["request"] == message["request_id"]), None)
+            arrived_ms = self._arrived("outcome", offset, ts)
+            approval = subject.newest(message["request_id"])
             if ("outcome", offset) in dead:
-                if approval is not None and now_ms - approval["decided"] < WINDOW_MS:
+                if approval is not None and now_ms - approval["decided"] < HORIZON_MS:
                     self.bad("I8", f"the outcome at {offset} of {message['request_id']} is dead")
                 elif approval is not None:
                     approval["until"] = 0  # too old to matter: the gate has dropped it
                 if message["outcome"] == "unsubscribed":  # an opt-out binds, whatever else is wrong with it
-                    illegal |= self._withdrawn(subject, message["sim_ms"], ts)
+                    illegal |= self._withdrawn(subject, message["sim_ms"], arrived_ms, ts)
                 continue
             if approval is None:
                 if key[:1] != b"f":
                     self.bad("I6", f"the outcome at {offset} was applied to nothing")
                 continue
-            approval["outcome"] = message["outcome"]
+            subject.report(approval, message["outcome"])
             if message["outcome"] == "unsubscribed":
-                illegal |= self._withdrawn(subject, message["sim_ms"], ts)
+                illegal |= self._withdrawn(subject, message["sim_ms"], arrived_ms, ts)
         return illegal
 
     def _must_be_dead(self, topic: str, offset: int, dead: set[tuple[str, int]]) -> None:
@@ -310,8 +298,7 @@ class _Partition:
         raw: bytes,
         requests: dict[int, tuple[bytes, bytes]],
         after: tuple[int, ...],
-        passes: dict[str, Any],
-        now_ms: int,
+        passes: Passes,
     ) -> None:
         decision = json.loads(raw)
         tail = f',"hash":"{decision["hash"]}"}}'.encode()
@@ -335,7 +322,7 @@ class _Partition:
             self.bad("I5", f"the decision of offset {offset} is about another request")
             return
         self._barrier(offset, known)
-        self._verdict(offset, key.decode(), decision, passes)
+        self._verdict(offset, key.decode(), source, decision, passes)
 
     def _barrier(self, offset: int, known: tuple[int, ...]) -> None:
         acked = self.sent[offset]["acked"]
@@ -343,9 +330,11 @@ class _Partition:
             if have < need:
                 self.bad("I1", f"request offset {offset}: {name} was acknowledged up to {need}, decided at {have}")
 
-    def _verdict(self, offset: int, name: str, decision: dict[str, Any], passes: dict[str, Any]) -> None:
+    def _verdict(
+        self, offset: int, name: str, source: dict[str, Any], decision: dict[str, Any], passes: Passes
+    ) -> None:
         subject, request_id = self.subject(name), decision["request_id"]
-        decided_ms = _instant(decision, "decided_ms", "decided_at")
+        decided_ms = instant_of(decision, "decided_ms", "decided_at")
         passed = decision["verdict"] == "pass"
         rules = {reason["rule"].partition(".")[0] for reason in decision["reasons"]}
         if passed != (not rules):
@@ -353,17 +342,20 @@ class _Partition:
         wanted = self.world.stops(name)
         if not subject.allowed():
             wanted.add("consent")
-        first = subject.decided.get(request_id)
-        duplicate = first is not None and first[0] > decided_ms - HORIZON_MS
-        self.decisions.append({"offset": offset, "name": name, "passed": passed, "duplicate": duplicate})
-        if decision["duplicate"] != duplicate:
-            self.bad("I3", f"offset {offset}: {request_id} is {'' if duplicate else 'not '}a repetition")
-        if decision["duplicate"]:
-            if passed and (wanted or first is None or not first[1]):
-                self.bad("I1", f"offset {offset}: the repetition of {request_id} passes against {sorted(wanted)}")
+        known = subject.remembered(request_id, decided_ms)
+        differs = known is not None and known["matter"] != source.get("matter_id")
+        again = known is not None and not differs and known["outcome"] != "not_attempted"
+        self.decisions.append({"offset": offset, "name": name, "passed": passed})
+        if decision["duplicate"] != again:
+            self.bad("I3", f"offset {offset}: {request_id} is {'' if again else 'not '}a repetition")
+        if differs and (passed or rules != {"request"}):
+            self.bad(
+                "I1" if passed else "I3", f"offset {offset}: {request_id} of something else, and {rules or 'passes'}"
+            )
+        elif known is not None and again:
+            self._again(offset, known, decision, wanted, passes)
+        if again or differs:
             return
-        subject.decided[request_id] = decided_ms, passed
-        self.fresh[request_id] += 1
         held = sum(
             # A recall gives the place back, unless the contact was made all the same.
             (not a["recalled"] if a["outcome"] is None else a["outcome"] != "not_attempted")
@@ -382,17 +374,45 @@ class _Partition:
             self.bad("I3", f"offset {offset}: {request_id} of {name} does not tell {sorted(wanted - rules)}")
         if passed:
             approval_id = decision["approval_id"]
-            approval = passes.pop(approval_id, None)
+            approval = self._told(offset, approval_id, passes, again=False)
             if approval is None:
-                self.bad("I21", f"offset {offset}: {request_id} passes without an approval")
                 return
             subject.approvals[approval_id] = {
+                "id": approval_id,
                 "request": request_id,
+                "matter": source.get("matter_id"),
                 "decided": decided_ms,
-                "until": _instant(approval, "valid_until_ms", "valid_until"),
+                "until": instant_of(approval, "valid_until_ms", "valid_until"),
                 "outcome": None,
                 "recalled": False,
             }
+
+    def _again(
+        self, offset: int, known: dict[str, Any], decision: dict[str, Any], wanted: set[str], passes: Passes
+    ) -> None:
+        """A request that comes again: its approval while that may be used, and none after."""
+        passed = decision["verdict"] == "pass"
+        rules = {reason["rule"].partition(".")[0] for reason in decision["reasons"]}
+        lapsed = instant_of(decision, "decided_ms", "decided_at") >= known["until"]
+        is_open = not known["recalled"] and not known["outcome"] and not lapsed
+        if passed and (wanted or not is_open):
+            self.bad("I1" if wanted else "I3", f"offset {offset}: a repetition passes against {sorted(wanted)}")
+        elif not passed and is_open and not wanted:
+            self.bad("I3", f"offset {offset}: a repetition does not get its open approval")
+        elif not passed and "request" not in rules:
+            self.bad("I3", f"offset {offset}: a repetition is blocked by {sorted(rules)}, not for being one")
+        if passed:
+            self._told(offset, decision["approval_id"], passes, again=True)
+            if decision["approval_id"] != known["id"]:
+                self.bad("I3", f"offset {offset}: a repetition gets {decision['approval_id']}, not {known['id']}")
+
+    def _told(self, offset: int, approval_id: str, passes: Passes, *, again: bool) -> dict[str, Any] | None:
+        """Take the approval that a pass is told by."""
+        sent = passes[approval_id, again]
+        if not sent:
+            self.bad("I21", f"offset {offset} passes without an approval")
+            return None
+        return sent.pop()
 
     # --- the whole ------------------------------------------------------------------------------------------------
 
@@ -469,27 +489,6 @@ class _Partition:
                 is_open = not approval["recalled"] and not approval["outcome"]
                 if stops and is_open and self.history["end_ms"] + 10_000 < approval["until"]:
                     self.bad("I22", f"{approval_id} is open at the end against {sorted(stops)}")
-
-
-def _carried(history: dict[str, Any], judges: list[_Partition], found: Violations) -> None:
-    """What was given to the relay is what came from it, each in the partition of its key; in the end all of it."""
-    given = {origin for judge in judges for origin in judge.relayed}
-    for judge in judges:
-        for topic, partition, offset in sorted(judge.copies):
-            source = next((r for r in history["inputs"][topic, partition] if r[0] == offset), None)
-            if (topic, partition, offset) not in given or source is None:
-                found.append(
-                    ("I5", f"p{judge.p}: a copy of {topic} {partition} offset {offset}, which was not carried")
-                )
-            elif history["owners"][source[2].decode()] != judge.p:
-                found.append(
-                    ("I4", f"p{judge.p}: {topic} {partition} offset {offset} was carried to a wrong partition")
-                )
-    lost = given - {origin for judge in judges for origin in judge.copies}
-    if history["drained"]:
-        found.extend(
-            ("I4", f"{topic} {p} offset {offset} was given to the relay and is lost") for topic, p, offset in lost
-        )
 
 
 def _differing(one: dict[bytes, bytes], other: dict[bytes, bytes]) -> list[bytes]:

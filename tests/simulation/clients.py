@@ -66,11 +66,13 @@ class Clients:
         self.astray = Random(~sim.seed * 3 + 1)
         self.copies: set[tuple[str, int, bytes]] = set()  # what the relay appended, by topic, partition and origin
         self.astray_rate = self.astray.choice((0.0, 0.1, 0.4)) if partitions > 1 else 0.0
+        self.variants = Random(~sim.seed * 5 + 2)  # drawn apart as well: who asks something else under a known name
         self.everybody = tuple(self.subjects)
         self.ids = 0
         self.acked: dict[tuple[str, int], int] = {}  # next offset behind everything acknowledged, per topic partition
         self.retry: list[tuple[Subject, str]] = []  # requests whose result is unknown
         self.sent: list[tuple[Subject, str]] = []
+        self.approved: list[tuple[Subject, str]] = []
         self.approvals_read = 0
         self.unreported: list[tuple[str, bytes]] = []  # approved request ids and their subjects
         self.by_request: dict[str, Subject] = {}
@@ -170,13 +172,14 @@ class Clients:
             head += ',"evidence":{"method":"web","ref":"x"}'
         return (head + "}").encode()
 
-    def request(self, subject: Subject, request_id: str) -> None:
+    def request(self, subject: Subject, request_id: str, matter: str = "") -> None:
         """Ask."""
         now = self.sim.cluster.now
+        more = f',"matter_id":"{matter}"' if matter else ""
         value = (
             f'{{"type":"contact.requested","request_id":"{request_id}","subject_id":"{subject.name}",'
             f'"time":"{instant(now)}","requester":"cc","controller":"bank","campaign_id":"c-1","purpose":"marketing",'
-            f'"channel":"sms","address":"{subject.address}","sim_token":"{token_of(subject.address)}"}}'
+            f'"channel":"sms","address":"{subject.address}","sim_token":"{token_of(subject.address)}"{more}}}'
         )
         self.by_request[request_id] = subject
         op = self.send("request", subject.partition, subject.key, value.encode(), subject=subject.name, id=request_id)
@@ -201,7 +204,7 @@ class Clients:
 
     def forget_ids(self) -> None:
         """Time jumps: nobody repeats a request or reports an approval from long ago (the gate has forgotten it)."""
-        self.retry, self.sent, self.unreported = [], [], []
+        self.retry, self.sent, self.approved, self.unreported = [], [], [], []
         self.approvals_read = self.sim.cluster.part("approval", 0).lso
 
     def forget(self, subject: Subject) -> None:
@@ -242,8 +245,9 @@ class Clients:
         if draw < 0.45:
             if self.retry and rng.random() < 0.5:
                 self.request(*self.retry.pop())
-            elif self.sent and rng.random() < 0.08:
-                self.request(*rng.choice(self.sent))
+            elif self.sent and rng.random() < 0.12:
+                known = self.approved if self.approved and self.variants.random() < 0.6 else self.sent
+                self.request(*rng.choice(known), "m-2" if self.variants.random() < 0.2 else "")
             else:
                 self.request(rng.choice(self.subjects), self._id("r"))
         elif draw < 0.65:
@@ -320,6 +324,7 @@ class Clients:
             if message["type"] == "contact.approved":
                 subject = self.by_request[message["request_id"]]
                 self.unreported.append((message["request_id"], subject.key))
+                self.approved.append((subject, message["request_id"]))
         if not self.unreported:
             return
         request_id, _ = self.unreported.pop(rng.randrange(len(self.unreported)))

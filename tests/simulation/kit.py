@@ -28,8 +28,9 @@ from contactgate.policy.load import load_policy
 
 POLICY = """
 policy: simulation
-approval_ttl: 5m
+approval_ttl: 2m
 dedup_horizon: 30m
+clock_skew: 30s
 unreported: count
 require: {campaign: true, party: false, notice: false}
 purposes:

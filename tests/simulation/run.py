@@ -252,8 +252,8 @@ class Simulation:
     def _jump(self, *, long: bool) -> None:
         """Time passes at once; a long time only while nobody reads the changelog, as all workers are down."""
         self.note("time jumps")
-        self.clients.forget_ids()
         if long:
+            self.clients.forget_ids()
             for worker in self.workers:
                 if worker.up:
                     self._crash(worker)

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 GENESIS = "sha256:" + "0" * 64
-CAP, WINDOW_MS, TTL_MS, HORIZON_MS = 2, 600_000, 300_000, 1_800_000
+CAP, WINDOW_MS, TTL_MS, HORIZON_MS, SKEW_MS = 2, 600_000, 120_000, 1_800_000, 30_000
+Instants = tuple[int, int]
+"""What an event says of when it was, and when it first came."""
 
 
 class Approval(NamedTuple):
@@ -30,11 +32,10 @@ class Approval(NamedTuple):
 class SmallState(msgspec.Struct, frozen=True, array_like=True):
     """One subject."""
 
-    granted_ms: int = -1
-    withdrawn_ms: int = -1
+    grants: tuple[Instants, ...] = ()
+    stops: tuple[Instants, ...] = ()
     address: str = ""
-    approvals: tuple[tuple[str, int, int, str | None, bool], ...] = ()
-    seen: tuple[tuple[str, int, tuple[str, ...]], ...] = ()
+    approvals: tuple[tuple[str, int, int, str | None, bool, str], ...] = ()
 
 
 EMPTY = SmallState()
@@ -45,6 +46,25 @@ _read = msgspec.json.Decoder().decode
 
 def _open(approval: tuple[Any, ...], now_ms: int) -> bool:
     return now_ms < approval[2] and approval[3] is None and not approval[4]
+
+
+def _with(known: tuple[Instants, ...], one: Instants) -> tuple[Instants, ...]:
+    """All that say something which no other says: neither older nor come before it."""
+    if any(each[0] >= one[0] and each[1] >= one[1] for each in known):
+        return known
+    return tuple(sorted((*(each for each in known if each[0] > one[0] or each[1] > one[1]), one)))
+
+
+def _newer(grant: Instants, stop: Instants, skew_ms: int) -> bool:
+    given_ms = min(grant)
+    return given_ms > stop[0] and (grant[1] > stop[1] or given_ms - skew_ms > stop[0])
+
+
+_STRENGTH = {"not_attempted": 0, "answered": 1, "unsubscribed": 2}
+
+
+def _stronger(known: str | None, told: str) -> str:
+    return told if known is None or _STRENGTH[told] > _STRENGTH[known] else known
 
 
 class SmallCodec:
@@ -169,9 +189,9 @@ class SmallFeed:
 
 
 class SmallGate:
-    """partition.ports.GatePort. `cap` is a parameter for one seeded bug."""
+    """partition.ports.GatePort. `cap` and `skew_ms` are parameters for seeded bugs."""
 
-    cap = CAP
+    cap, skew_ms = CAP, SKEW_MS
     key = ""
 
     def __init__(
@@ -204,8 +224,8 @@ class SmallGate:
 
     def _reasons(self, state: SmallState, token: str) -> list[str]:
         world, reasons = self._world, []
-        if state.granted_ms <= state.withdrawn_ms or state.granted_ms < 0:
-            reasons.append("consent.missing" if state.withdrawn_ms < 0 else "consent.withdrawn")
+        if not any(all(_newer(grant, stop, self.skew_ms) for stop in state.stops) for grant in state.grants):
+            reasons.append("consent.withdrawn" if state.stops else "consent.missing")
         if world.campaign != "approved":
             reasons.append("campaign.paused" if world.campaign else "campaign.unknown")
         reasons.extend(f"pause.{name}" for name in sorted(world.pauses))
@@ -221,7 +241,7 @@ class SmallGate:
             if _open(a, now_ms):
                 value = f'{{"type":"contact.recalled","approval_id":"ap-{a[0]}-{a[1]}","request_id":"{a[0]}"}}'
                 self.out.append(Out("approval", "cc", subject, value.encode(), []))
-                a = (*a[:4], True)
+                a = (*a[:4], True, a[5])
             approvals.append(a)
         return msgspec.structs.replace(state, approvals=tuple(approvals))
 
@@ -240,10 +260,14 @@ class SmallGate:
             return
         state: SmallState = states.get(rec.key)
         if kind == "consent.granted":
-            states.put(rec.key, msgspec.structs.replace(state, granted_ms=max(at_ms, state.granted_ms)))
+            grants = _with(state.grants, (at_ms, rec.arrived_ms))
+            states.put(rec.key, msgspec.structs.replace(state, grants=grants))
         else:
-            after = msgspec.structs.replace(state, withdrawn_ms=max(at_ms, state.withdrawn_ms))
-            states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
+            self._stop(state, at_ms, rec, states)
+
+    def _stop(self, state: SmallState, at_ms: int, rec: Any, states: Any) -> None:
+        after = msgspec.structs.replace(state, stops=_with(state.stops, (at_ms, rec.arrived_ms)))
+        states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
 
     def outcome(self, rec: Any, states: Any) -> None:
         """What became of an approval."""
@@ -256,17 +280,17 @@ class SmallGate:
         if self._astray(rec):
             return
         state: SmallState = states.get(rec.key)
-        for place, a in enumerate(state.approvals):
+        for place, a in reversed(list(enumerate(state.approvals))):
             if a[0] == request_id:
-                approvals = (*state.approvals[:place], (*a[:3], outcome, a[4]), *state.approvals[place + 1 :])
-                withdrawn = max(at_ms, state.withdrawn_ms) if outcome == "unsubscribed" else state.withdrawn_ms
-                after = msgspec.structs.replace(state, approvals=approvals, withdrawn_ms=withdrawn)
-                states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
-                return
+                told = (*a[:3], _stronger(a[3], outcome), *a[4:])
+                approvals = (*state.approvals[:place], told, *state.approvals[place + 1 :])
+                state = msgspec.structs.replace(state, approvals=approvals)
+                states.put(rec.key, state)
+                break
+        else:
+            self.out.append(letter(rec, "outcome.unknown_request"))
         if outcome == "unsubscribed":
-            after = msgspec.structs.replace(state, withdrawn_ms=max(at_ms, state.withdrawn_ms))
-            states.put(rec.key, self._recall(after, rec.key, rec.timestamp_ms))
-        self.out.append(letter(rec, "outcome.unknown_request"))
+            self._stop(state, at_ms, rec, states)
 
     def request(self, rec: Any, states: Any, now_ms: int, position: Any) -> None:
         """Decide."""
@@ -279,33 +303,25 @@ class SmallGate:
         if self._astray(rec):
             return
         state: SmallState = states.get(rec.key)
-        seen = tuple(s for s in state.seen if s[1] > now_ms - HORIZON_MS)
-        reasons = self._reasons(state, token)
-        first = next((s for s in seen if s[0] == request_id), None)
-        until_ms = now_ms + TTL_MS
-        if first is not None:
-            if first[2]:
-                reasons = list(first[2])
-            elif any(a[0] == request_id and a[4] for a in state.approvals) and not reasons:
-                reasons = ["recalled"]
+        reasons, before = self._reasons(state, token), self._before(state, request_id, now_ms)
+        matter = message.get("matter_id", "")
+        approved_ms, until_ms = now_ms, now_ms + TTL_MS
+        if before is not None and before[5] != matter:
+            reasons, before = ["request.conflict"], None
+        elif before is not None and before[3] != "not_attempted":
+            approved_ms, until_ms = before[1:3]
+            if reasons or not _open(before, now_ms):
+                reasons = ["request.answered", *(reasons if _open(before, now_ms) else ())]
         else:
-            approvals = tuple(a for a in state.approvals if a[1] > now_ms - WINDOW_MS or a[2] > now_ms)
-            held = sum(not a[4] if a[3] is None else a[3] != "not_attempted" for a in approvals)
+            before = None
+            held = sum(not a[4] if a[3] is None else a[3] != "not_attempted" for a in self._counted(state, now_ms))
             if held >= self.cap:
                 reasons.append("cap.ten_minutes")
             if not reasons:
-                approvals = (*approvals, (request_id, now_ms, until_ms, None, False))
-            states.put(
-                rec.key,
-                SmallState(
-                    state.granted_ms,
-                    state.withdrawn_ms,
-                    token,
-                    approvals,
-                    (*seen, (request_id, now_ms, tuple(reasons))),
-                ),
-            )
-        approval_id = "null" if reasons else f'"ap-{request_id}-{first[1] if first else now_ms}"'
+                kept = tuple(a for a in state.approvals if a[1] > now_ms - HORIZON_MS or a[2] > now_ms)
+                approvals = (*kept, (request_id, now_ms, until_ms, None, False, matter))
+                states.put(rec.key, SmallState(state.grants, state.stops, token, approvals))
+        approval_id = "null" if reasons else f'"ap-{request_id}-{approved_ms}"'
         listed = ",".join(f'{{"rule":"{rule}","detail":"","until":null}}' for rule in reasons)
         body = (
             f'{{"type":"contact.decided","request_id":"{request_id}","subject_id":"{rec.key.decode()}",'
@@ -313,19 +329,29 @@ class SmallGate:
             f'"approval_id":{approval_id},'
             f'"decided_ms":{now_ms},"position":{{"partition":{position.partition},"request":{position.request},'
             f'"consent":{position.consent},"outcome":{position.outcome},"control":{position.control},'
-            f'"suppression":{position.suppression}}},"duplicate":{"true" if first else "false"},'
+            f'"suppression":{position.suppression}}},"duplicate":{"true" if before else "false"},'
             f'"seq":{self.seq},"prev":"{self.prev}"}}'
         ).encode()
         digest = "sha256:" + sha256(body).hexdigest()
         self.seq += 1
         self.prev = digest
         self.out.append(Out("decision", "cc", rec.key, body[:-1] + f',"hash":"{digest}"}}'.encode(), []))
-        if not reasons and first is None:
+        if not reasons:
+            repeats = ',"duplicate":true' if before else ""
             value = (
-                f'{{"type":"contact.approved","approval_id":"ap-{request_id}-{now_ms}","request_id":"{request_id}",'
-                f'"valid_until_ms":{until_ms}}}'
+                f'{{"type":"contact.approved","approval_id":{approval_id},"request_id":"{request_id}",'
+                f'"valid_until_ms":{until_ms}{repeats}}}'
             )
             self.out.append(Out("approval", "cc", rec.key, value.encode(), []))
+
+    def _before(self, state: SmallState, request_id: str, now_ms: int) -> tuple[Any, ...] | None:
+        """The newest approval of a request, unless it is from too long ago."""
+        found = [a for a in state.approvals if a[0] == request_id and a[1] > now_ms - HORIZON_MS]
+        return found[-1] if found else None
+
+    @staticmethod
+    def _counted(state: SmallState, now_ms: int) -> list[tuple[Any, ...]]:
+        return [a for a in state.approvals if a[1] > now_ms - WINDOW_MS or a[2] > now_ms]
 
     def review(self, subject: bytes, states: Any, now_ms: int) -> None:
         """Open approvals after the world changed."""

@@ -16,6 +16,7 @@ from contactgate.cli.connection import BootstrapOption, PrefixOption, bootstrap_
 from contactgate.cli.proving import EventTimeOption, PolicyOption, Provable, counted, kept
 from contactgate.client.history import History
 from contactgate.errors import ContactgateError
+from contactgate.model.decision import SEMANTICS
 from contactgate.model.instants import stamp
 from contactgate.names import CONTACT_DECISIONS
 from contactgate.proof.rederive import Rederived, Rules, rederive
@@ -136,6 +137,10 @@ def _summary(found: Rederived) -> str:
     parts = [f"{found.equal:,} decisions derived again and equal"]
     if found.differing:
         parts.append(f"{found.differing:,} differ (one difference may lead to others of the same subject)")
+    for version, count in sorted(found.others.items()):
+        parts.append(f"{count:,} were decided by version {version} of the semantics, not by this release's {SEMANTICS}")
+    if found.others_differing:
+        parts.append(f"{found.others_differing:,} of those come out otherwise here, which proves nothing")
     if found.carried:
         parts.append(f"{found.carried:,} records belong to other partitions and were carried there")
     if found.gone:

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from contactgate.core import chain
-from contactgate.model.decision import Decision, Recall
+from contactgate.model.decision import SEMANTICS, Decision, Recall
 from contactgate.model.facts import Reason
 from contactgate.model.instants import stamp
 from contactgate.model.log import Headers
@@ -67,6 +67,7 @@ def decision(
             duplicate=made.duplicate,
             seq=seq,
             prev=prev,
+            semantics=SEMANTICS,
         )
     )
     # INVARIANT (hash what is sent): the hash covers the body as it stands in the record, byte for byte.

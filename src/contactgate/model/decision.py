@@ -5,11 +5,18 @@ Only values; `core.decide` and `core.review` make them, `codec.emit` publishes t
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from contactgate.model.facts import Reason
+
+SEMANTICS: Final = 2
+"""Version of docs/semantics.md that this code decides by.
+
+Decisions and meta records name it; absent, it is 1: before rules 37 to 63. It grows when the same inputs may lead to
+another decision, so that a decision of another version is told as such and not as a difference.
+"""
 
 Verdict = Literal["pass", "block"]
 RecallWord = Literal["withdrawn", "erased", "suppressed", "listed", "paused", "party", "campaign", "person"]

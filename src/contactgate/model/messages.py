@@ -279,6 +279,7 @@ class ContactDecided(msgspec.Struct, gc=False, tag_field="type", tag="contact.de
     duplicate: bool
     seq: int
     prev: str
+    semantics: int = 1  # version of the rules it was decided by (`model.decision.SEMANTICS`)
 
 
 class ContactApproved(msgspec.Struct, gc=False, tag_field="type", tag="contact.approved"):

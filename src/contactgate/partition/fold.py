@@ -16,6 +16,7 @@ from typing import Generic, NamedTuple
 import msgspec
 
 from contactgate.errors import Halted, StoreCorrupt
+from contactgate.model.decision import SEMANTICS
 from contactgate.model.log import Out, Position, Positions, Record, State
 from contactgate.partition.overlay import GetMany, Overlay
 from contactgate.partition.ports import GatePort, Pending, StateCodec, WorldView, open_until_ms
@@ -41,6 +42,7 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     review: str = ""  # a review of open approvals began here: all or tokens
     reviewed: bytes = b""  # the last subject of the running review that this transaction covers
     key: str = ""  # fingerprint of the token key that everything before was written with; "": not known
+    semantics: int = 1  # version of the rules that the transaction was made by
     carried: dict[str, int] = {}  # "<kind>/<partition it comes from>" -> place of the last carried record that was read
 
     @property
@@ -239,6 +241,7 @@ class Fold(Generic[State]):
             reviewed=subjects[-1] if subjects else b"",
             key=gate.key or self.meta.key,
             carried=self._carried,
+            semantics=SEMANTICS,
         )
         states, opened = overlay.encode(now_ms), []
         for subject, value in states:

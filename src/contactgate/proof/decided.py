@@ -13,7 +13,7 @@ from contactgate.model.instants import to_ms
 from contactgate.model.messages import ContactDecided
 
 
-class Decided(ContactDecided, tag_field="type", tag="contact.decided"):
+class Decided(ContactDecided, tag_field="type", tag="contact.decided", kw_only=True):
     """A record of contact-decisions."""
 
     hash: str
@@ -52,11 +52,11 @@ def inputs_of(decided: Decided) -> tuple[int, int, int, int]:
     return position.consent, position.outcome, position.control, position.suppression
 
 
-_CHAIN = frozenset({"seq", "prev", "hash"})
+_CHAIN = frozenset({"seq", "prev", "hash", "semantics"})
 
 
 def differences(recorded: Decided, derived: Decided) -> tuple[str, ...]:
-    """Every field in which two decisions differ, with both values; the chain's own fields apart."""
+    """Every field in which two decisions differ, with both values; the chain's own fields and the version apart."""
     return tuple(
         f"{name}: recorded {_shown(was)}, derived {_shown(now)}"
         for name in recorded.__struct_fields__

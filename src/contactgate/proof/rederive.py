@@ -8,6 +8,7 @@ never write anything, and never look at a clock.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -21,6 +22,7 @@ from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
 from contactgate.gate import Gate, WorldFeed
 from contactgate.model.control import RegistryPublished
+from contactgate.model.decision import SEMANTICS
 from contactgate.model.facts import SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import Origin, Out, Position, Record, States
@@ -71,6 +73,8 @@ class Rederived:
     gone: int = 0  # decisions whose request retention has removed
     carried: int = 0  # records that are decided, or in force, in the partition of their key
     unsure: int = 0  # decisions that differ, of subjects of whom something is gone
+    others: Counter[int] = field(default_factory=Counter)  # decisions by another version of the rules, by that version
+    others_differing: int = 0  # those of them that this release decides otherwise
     different: list[Difference] = field(default_factory=list)
     differing: int = 0  # `different` keeps the first ones
     from_metas: int = 0
@@ -187,11 +191,13 @@ class _Book:
         self._first: int | None = None
         self._all_subjects = all_subjects
         self._forgotten: set[str] = set()  # subjects whose older requests are gone, and with them their contacts
+        self._semantics = SEMANTICS  # of the decisions that were announced last
 
     def announce(self, made: list[Kept]) -> None:
         """These decisions come next."""
         if self._first is None:
             self._first = made[0].decided.position.request
+        self._semantics = made[-1].decided.semantics
         for kept in made:
             self.expected[kept.decided.position.request] = kept
 
@@ -207,7 +213,10 @@ class _Book:
 
     def judged(self, kept: Kept, difference: tuple[str, ...]) -> None:
         """One decision was made again."""
-        if difference and kept.decided.subject_id in self._forgotten:
+        if kept.decided.semantics != SEMANTICS:
+            self.result.others[kept.decided.semantics] += 1
+            self.result.others_differing += bool(difference)
+        elif difference and kept.decided.subject_id in self._forgotten:
             self.result.unsure += 1
         elif difference:
             self.result.differ(Difference(self._partition, kept.offset, kept.decided.seq, difference))
@@ -216,7 +225,9 @@ class _Book:
 
     def unexpected(self, offset: int) -> None:
         """The gate decides a request for which no decision is recorded."""
-        if self._all_subjects and self._first is not None and offset > self._first:
+        if self._semantics != SEMANTICS:
+            self.result.others_differing += 1
+        elif self._all_subjects and self._first is not None and offset > self._first:
             what = (f"the request at offset {offset} has no decision",)
             self.result.differ(Difference(self._partition, None, None, what))
 

@@ -8,6 +8,8 @@ import pytest
 from tests.kit.proofkit import POLICY, Worker, eventful
 
 from contactgate.core import chain
+from contactgate.model.decision import SEMANTICS
+from contactgate.partition.fold import decode_meta, encode_meta
 from contactgate.policy.load import load_policy
 from contactgate.proof.decided import Kept, decode
 from contactgate.proof.rederive import NO_TOPIC, Looked, Rederived, rederive
@@ -108,6 +110,26 @@ def test_a_decision_that_the_log_does_not_lead_to_is_shown(worker, field, value)
     (difference,) = found.different
     assert difference.offset == decisions[place].offset
     assert any(line.startswith(f"{field}: recorded") and "derived" in line for line in difference.what)
+
+
+def test_decisions_of_another_version_of_the_rules_are_counted_apart(worker):
+    """What an older release decided by other rules is told as such, equal or not, and is no difference."""
+    decisions = [forge(kept, semantics=1) for kept in worker.kept()[:20]] + worker.kept()[20:]
+    blocked = next(i for i, kept in enumerate(decisions) if kept.decided.verdict == "block")
+    decisions[blocked] = forge(decisions[blocked], reasons=[])
+    found = again(worker, decisions)
+    assert (found.equal, found.differing, found.different) == (len(decisions) - 20, 0, [])
+    assert (dict(found.others), found.others_differing) == ({1: 20}, 1)
+
+
+def test_decisions_and_transactions_name_the_version_of_the_rules(worker):
+    """Every decision and every meta record says by which version it was made; without one it is the first."""
+    assert (
+        {kept.decided.semantics for kept in worker.kept()} == {SEMANTICS} == {meta.semantics for meta in worker.metas}
+    )
+    assert b'"semantics":2' in encode_meta(worker.metas[-1])
+    raw = worker.kept()[0].raw.replace(b',"semantics":2', b"")
+    assert (decode(raw).semantics, decode_meta(b'{"seq":3}').semantics) == (1, 1)
 
 
 def test_a_decision_that_was_taken_away_is_missed(worker):
