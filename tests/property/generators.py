@@ -95,7 +95,9 @@ class Maker(PolicyMaker):
             data_categories=["basic"] if self.maybe(0.3) else self.said(self.optional(CATEGORIES, 0.1), ODD_CATEGORIES),
             matter_id=rng.choice(["d-1", "d-1", "d-2"]) if self.maybe(0.5) else None,
             mode=self.rng.choice(["live", "prerecorded"]) if self.maybe(0.2) else None,
-            not_before=self.soon(0.03),
+            not_before=instant(self.now + rng.choice([2, 6, 40]) * DAY)
+            if "registry" in self.themes and self.maybe(0.25)
+            else self.soon(0.03),
             not_after=self.soon(0.04),
             jurisdictions=[self.rng.choice(["US", "GB", "US-NY"])]
             if "places" in self.themes and self.maybe(0.3)
@@ -115,7 +117,7 @@ class Maker(PolicyMaker):
                 ("matter_id", "d-3"),
                 ("mode", "autodialled"),
                 ("requester", self.rng.choice(REQUESTERS)),
-                ("address", "+442079460123"),
+                ("address", "other@example.com" if request["channel"] == "email" else "+442079460123"),
                 ("data_categories", ["basic"]),
                 ("jurisdictions", ["US"]),
                 ("not_after", instant(self.now + DAY)),
