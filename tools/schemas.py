@@ -31,7 +31,7 @@ WIRE: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "contact-outcomes": get_args(messages.OutcomeMessage),
     "address-suppressions": get_args(messages.SuppressionMessage),
     "contact-decisions": (messages.ContactDecided,),
-    "approvals": (messages.ContactApproved, messages.ContactRecalled),
+    "approvals": (messages.ContactApproved, messages.ContactRefused, messages.ContactRecalled),
     "dead-letters": (messages.DeadLetter,),
 }
 """Which structs travel on which topic."""

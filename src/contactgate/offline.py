@@ -103,8 +103,9 @@ class Fold:
         gate = self._gate
         rec = Record(kind, 0, offset, at_ms, key, line, self._arrive())
         if kind == Kind.REQUEST:
+            before = self.states.get(key)
             gate.take_request(message, told_ms, rec, self.states, at_ms, self._position(offset))
-            if len(gate.out) > 1:
+            if self.states.get(key) is not before:
                 self._open.add(key)
         else:
             gate.take_event(message, told_ms, rec, self.states)

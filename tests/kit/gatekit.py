@@ -44,6 +44,7 @@ def granted(**changed: Any) -> dict[str, Any]:
         "purposes": ["marketing"],
         "channels": ["voice", "sms"],
         "recipients": ["bank", "callcentre"],
+        "data_categories": ["basic"],
         **changed,
     }
 

@@ -277,6 +277,7 @@ def campaign(known: Known, policy: Event, request: Event, at: int) -> set[str]:
         and among(request["requester"], what.get("requesters"))
         and any_covers(what.get("purposes"), request["purpose"])
         and among(request["channel"], what.get("channels"))
+        and all(among(c, what.get("data_categories")) for c in request["data_categories"])
     )
     if not fits:
         found.add("campaign.mismatch")
@@ -357,7 +358,9 @@ def registries(known: Known, policy: Event, request: Event, at: int) -> set[str]
             continue
         days = duration(rule["max_age"]) // DAY_MS
         taken = min(local_date(ms(current["as_of"]), z) for z in zones)
-        if not current["in_force"] or max((local_date(at, z) - taken).days for z in zones) > days:
+        # A forecast supposes that a list which was fresh when it was made stays so.
+        looked = known.get("asked_at", at)
+        if not current["in_force"] or max((local_date(looked, z) - taken).days for z in zones) > days:
             found.add(f"registry.stale:{rule['name']}")
         since = current["listed"].get(request.get("address"))
         grace = duration(rule["grace"]) // DAY_MS if rule.get("grace") else 0

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Any
 
 from tests.model import words
+from tests.model.answers import FIELDS, categories, malformed_fields, refusal
 from tests.model.calendar import (
     DAY,
     DAY_MS,
@@ -46,7 +47,8 @@ WITHDRAWING = ("unsubscribed", "complained")
 def decide(events: list[Event], policy: Event) -> list[Event]:
     """One entry per decision and per recall, in order.
 
-    A decision is {request_id, subject_id, verdict, rules, next_eligible, valid_until, duplicate}; a recall {recalled}.
+    A decision is {request_id, subject_id, verdict, rules, next_eligible, assumes, categories, told, valid_until,
+    duplicate}, where `told` is what the requester of a block is told; a recall {recalled}.
     """
     history: list[Event] = []
     approvals: list[Event] = []
@@ -273,27 +275,45 @@ def _answer(request: Event, now: int, history: list[Event], approvals: list[Even
         answer = _again(remembered[-1], request, now, known, policy)
         if answer is not None:
             return answer
+    asked, request = request, {**request, "data_categories": categories(known, request)}
     rules = failing(ALL, known, policy, request, now)
+    eligible = next_eligible(known, policy, request, now) if rules else None
     answer = {
         "request_id": request["request_id"],
         "subject_id": request["subject_id"],
         "decided": now,
         "verdict": "block" if rules else "pass",
         "rules": rules,
-        "next_eligible": next_eligible(known, policy, request, now) if rules else None,
+        "next_eligible": eligible,
+        "assumes": [] if eligible is None else assumed(known, policy, request, eligible),
+        "categories": request["data_categories"],
+        "told": refusal(rules, malformed_fields(request), eligible) if rules else None,
         "valid_until": None if rules else valid_until(known, policy, request, now),
         "duplicate": False,
     }
     if not rules:
-        approvals.append({**answer, "request": request, "places": places_of(known, request), "recalled": None})
+        places = places_of(known, request)
+        approvals.append({**answer, "request": request, "asked": asked, "places": places, "recalled": None})
     return answer
 
 
 def _again(approval: Event, request: Event, now: int, known: Known, policy: Event) -> Event | None:
     """The answer to the request of a remembered approval (rules 46 and 47); None: it is decided anew."""
-    block = {"request_id": request["request_id"], "verdict": "block", "next_eligible": None, "valid_until": None}
-    if _content(request) != _content(approval["request"]):
-        return {**block, "rules": {"request.conflict"}, "duplicate": False}
+    block = {
+        "request_id": request["request_id"],
+        "verdict": "block",
+        "next_eligible": None,
+        "assumes": [],
+        "categories": categories(known, request),
+        "told": None,
+        "valid_until": None,
+    }
+    before, now_asked = _content(approval["asked"]), _content(request)
+    if now_asked != before:
+        field = next(f for f in FIELDS if before.get(f) != now_asked.get(f))
+        told = {"reason": "malformed", "field": field, "retry_at": None}
+        return {**block, "told": told, "rules": {"request.conflict"}, "duplicate": False}
+    request = {**request, "data_categories": approval["request"]["data_categories"]}
     ids = (request["request_id"], approval["decided"])
     outcome = next(c for c in known["contacts"] if (c.get("request_id"), c["at"]) == ids)["outcome"]
     if outcome == "not_attempted":
@@ -302,8 +322,9 @@ def _again(approval: Event, request: Event, now: int, known: Known, policy: Even
     if outcome is None and not approval["recalled"] and not rules and now < approval["valid_until"]:
         return {**{k: approval[k] for k in block}, "rules": set(), "duplicate": True}
     # Of a recall one cause is kept, whichever: any of them may be told beside what forbids now.
-    told = {"rules": {"request.answered"}, "perhaps": rules | set(approval["recalled"] or ())}
-    return {**block, **told, "duplicate": True}
+    told = {"reason": "malformed", "field": "request_id", "retry_at": None}
+    causes = {"rules": {"request.answered"}, "perhaps": rules | set(approval["recalled"] or ())}
+    return {**block, **causes, "categories": request["data_categories"], "told": told, "duplicate": True}
 
 
 def _content(request: Event) -> Event:
@@ -434,7 +455,8 @@ def _hours(known: Known, policy: Event, request: Event) -> list[Event]:
 
 
 def next_eligible(known: Known, policy: Event, request: Event, now: int) -> int | None:
-    """The first instant from `now` at which every rule passes; None: never."""
+    """The first instant from `now` at which every rule passes, if lists go on being refreshed; None: never."""
+    known = {**known, "asked_at": now}
     starts = [now, *sorted(at for at in _instants(known, policy, request) if now < at < FAR_MS)]
     ends = [*starts[1:], starts[-1] + HORIZON_MS]
     for start, end in zip(starts, ends, strict=True):
@@ -449,6 +471,12 @@ def next_eligible(known: Known, policy: Event, request: Event, now: int) -> int 
                 assert at == now or failing(ALL, known, policy, request, at - 1)
                 return at
     return None
+
+
+def assumed(known: Known, policy: Event, request: Event, at: int) -> list[str]:
+    """The lists that must be refreshed for the request to pass at that instant."""
+    stale = [code for code in failing(ALL, known, policy, request, at) if code.startswith("registry.stale:")]
+    return sorted(code.replace(".stale:", ".") for code in stale)
 
 
 def valid_until(known: Known, policy: Event, request: Event, now: int) -> int:

@@ -128,13 +128,15 @@ def grant_known(known: Known, policy: Event, grant: Event) -> bool:
     return (
         all(channel in CHANNELS for channel in grant["channels"])
         and all(purpose_known(known, policy, purpose) for purpose in grant["purposes"])
-        and all(category in CATEGORIES for category in grant.get("data_categories") or [])
+        and set(grant.get("data_categories") or []) <= {*CATEGORIES, *policy.get("data_categories", [])}
     )
 
 
 def request_words(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """The request's own words."""
-    return set() if purpose_known(known, policy, request["purpose"]) else {"policy.unknown_purpose"}
+    found = set() if purpose_known(known, policy, request["purpose"]) else {"policy.unknown_purpose"}
+    known_categories = [*CATEGORIES, *policy.get("data_categories", [])]
+    return found | (set() if set(request["data_categories"]) <= set(known_categories) else {"request.malformed"})
 
 
 def flags(written: list[str]) -> list[str]:

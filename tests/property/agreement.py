@@ -59,10 +59,16 @@ def decisions(lines: list[Event]) -> list[Event]:
                     "verdict": line["verdict"],
                     "rules": {reason["rule"] for reason in line["reasons"]},
                     "next_eligible": line["next_eligible_at"] and ms(line["next_eligible_at"]),
+                    "assumes": line.get("assumes", []),
+                    "categories": line["data_categories"],
+                    "told": None,
                     "valid_until": line["valid_until"] and ms(line["valid_until"]),
                     "duplicate": line["duplicate"],
                 }
             )
+        elif line["type"] == "contact.refused":
+            told = {"reason": line["reason"], "field": line.get("field")}
+            found[-1]["told"] = {**told, "retry_at": line.get("retry_at") and ms(line["retry_at"])}
         elif line["type"] == "contact.recalled":
             found.append({"recalled": line["request_id"]})
     return found
@@ -70,7 +76,10 @@ def decisions(lines: list[Event]) -> list[Event]:
 
 def comparable(answers: list[Event]) -> list[Event]:
     """The model's answers without what only the model keeps; neighbouring recalls in one order."""
-    keys = ("request_id", "verdict", "rules", "next_eligible", "valid_until", "duplicate", "recalled", "perhaps")
+    keys = (
+        "request_id", "verdict", "rules", "next_eligible", "assumes", "categories", "told", "valid_until", "duplicate",
+        "recalled", "perhaps",
+    )  # fmt: skip
     made = [{k: a[k] for k in keys if k in a} for a in answers]
     ordered: list[Event] = []
     run: list[Event] = []

@@ -33,6 +33,7 @@ from tests.property.policies import (
 ODD_CHANNELS = ["phone", "電話", "SMS ", "Text", "fax"]
 ODD_PURPOSES = ["Marketing", " MARKETING.insurance", "marketing.insurence", "marketing.insurance.home", "promo"]
 ODD_NAMES = ["BANK ", "Insurer", "CallCentre", "bank-ag"]
+ODD_CATEGORIES = ["health", "shoes"]
 ODD_FLAGS = ["dead", "已故", "underage", "vip"]
 """Words in other spellings, and words that nobody knows."""
 
@@ -91,10 +92,12 @@ class Maker(PolicyMaker):
             channel=channel,
             address=None if self.maybe(0.015) else "person@example.com" if channel == "email" else number,
             campaign_id="c-1" if self.maybe(0.6) else None,
-            data_categories=["basic"] if self.maybe(0.3) else ["account", "basic"] if self.maybe(0.1) else None,
+            data_categories=["basic"] if self.maybe(0.3) else self.said(self.optional(CATEGORIES, 0.1), ODD_CATEGORIES),
             matter_id=rng.choice(["d-1", "d-1", "d-2"]) if self.maybe(0.5) else None,
             mode=self.rng.choice(["live", "prerecorded"]) if self.maybe(0.2) else None,
-            not_before=self.soon(0.03),
+            not_before=instant(self.now + rng.choice([2, 6, 40]) * DAY)
+            if "registry" in self.themes and self.maybe(0.25)
+            else self.soon(0.03),
             not_after=self.soon(0.04),
             jurisdictions=[self.rng.choice(["US", "GB", "US-NY"])]
             if "places" in self.themes and self.maybe(0.3)
@@ -134,7 +137,7 @@ class Maker(PolicyMaker):
                 purposes=[self.rng.choice(["marketing", "marketing", "marketing.insurance", "collection"])],
                 channels=self.said(self.some(CHANNELS) if self.maybe(0.4) else CHANNELS, ODD_CHANNELS),
                 recipients=recipients,
-                data_categories=self.optional(CATEGORIES, 0.7),
+                data_categories=["basic", "account"] if self.maybe(0.5) else self.optional(CATEGORIES, 0.7),
                 notice_id=self.rng.choice(["n-1", "n-1", "n-2"]) if self.maybe(0.8) else None,
                 evidence={"method": self.rng.choice(METHODS), "ref": "x"} if self.maybe(0.9) else None,
                 effective_at=self.soon(0.2),
@@ -283,6 +286,7 @@ class Maker(PolicyMaker):
             requesters=self.optional(REQUESTERS, 0.2),
             purposes=self.optional(PURPOSES, 0.2),
             channels=self.optional(CHANNELS, 0.2),
+            data_categories=self.said(self.optional(CATEGORIES, 0.3), ODD_CATEGORIES),
             created_by="ann" if self.maybe(0.9) else None,
             approved_by=self.rng.choice(["bob", "bob", "bob", "ann"]) if self.maybe(0.9) else None,
             valid_from=self.soon(0.1),

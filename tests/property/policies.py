@@ -78,6 +78,7 @@ THEMES: dict[str, list[str]] = {
     "places": ["place"],
     "activation": ["activation"],
     "words": ["withdrawal", "grant", "naming"],
+    "categories": ["campaign", "campaign", "grant"],
     "erasure": ["erased", "grant", "grant", "grant"],
 }
 
@@ -122,6 +123,7 @@ class PolicyMaker:
                 "two_people": self.maybe(0.5),
             },
             "purposes": self.bases(),
+            **({"data_categories": ["health"]} if "words" in self.themes and self.maybe(0.5) else {}),
             "caps": [self.cap(n) for n in range(rng.choice([1, 1, 2, 3]) if "cap" in self.themes else 0)],
             "gaps": [self.gap(n) for n in range(1 if "gap" in self.themes else 0)],
             "cooloffs": [self.cooloff(n) for n in range(rng.choice([1, 2]) if "cooloff" in self.themes else 0)],

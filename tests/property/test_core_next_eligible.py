@@ -1,5 +1,8 @@
 """The first free instant: a request passes at it and blocks one millisecond before, for random people and policies."""
 
+from copy import copy
+
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -286,7 +289,10 @@ def worlds(draw: st.DrawFn) -> World:
 def test_it_passes_at_the_instant_and_blocks_one_millisecond_before(
     asked: Request, state: SubjectState, made: World, now_ms: int
 ) -> None:
-    """Exact to the millisecond; without an instant nothing passes at any later instant that is tried."""
+    """Exact to the millisecond; without an instant nothing passes at any later instant that is tried.
+
+    Lists that are fresh when it is asked go on being refreshed, and it is said which of them had to be.
+    """
     decision, _ = decide(asked, state, made, now_ms)
     explained = explain(asked, state, made, now_ms)
     assert explained.passes == decision.passed
@@ -302,10 +308,24 @@ def test_it_passes_at_the_instant_and_blocks_one_millisecond_before(
         later = [now_ms + hours * HOUR + 1 for hours in range(0, 24 * 40, 17)]
     else:
         assert first > now_ms
-        assert decide(asked, state, made, first)[0].passed
+        assert decide(asked, state, refreshed(asked, state, made, now_ms, first), first)[0].passed
+        assert decide(asked, state, made, first)[0].passed == (not decision.assumes)
         later = [first - 1, (now_ms + first) // 2, now_ms + (first - now_ms) // 5]
     for instant in later:
-        assert not decide(asked, state, made, max(instant, now_ms))[0].passed
+        at = max(instant, now_ms)
+        assert not decide(asked, state, refreshed(asked, state, made, now_ms, at), at)[0].passed
+
+
+def refreshed(asked: Request, state: SubjectState, made: World, now_ms: int, at: int) -> World:
+    """The world at a later instant whose list, if it is fresh now, was taken again just then."""
+    assert made.policy is not None
+    ctx = context(asked, state, made, made.policy)
+    if not any(rule.assumes and rule.supposed(ctx, now_ms) for rule in rulebook_at(ctx, at).rules):
+        return made
+    again = copy(made)
+    taken = {name: msgspec.structs.replace(each, as_of_ms=at) for name, each in made.registries.items()}
+    again.registries = taken
+    return again
 
 
 @settings(max_examples=examples(), derandomize=not LONG, deadline=None)

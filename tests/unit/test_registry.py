@@ -229,7 +229,7 @@ def rules(tmp_path: Path, *events: dict[str, Any]) -> list[list[str]]:
     return [
         [m["reason"]] if m["type"] == "dead.letter" else [r["rule"] for r in m["reasons"]]
         for m in made
-        if m["type"] not in {"contact.approved", "contact.recalled"}
+        if m["type"] in {"contact.decided", "dead.letter"}
     ]
 
 

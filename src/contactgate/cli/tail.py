@@ -168,6 +168,14 @@ def _approved(message: dict[str, Any], line: Text) -> Text:
     return line.append(f"until {_clock(message['valid_until'])}", style="green")
 
 
+def _refused(message: dict[str, Any], line: Text) -> Text:
+    line.append("REFUSED ", style="bold red")
+    line.append(f"{message['request_id']} {message['channel'] or '-'}: {message['reason']}")
+    if message.get("field"):
+        line.append(f" ({message['field']})", style="red")
+    return line.append(f"  ask again {message['retry_at']}", style="cyan") if message.get("retry_at") else line
+
+
 def _recalled(message: dict[str, Any], line: Text) -> Text:
     line.append("RECALLED ", style="bold yellow")
     return line.append(f"{message['request_id']} {message['approval_id']}: {message['reason']}")
@@ -205,6 +213,7 @@ def _any(message: dict[str, Any], line: Text) -> Text:
 _WORDS: dict[str, Callable[[dict[str, Any], Text], Text]] = {
     "contact.decided": _decision,
     "contact.approved": _approved,
+    "contact.refused": _refused,
     "contact.recalled": _recalled,
     "dead.letter": _dead,
 }

@@ -13,7 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from contactgate.core import chain
-from contactgate.model.decision import SEMANTICS, Decision, Recall
+from contactgate.model.decision import SEMANTICS, Decision, Recall, Refusal
 from contactgate.model.facts import Reason
 from contactgate.model.instants import stamp
 from contactgate.model.log import Headers
@@ -21,6 +21,7 @@ from contactgate.model.messages import (
     ContactApproved,
     ContactDecided,
     ContactRecalled,
+    ContactRefused,
     DeadLetter,
     WirePosition,
     WireReason,
@@ -34,7 +35,7 @@ def reasons(failed: tuple[Reason, ...]) -> list[WireReason]:
     """Failed rules as published."""
     return [
         WireReason(rule, detail, None if until_ms is None else stamp(until_ms))
-        for rule, detail, until_ms in map(astuple, failed)
+        for rule, detail, until_ms, _ in map(astuple, failed)
     ]
 
 
@@ -56,9 +57,14 @@ def decision(
             requester=request.requester,
             campaign_id=request.campaign,
             channel=request.channel,
+            controller=request.controller,
+            purpose=request.purpose,
+            data_categories=made.categories,
+            mode=request.mode,
             verdict="block" if made.reasons else "pass",
             reasons=reasons(made.reasons) if made.reasons else [],
             next_eligible_at=None if eligible is None else stamp(eligible),
+            assumes=made.assumes or UNSET,
             approval_id=approval_id,
             valid_until=None if until is None else stamp(until),
             decided_at=stamp(made.decided_ms),
@@ -85,6 +91,20 @@ def approval(made: Decision, request: Request, approval_id: str, subject_token: 
             request.channel,
             stamp(made.valid_until_ms or made.decided_ms),
             made.duplicate or UNSET,
+        )
+    )
+
+
+def refusal(request_id: str, subject_token: str | None, channel: str | None, told: Refusal) -> bytes:
+    """One `contact.refused` for the requester's own topic."""
+    return _encode(
+        ContactRefused(
+            request_id,
+            subject_token,
+            channel,
+            told.reason,
+            told.field or UNSET,
+            UNSET if told.retry_ms is None else stamp(told.retry_ms),
         )
     )
 

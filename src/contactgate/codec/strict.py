@@ -277,18 +277,20 @@ def check_printable(message: Any) -> None:
         value = getattr(message, name)
         if type(value) is str:
             if name not in _FREE_TEXT and not value.isprintable():
-                raise MalformedMessage("identifier.invalid", f"`{name}` holds a character that cannot be printed")
+                raise _unprintable(name)
         elif type(value) is tuple:
             for item in value:
                 if type(item) is str:
                     if not item.isprintable():
-                        raise MalformedMessage(
-                            "identifier.invalid", f"`{name}` holds a character that cannot be printed"
-                        )
+                        raise _unprintable(name)
                 elif type(item) in _NESTED:
                     check_printable(item)
         elif type(value) in _NESTED:
             check_printable(value)
+
+
+def _unprintable(name: str) -> MalformedMessage:
+    return MalformedMessage("identifier.invalid", f"`{name}` holds a character that cannot be printed", name)
 
 
 class _Duplicate(ValueError):
@@ -406,19 +408,23 @@ def complaint(error: Exception) -> MalformedMessage:
     text = str(error)
     place = re.search(r"`\$\.?([^`]*)`\s*$", text)
     where = f"`{place.group(1)}`" if place else "the message"
+    field = (re.match(r"\w*", place.group(1)) or [""])[0] if place else ""
     if missing := re.match(r"Object missing required field `(\w+)`", text):
-        return MalformedMessage("field.missing", f"`{missing.group(1)}` is missing in {where}")
+        return MalformedMessage(
+            "field.missing", f"`{missing.group(1)}` is missing in {where}", field or missing.group(1)
+        )
+    reason, words = "field.invalid", "has a value that is not allowed"
     if "null" not in text.split("got ")[0] and "got `null`" in text:
-        return MalformedMessage("field.missing", f"{where} is null")
-    if "RFC3339" in text or "timezone" in text:
-        return MalformedMessage("time.invalid", f"{where} is not RFC 3339 with an offset (2026-01-31T09:30:00Z)")
-    if "`array` of length" in text:
-        return MalformedMessage("field.invalid", f"{where} is an empty list; leave it out to mean all")
-    if "length" in text:
-        return MalformedMessage("identifier.invalid", f"{where} is too short or too long")
-    if wanted := re.match(r"Expected `([^`]*)`, got `([^`]*)`", text):
-        return MalformedMessage("field.invalid", f"{where} must be {wanted.group(1)}, not {wanted.group(2)}")
-    return MalformedMessage("field.invalid", f"{where} has a value that is not allowed")
+        reason, words = "field.missing", "is null"
+    elif "RFC3339" in text or "timezone" in text:
+        reason, words = "time.invalid", "is not RFC 3339 with an offset (2026-01-31T09:30:00Z)"
+    elif "`array` of length" in text:
+        words = "is an empty list; leave it out to mean all"
+    elif "length" in text:
+        reason, words = "identifier.invalid", "is too short or too long"
+    elif wanted := re.match(r"Expected `([^`]*)`, got `([^`]*)`", text):
+        words = f"must be {wanted.group(1)}, not {wanted.group(2)}"
+    return MalformedMessage(reason, f"{where} {words}", field or None)
 
 
 def printable(words: Iterable[str]) -> bool:

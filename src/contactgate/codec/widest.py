@@ -36,10 +36,11 @@ _STOP_WORDS: Final = frozenset(
 # or YAML's notation, UTF-16, MessagePack; of the latter the record's key tells the subject.
 _TYPES: Final = (
     *RESTRICTING, "subject.updated", "contact.outcome", "pause.set", "party.updated", "campaign.updated",
-    "address.suppressed", "registry.published",
+    "address.suppressed", "registry.published", "contact.requested",
 )  # fmt: skip
 _PAIRS: Final = re.compile(
-    rb"\b(outcome|status|subject_id|request_id|party_id|campaign_id|pause_id|address_token|address|registry)[\"']?\s*[:=]\s*"
+    rb"\b(outcome|status|subject_id|request_id|requester|channel|party_id|campaign_id|pause_id|address_token|address"
+    rb"|registry)[\"']?\s*[:=]\s*"
     rb"(?:\"([^\"\x00-\x1f]{1,512})\"|'([^'\x00-\x1f]{1,512})'|([^\s\"',\[\]{}]{1,512}))"
 )
 _FLAG_WORDS: Final = re.compile(rb"\b(minor|deceased|vulnerable)\b")

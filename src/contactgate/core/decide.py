@@ -15,7 +15,7 @@ import msgspec
 from contactgate.core.judge import ask, error, failures
 from contactgate.core.next_eligible import next_eligible
 from contactgate.core.outcomes import RESTRICTING
-from contactgate.core.rule import context
+from contactgate.core.rule import categories_of, context
 from contactgate.core.rulebook import Rulebook, kind_at, rulebook_at
 from contactgate.core.world import Policy, World
 from contactgate.model.decision import Decision
@@ -31,7 +31,7 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
     policy = world.policy
     if policy is None:
         reason = Reason("policy.unavailable", "no policy is in force", None)
-        return _blocked((reason,), None, now_ms), state
+        return _blocked((reason,), categories_of(request, world), now_ms), state
     state = prune(state, policy, now_ms)
     if request.request_id in map(_request_id, state.contacts):
         again = _again(request, state, world, policy, now_ms)
@@ -41,7 +41,7 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
         ctx = context(request, state, world, policy)
         book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
-        return _blocked((error("policy"),), None, now_ms), state
+        return _blocked((error("policy"),), categories_of(request, world), now_ms), state
     asked = book.asked(ctx)
     answers = ask(asked.questions, ctx, now_ms)
     if min(answers) > now_ms:
@@ -49,10 +49,18 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
         for at in asked.bounds:
             if answers[at] < end:
                 end = answers[at]
-        return _passed(request, state, book.jurisdictions, end, now_ms)
+        return _passed(request, state, ctx.categories, book.jurisdictions, end, now_ms)
     reasons, failing = failures(asked.rules, answers, ctx, now_ms)
-    first = next_eligible(ctx, book, asked.rules, answers, failing, now_ms)
-    return _blocked(reasons, first, now_ms), state
+    first, assumes = next_eligible(ctx, book, asked.rules, answers, failing, now_ms)
+    return Decision(
+        reasons=reasons,
+        next_eligible_ms=first,
+        approval_id=None,
+        valid_until_ms=None,
+        decided_ms=now_ms,
+        categories=ctx.categories,
+        assumes=assumes,
+    ), state
 
 
 def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:
@@ -136,7 +144,7 @@ def _again(request: Request, state: SubjectState, world: World, policy: Policy, 
     field = differs(contact, request)
     if field is not None:
         words = f"an approval of this request_id is known, and `{field}` was different; use a new request_id"
-        return _blocked((Reason("request.conflict", words, None),), None, now_ms)
+        return _blocked((Reason("request.conflict", words, None, field),), categories_of(request, world), now_ms)
     if contact.outcome == "not_attempted":
         return None
     open_now = now_ms < contact.valid_until_ms and contact.outcome is None and contact.recalled is None
@@ -150,12 +158,13 @@ def _again(request: Request, state: SubjectState, world: World, policy: Policy, 
             decided_ms=now_ms,
             duplicate=True,
             approved_ms=contact.time_ms,
+            categories=contact.categories,
         )
     if contact.recalled is not None:
         reasons = (Reason(contact.recalled, "the approval was recalled", None),)
     words = f"this request was approved {instant(contact.time_ms)}, and that approval is over; use a new request_id"
-    reasons = (Reason("request.answered", words, None), *reasons)
-    return msgspec.structs.replace(_blocked(reasons, None, now_ms), duplicate=True)
+    reasons = (Reason("request.answered", words, None, "request_id"), *reasons)
+    return msgspec.structs.replace(_blocked(reasons, contact.categories, now_ms), duplicate=True)
 
 
 def approval_of(state: SubjectState, request_id: str) -> Contact | None:
@@ -167,10 +176,15 @@ def approval_of(state: SubjectState, request_id: str) -> Contact | None:
 
 
 def _passed(
-    request: Request, state: SubjectState, jurisdictions: tuple[str, ...], end: int, now_ms: int
+    request: Request,
+    state: SubjectState,
+    categories: tuple[str, ...],
+    jurisdictions: tuple[str, ...],
+    end: int,
+    now_ms: int,
 ) -> tuple[Decision, SubjectState]:
     """A pass, which reserves its place at once. See INVARIANT (reserve before emit)."""
-    contact = Contact.approved(request, jurisdictions, now_ms, end)
+    contact = Contact.approved(request, categories, jurisdictions, now_ms, end)
     contacts = with_contact(state.contacts, contact)
     after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.reports)
     return Decision(
@@ -181,12 +195,20 @@ def _passed(
         decided_ms=now_ms,
         duplicate=False,
         approved_ms=now_ms,
+        categories=categories,
     ), after
 
 
-def _blocked(reasons: tuple[Reason, ...], first: int | None, now_ms: int) -> Decision:
-    """A block, which is not remembered: the same request is decided from scratch whenever it is repeated."""
-    return Decision(reasons, first, None, None, now_ms)
+def _blocked(reasons: tuple[Reason, ...], categories: tuple[str, ...], now_ms: int) -> Decision:
+    """A block that time does not end. No block is remembered: a repeated request is decided from scratch."""
+    return Decision(
+        reasons=reasons,
+        next_eligible_ms=None,
+        approval_id=None,
+        valid_until_ms=None,
+        decided_ms=now_ms,
+        categories=categories,
+    )
 
 
 def with_contact(contacts: tuple[Contact, ...], contact: Contact) -> tuple[Contact, ...]:

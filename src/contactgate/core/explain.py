@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from contactgate.core.decide import prune
 from contactgate.core.judge import ask, failures
 from contactgate.core.next_eligible import next_eligible
-from contactgate.core.rule import NEVER, Context, Rule, context, until
+from contactgate.core.rule import NEVER, Context, Rule, categories_of, context, until
 from contactgate.core.rulebook import Rulebook, kind_at
 from contactgate.core.world import World
 from contactgate.model.facts import Contact, SubjectState
 from contactgate.model.instants import instant
 from contactgate.model.request import Request
+from contactgate.model.synonyms import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Explanation:
     at_ms: int
     passes: bool
     next_eligible_ms: int | None
+    assumes: tuple[str, ...]  # what `next_eligible_ms` supposes, as decisions name it
+    categories: tuple[str, ...]  # the data categories judged, said by the request or not
     policy: str | None
     jurisdictions: tuple[str, ...]
     zones: tuple[str, ...] | None  # None: unknown
@@ -58,6 +61,8 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
             at_ms=now_ms,
             passes=False,
             next_eligible_ms=None,
+            assumes=(),
+            categories=categories_of(request, world),
             policy=None,
             jurisdictions=(),
             zones=None,
@@ -77,6 +82,8 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
             at_ms=now_ms,
             passes=False,
             next_eligible_ms=None,
+            assumes=(),
+            categories=categories_of(request, world),
             policy=policy.hash,
             jurisdictions=(),
             zones=None,
@@ -88,12 +95,15 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
     asked = book.asked(ctx)
     answers = ask(asked.questions, ctx, now_ms)
     _, failing = failures(asked.rules, answers, ctx, now_ms)
+    first, assumes = next_eligible(ctx, book, asked.rules, answers, failing, now_ms) if failing else (None, ())
     return Explanation(
         request_id=request.request_id,
         asked=question,
         at_ms=now_ms,
         passes=passes,
-        next_eligible_ms=next_eligible(ctx, book, asked.rules, answers, failing, now_ms) if failing else None,
+        next_eligible_ms=first,
+        assumes=assumes,
+        categories=ctx.categories,
         policy=policy.hash,
         jurisdictions=ctx.jurisdictions,
         zones=None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
@@ -110,10 +120,13 @@ def render(explanation: Explanation) -> str:
         verdict = "is blocked, and would not pass as long as nothing else happens"
     else:
         verdict = f"is blocked, and would pass from {instant(explanation.next_eligible_ms)} if nothing else happens"
+        if explanation.assumes:
+            verdict += f" and {', '.join(explanation.assumes)} goes on being refreshed"
     zones = "not known" if explanation.zones is None else ", ".join(explanation.zones)
     lines = [
         f"request {explanation.request_id} {verdict}",
         f"  asked          {explanation.asked}",
+        f"  categories     {', '.join(map(shown, explanation.categories))}",
         f"  at             {instant(explanation.at_ms)}",
         f"  policy         {explanation.policy or 'none'}",
         f"  jurisdictions  {', '.join(explanation.jurisdictions) or 'none known'}",

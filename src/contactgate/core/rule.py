@@ -22,6 +22,9 @@ from contactgate.policy.plan import Limits
 NEVER = 1 << 62
 """Later than every instant: the rule does not pass again as long as nothing else happens."""
 
+BASIC = ("basic",)
+"""What a contact is made with if nobody says otherwise: name and address."""
+
 CONTACTS, WITHDRAWALS, PERSONAL, UNPLACED = 1, 2, 4, 8
 """Bits: which facts are known about a person.
 
@@ -65,6 +68,7 @@ class Context(msgspec.Struct):
     policy: Policy
     zones: tuple[Zone, ...] | None  # None: unknown
     prefixes: frozenset[str]  # every dotted path that covers the purpose of the request
+    categories: tuple[str, ...]  # the data categories it asks for, said or not; sorted
     memo: dict[int, Any]  # what a rule found out, by the identity of what it asked with
     kind: Kind | None = None
 
@@ -96,8 +100,17 @@ def context(request: Request, state: SubjectState, world: World, policy: Policy)
         policy=policy,
         zones=zones,
         prefixes=prefixes(request.purpose),
+        categories=request.categories or categories_of(request, world),
         memo={},
     )
+
+
+def categories_of(request: Request, world: World) -> tuple[str, ...]:
+    """The data categories a request asks for: those it names, else its campaign's, else `basic` (SEMANTICS rule 48)."""
+    if request.categories:
+        return request.categories
+    campaign = None if request.campaign is None else world.campaigns.get(request.campaign)
+    return BASIC if campaign is None else campaign.categories or BASIC
 
 
 @lru_cache(maxsize=65_536)
@@ -134,6 +147,7 @@ class Rule:
     recalls = False  # an open approval that fails it is recalled (SEMANTICS rule 26)
     opens = False  # its passing comes and goes with the clock: calling hours
     standing = False  # it looks at the requester, the campaign and the world only, and only time ends its holding
+    assumes = ""  # what a forecast supposes if this rule holds now and would fail by then by age alone; empty: nothing
     bounds = False  # an approval is not valid for longer than it holds; `sure_until` is exact then
 
     def passes_from(self, ctx: Context, t: int) -> int:
@@ -143,6 +157,10 @@ class Rule:
     def sure_until(self, ctx: Context, t: int) -> int:
         """t if it fails at t; else until when it certainly goes on holding as time alone passes."""
         raise AssertionError("a rule must say for how long it certainly holds")
+
+    def supposed(self, ctx: Context, t: int) -> bool:
+        """Whether a forecast made at t may suppose that it goes on holding (SEMANTICS rule 51)."""
+        return False
 
     def holds_until(self, ctx: Context, t: int) -> int:
         """When it stops holding, for people; NEVER if that says nothing. Asked only if it holds at t."""

@@ -34,6 +34,7 @@ def judge(found: Evidence, policy: dict[str, Any]) -> list[Finding]:
         _no_pass_after_opt_out(found, policy),
         _caps(found, policy),
         _approvals(found),
+        _refusals(found),
         _recalls(found, policy),
         _chains(found),
         _least_data(found),
@@ -161,6 +162,17 @@ def _approvals(found: Evidence) -> Finding:
         f"{len(found.passed):,} passes; {sum(found.echoed.values()):,} requests came again and got their approval again"
     )
     return _finding("every pass has exactly one approval", wrong, text)
+
+
+def _refusals(found: Evidence) -> Finding:
+    missing = found.blocks - found.refused
+    wrong = [f"{request_id} was blocked, and {requester} not told" for requester, request_id in sorted(missing)]
+    more = sum((found.refused - found.blocks).values())
+    if more > sum(found.dead.values()):
+        wrong.append(f"{more} refusals without a block or a dead letter")
+    wrong += [f"the refusal of {request_id} tells about the person" for request_id in found.told_too_much]
+    told = ", ".join(f"{word} {count:,}" for word, count in sorted(found.refusals.items()))
+    return _finding("every block is told to its requester, and nothing about the person", wrong, told or "none")
 
 
 def _recalls(found: Evidence, policy: dict[str, Any]) -> Finding:

@@ -36,6 +36,7 @@ class Dialers:
     ) -> None:
         self.approved: dict[str, str] = {}  # request -> approval
         self.recalled: dict[str, str] = {}  # request -> vendor-safe reason
+        self.refused: dict[str, tuple[str, str | None]] = {}  # request -> vendor-safe reason, when to ask again
         self.reported = 0
         self.failure: BaseException | None = None
         self.left_alone: set[str] = set()
@@ -74,10 +75,15 @@ class Dialers:
             self._reading.close()
 
     def _read(self, message: dict[str, Any]) -> None:
-        request_id = message["request_id"]
+        request_id = message.get("request_id", "")
         if message["type"] == "contact.recalled":
             self.recalled[request_id] = message["reason"]
-            return
+        elif message["type"] == "contact.refused":
+            self.refused[request_id] = (message["reason"], message.get("retry_at"))
+        elif message["type"] == "contact.approved":
+            self._contact(message, request_id)
+
+    def _contact(self, message: dict[str, Any], request_id: str) -> None:
         self.approved[request_id] = message["approval_id"]
         if request_id in self.left_alone:
             return

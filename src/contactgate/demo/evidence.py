@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +26,7 @@ from contactgate.names import (
 )
 
 _decode = msgspec.json.Decoder().decode
+_REFUSED = {"type", "request_id", "subject_token", "channel", "reason", "field", "retry_at"}
 Place = tuple[int, int]
 """Partition and offset of a request."""
 
@@ -71,6 +72,7 @@ class Passed:
 class Evidence:
     """What was found, in the order of the topics."""
 
+    requesters: tuple[str, ...] = ()  # who has a topic of its own
     requests: dict[Place, tuple[int, dict[str, Any] | None]] = field(default_factory=dict)
     opt_outs: dict[str, list[OptOut]] = field(default_factory=lambda: defaultdict(list))
     grants: dict[str, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))  # times, arrivals
@@ -81,6 +83,10 @@ class Evidence:
     dead_reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     passed: list[Passed] = field(default_factory=list)  # without the answers to requests that came again
     blocked: int = 0
+    blocks: Counter[tuple[str, str]] = field(default_factory=Counter)  # requester, request_id
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)  # the same, as the requesters were told
+    refusals: Counter[str] = field(default_factory=Counter)  # by the word they were told
+    told_too_much: list[str] = field(default_factory=list)  # refusals that tell more than a requester may know
     echoed: dict[str, int] = field(default_factory=lambda: defaultdict(int))  # approval -> passes that repeat it
     reasons: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     chains: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
@@ -110,7 +116,7 @@ def from_kafka(bootstrap: str) -> Read:
 
 def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
     """Read every topic of a run: inputs first, so that outputs can be held against them."""
-    found = Evidence()
+    found = Evidence(requesters)
     by_id: dict[str, dict[str, Any]] = {}
     addresses: set[bytes] = set()
 
@@ -182,6 +188,8 @@ def _decision(found: Evidence, record: Any) -> None:
     found.decided[place] += 1
     if decision["verdict"] != "pass":
         found.blocked += 1
+        if decision["requester"] in found.requesters:
+            found.blocks[decision["requester"], decision.get("request_id", "")] += 1
         for reason in decision["reasons"]:
             found.reasons[reason["rule"]] += 1
         return
@@ -207,7 +215,12 @@ def _approval(found: Evidence, record: Any, requester: str) -> None:
     if message["type"] == "contact.approved":
         sent = found.repeated if message.get("duplicate") else found.approved
         sent[message["approval_id"]].append(requester)
-    else:
+    elif message["type"] == "contact.refused":
+        found.refused[requester, message["request_id"]] += 1
+        found.refusals[message["reason"]] += 1
+        if not message.keys() <= _REFUSED or ("retry_at" in message and message["reason"] != "not_now"):
+            found.told_too_much.append(message["request_id"])
+    elif message["type"] == "contact.recalled":
         found.recalled[message["approval_id"]].append((record.timestamp, message["reason"]))
 
 

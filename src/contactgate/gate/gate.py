@@ -16,11 +16,13 @@ import msgspec
 
 from contactgate.codec import emit, strict
 from contactgate.codec import messages as read
+from contactgate.codec.asking import asking
 from contactgate.codec.restrictions import restrictions
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core.apply import apply
 from contactgate.core.decide import decide
+from contactgate.core.refusal import refusal
 from contactgate.core.review import review
 from contactgate.core.vocabulary import Unknown, Vocabulary
 from contactgate.core.world import World
@@ -28,11 +30,12 @@ from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.carrying import Carrier
 from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
 from contactgate.model import events
-from contactgate.model.decision import Decision, Recall
+from contactgate.model.decision import Decision, Recall, Refusal
 from contactgate.model.facts import Reason, SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Origin, Out, Position, Record, States
 from contactgate.model.messages import ContactRequested
+from contactgate.model.synonyms import shown
 from contactgate.names import Kind
 
 SubjectStates = States[SubjectState]
@@ -126,7 +129,7 @@ class Gate:
         if not key:
             raise MalformedMessage("key.missing", "the record has no key; it must be the subject_id")
         if key != message.subject_id.encode():
-            raise MalformedMessage("key.mismatch", "the record's key is not its subject_id")
+            raise MalformedMessage("key.mismatch", "the record's key is not its subject_id", "subject_id")
         if not self._carrier.here(key):
             if rec.origin is not None:
                 raise MalformedMessage("partition.wrong", "another partition owns this key, though it was carried here")
@@ -187,6 +190,29 @@ class Gate:
         if rec.origin is None:
             for index, subject in enumerate(islice(elsewhere, CARRIED_MOST)):
                 self.out.append(self._carrier.named(rec, subject, index))
+        self._answer(rec, fault)
+
+    def _answer(self, rec: Record, fault: MalformedMessage) -> None:
+        """Tell the requester of a request that cannot be read whole, if who asked can be read of it."""
+        asked = asking(rec.kind, rec.value)
+        if asked is None or (self.requesters is not None and asked.requester not in self.requesters):
+            return
+        named = asked.subject_id
+        token = None if named is None else self._tokens.subject(asked.requester, named)
+        # A fault of ours is not the requester's, and says nothing about the person.
+        ours_it_is = fault.reason == "processing.failed"
+        field = None if fault.field is None else shown(fault.field)
+        told = Refusal("not_permitted") if ours_it_is else Refusal("malformed", field)
+        name = f"{rec.kind}-{rec.partition}-{rec.offset}-refused"
+        self.out.append(
+            Out(
+                Kind.APPROVAL,
+                asked.requester,
+                None if token is None else token.encode(),
+                emit.refusal(asked.request_id, token, asked.channel, told),
+                self._events.headers("contact.refused", name, max(rec.timestamp_ms, 0)) if self._events else NO_HEADERS,
+            )
+        )
 
     def refuse(self, rec: Record, states: SubjectStates) -> None:
         """Turn a record that belongs on no topic at all into a dead letter, at its widest reading."""
@@ -250,16 +276,20 @@ class Gate:
             made, after = _without_topic(made, before, after)
         if after is not before:
             states.put(subject, after)
+        self._publish(request, made, subject, position)
+
+    def _publish(self, request: Request, made: Decision, subject: bytes, position: Position) -> None:
+        """The decision, and what its requester is told on its own topic: the approval or the refusal."""
+        tokens, world, seq, events = self._tokens, self._world, self.seq, self._events
         requester, decided_ms, approved_ms = request.requester, made.decided_ms, made.approved_ms
         approval_id = (
             None if approved_ms is None else tokens.approval(request.subject_id, request.request_id, approved_ms)
         )
-        policy, seq, events = world.policy, self.seq, self._events
         value, self.prev = emit.decision(
             request=request,
             made=made,
             approval_id=approval_id,
-            policy=None if policy is None else policy.hash,
+            policy=None if world.policy is None else world.policy.hash,
             position=position,
             seq=seq,
             prev=self.prev,
@@ -267,11 +297,16 @@ class Gate:
         self.seq = seq + 1
         headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS
         self.out.append(Out(Kind.DECISION, requester, subject, value, headers))
+        if self.requesters is not None and requester not in self.requesters:
+            return
+        token = tokens.subject(requester, request.subject_id)
         if approval_id is not None:
-            token = tokens.subject(requester, request.subject_id)
-            value = emit.approval(made, request, approval_id, token)
-            headers = events.headers("contact.approved", approval_id, decided_ms) if events else NO_HEADERS
-            self.out.append(Out(Kind.APPROVAL, requester, token.encode(), value, headers))
+            value, kind, name = emit.approval(made, request, approval_id, token), "contact.approved", approval_id
+        else:
+            value = emit.refusal(request.request_id, token, request.channel, refusal(made))
+            kind, name = "contact.refused", f"{self._partition}-{seq}-refused"
+        headers = events.headers(kind, name, decided_ms) if events else NO_HEADERS
+        self.out.append(Out(Kind.APPROVAL, requester, token.encode(), value, headers))
 
     def review(self, subject: bytes, states: SubjectStates, now_ms: int) -> None:
         """Check a subject's open approvals again after the world changed; recalls those that became illegal."""
@@ -310,5 +345,14 @@ def _without_topic(made: Decision, before: SubjectState, after: SubjectState) ->
     """Block a request whose requester has no approvals topic: nobody would read its approval, or its recall."""
     reason = Reason("party.unknown", "the requester has no approvals topic", None)
     if made.reasons:
-        return msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None), after
-    return Decision((reason,), None, None, None, made.decided_ms), before
+        blocked = msgspec.structs.replace(made, reasons=(*made.reasons, reason), next_eligible_ms=None, assumes=())
+        return blocked, after
+    blocked = Decision(
+        reasons=(reason,),
+        next_eligible_ms=None,
+        approval_id=None,
+        valid_until_ms=None,
+        decided_ms=made.decided_ms,
+        categories=made.categories,
+    )
+    return blocked, before

@@ -94,9 +94,9 @@ def _original(value: bytes | None, fault: MalformedMessage) -> msgspec.Raw | str
 def check_time(at_ms: int, timestamp_ms: int) -> None:
     """Refuse an event time before 2000, after 2099, or more than 24 h ahead of the record. Raises MalformedMessage."""
     if at_ms < EARLIEST_MS or at_ms >= LATEST_MS:
-        raise MalformedMessage("time.absurd", "`time` is before 2000 or after 2099")
+        raise MalformedMessage("time.absurd", "`time` is before 2000 or after 2099", "time")
     if at_ms > timestamp_ms + AHEAD_MS:
-        raise MalformedMessage("time.absurd", "`time` is more than 24 hours after the record was appended")
+        raise MalformedMessage("time.absurd", "`time` is more than 24 hours after the record was appended", "time")
 
 
 def ours(error: Exception) -> MalformedMessage:

@@ -146,6 +146,7 @@ class CampaignUpdated(_Control):
     requesters: Names = None
     purposes: Names = None
     channels: Names = None
+    data_categories: Names = None
     created_by: Name | None = None
     approved_by: Name | None = None
     valid_from: Milliseconds | None = None
@@ -164,6 +165,7 @@ class CampaignUpdated(_Control):
             approved_by=self.approved_by,
             valid_from_ms=self.valid_from,
             valid_until_ms=self.valid_until,
+            categories=None if self.data_categories is None else tuple(sorted(set(self.data_categories))),
         )
 
 

@@ -21,6 +21,8 @@ another decision, so that a decision of another version is told as such and not 
 Verdict = Literal["pass", "block"]
 RecallWord = Literal["withdrawn", "erased", "suppressed", "listed", "paused", "party", "campaign", "person"]
 """Why an approval was recalled, in a word that tells a vendor nothing about the person."""
+RefusalWord = Literal["malformed", "not_permitted", "not_agreed", "paused", "not_now"]
+"""Why a request was refused, in a word that tells a vendor nothing about the person; the first that applies is told."""
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -33,11 +35,21 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     decided_ms: int
     duplicate: bool = False  # the request_id was seen before: its first decision again, no cap used
     approved_ms: int | None = None  # when the approval was given (of a duplicate: at its first decision)
+    categories: tuple[str, ...] = ()  # the data categories judged, said by the request or not; sorted
+    assumes: tuple[str, ...] = ()  # what `next_eligible_ms` supposes: lists that go on being refreshed, sorted
 
     @property
     def passed(self) -> bool:
         """Whether the contact may be made."""
         return not self.reasons
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """What the requester is told of a block."""
+
+    reason: RefusalWord
+    field: str | None = None  # what of the request is malformed, as messages name it
+    retry_ms: int | None = None  # with `not_now`: when to ask again, on the quarter of an hour
 
 
 class Recall(msgspec.Struct, frozen=True, gc=False):

@@ -100,7 +100,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
     campaign: str | None
     matters: tuple[str, ...]  # the request's matter, or those the outcome names
     address: str | None  # keyed token
-    categories: tuple[str, ...]
+    categories: tuple[str, ...]  # sorted; those judged, whether the request named them or not
     jurisdictions: tuple[str, ...]  # sorted, countries implied by subdivisions included
     event_id: str  # of the observed event or complaint; "" for approvals
     complaint: bool = False  # feeds cool-offs only, never caps
@@ -117,8 +117,13 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return not self.request_id
 
     @staticmethod
-    def approved(request: Request, jurisdictions: tuple[str, ...], at_ms: int, valid_until_ms: int) -> Contact:
-        """The place that a pass reserves. `jurisdictions` are all that apply; `at_ms` is the decision's time."""
+    def approved(
+        request: Request, categories: tuple[str, ...], jurisdictions: tuple[str, ...], at_ms: int, valid_until_ms: int
+    ) -> Contact:
+        """The place that a pass reserves. `categories` and `jurisdictions` are all that apply, said or not.
+
+        `at_ms` is the decision's time.
+        """
         return Contact(
             time_ms=at_ms,
             request_id=request.request_id,
@@ -133,7 +138,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
             campaign=request.campaign,
             matters=() if request.matter is None else (request.matter,),
             address=request.address,
-            categories=request.categories,
+            categories=categories,
             jurisdictions=jurisdictions,
             event_id="",
             mode=request.mode,
@@ -186,6 +191,7 @@ class Reason(msgspec.Struct, frozen=True, gc=False, array_like=True):
     rule: str
     detail: str
     until_ms: int | None
+    field: str | None = None  # of a request that is malformed: which field of it, as messages name it
 
 
 class Report(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from contactgate.model.decision import RecallWord, Verdict
+from contactgate.model.decision import RecallWord, RefusalWord, Verdict
 from contactgate.model.facts import Outcome, Relation
 from contactgate.model.request import Mode
 
@@ -260,17 +260,26 @@ class WirePosition(msgspec.Struct, frozen=True, gc=False):
     suppression: int
 
 
-class ContactDecided(msgspec.Struct, gc=False, tag_field="type", tag="contact.decided"):
-    """One decision; `hash` is appended after the rest is encoded (core.chain)."""
+class ContactDecided(msgspec.Struct, gc=False, kw_only=True, tag_field="type", tag="contact.decided"):
+    """One decision; `hash` is appended after the rest is encoded (core.chain).
+
+    What may be absent is, in decisions of releases before 0.3: they had no such field.
+    """
 
     request_id: str
     subject_id: str
     requester: str
     campaign_id: str | None
     channel: str
+    controller: str | UnsetType = UNSET
+    purpose: str | UnsetType = UNSET
+    data_categories: tuple[str, ...] | UnsetType = UNSET  # those judged, whether the request named them or not
+    mode: Mode | UnsetType = UNSET
     verdict: Verdict
     reasons: list[WireReason]
     next_eligible_at: str | None
+    # `registry.us-ndnc`: a list that must be refreshed until then; absent: none
+    assumes: tuple[str, ...] | UnsetType = UNSET
     approval_id: str | None
     valid_until: str | None
     decided_at: str
@@ -291,6 +300,17 @@ class ContactApproved(msgspec.Struct, gc=False, tag_field="type", tag="contact.a
     channel: str
     valid_until: str
     duplicate: bool | UnsetType = UNSET  # true: the answer to a request that came again; absent otherwise
+
+
+class ContactRefused(msgspec.Struct, gc=False, tag_field="type", tag="contact.refused"):
+    """What a vendor may know of a block, or of a request that could not be read: nothing about the person."""
+
+    request_id: str
+    subject_token: str | None  # null: the request could not be read that far; the channel likewise
+    channel: str | None
+    reason: RefusalWord
+    field: str | UnsetType = UNSET  # with `malformed`, where one field or key is to blame
+    retry_at: str | UnsetType = UNSET  # with `not_now`, if time alone ends it: when to ask again
 
 
 class ContactRecalled(msgspec.Struct, gc=False, tag_field="type", tag="contact.recalled"):

@@ -58,6 +58,7 @@ class Campaign(msgspec.Struct, frozen=True):
     approved_by: str | None
     valid_from_ms: int | None
     valid_until_ms: int | None
+    categories: tuple[str, ...] | None = None  # sorted; what its requests ask for that name none, and at most that
 
 
 class Pause(msgspec.Struct, frozen=True):

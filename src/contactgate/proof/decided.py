@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from contactgate.errors import ChainBroken
 from contactgate.model.instants import to_ms
@@ -53,16 +54,22 @@ def inputs_of(decided: Decided) -> tuple[int, int, int, int]:
 
 
 _CHAIN = frozenset({"seq", "prev", "hash", "semantics"})
+_LATER = frozenset({"controller", "purpose", "data_categories", "mode", "assumes"})
+"""Fields that decisions of releases before 0.3 do not have."""
 
 
 def differences(recorded: Decided, derived: Decided) -> tuple[str, ...]:
-    """Every field in which two decisions differ, with both values; the chain's own fields and the version apart."""
+    """Every field in which two decisions differ, with both values; the chain's own fields and the version apart.
+
+    What an older release did not write is not compared.
+    """
+    left_out = _CHAIN | _LATER if recorded.controller is UNSET else _CHAIN
     return tuple(
         f"{name}: recorded {_shown(was)}, derived {_shown(now)}"
         for name in recorded.__struct_fields__
-        if name not in _CHAIN and (was := getattr(recorded, name)) != (now := getattr(derived, name))
+        if name not in left_out and (was := getattr(recorded, name)) != (now := getattr(derived, name))
     )
 
 
 def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+    return "nothing" if value is UNSET else msgspec.json.encode(value).decode()

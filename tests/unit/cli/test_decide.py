@@ -28,6 +28,7 @@ GRANT = {
     "controller": "bank",
     "purposes": ["marketing"],
     "channels": ["voice"],
+    "data_categories": ["basic"],
 }
 ASK = {
     "type": "contact.requested",

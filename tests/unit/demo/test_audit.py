@@ -97,7 +97,7 @@ class Topics:
     def judge(self) -> dict[str, Finding]:
         """The findings by a word of their promise."""
         found = gather(lambda names: [row for name in names for row in self.rows.get(name, ())], "", REQUESTERS)
-        words = ("one", "opt-out", "caps", "approval", "recall", "chain", "clear")
+        words = ("one", "opt-out", "caps", "approval", "refusal", "recall", "chain", "clear")
         return dict(zip(words, judge(found, read(POLICY, "policy")), strict=True))
 
 
@@ -195,10 +195,23 @@ def test_a_cap_that_is_exceeded_is_found(topics):
 def test_approvals_that_are_missing_doubled_or_misdirected_are_found(topics):
     """Each pass has one approval, on the topic of its own requester."""
     rows = topics.rows["approvals.insurer"]
-    gone = rows.pop(0)
+    gone = rows.pop(next(n for n, row in enumerate(rows) if b'"contact.approved"' in row.value))
     assert broken(topics) >= {"approval"}
     topics.append("approvals.mailhouse-2", gone.key, gone.value, gone.timestamp)
     assert broken(topics) >= {"approval"}
+
+
+def test_a_block_that_is_not_told_is_found(topics):
+    """A refusal that is missing, goes to another requester, or tells an instant with a word that has none."""
+    rows = topics.rows["approvals.insurer"]
+    place = next(n for n, row in enumerate(rows) if b'"reason":"not_permitted"' in row.value)
+    gone = rows.pop(place)
+    assert broken(topics) == {"refusal"}
+    topics.append("approvals.mailhouse-2", gone.key, gone.value, gone.timestamp)
+    assert broken(topics) == {"refusal"}
+    told = gone.value[:-1] + b',"retry_at":"2026-03-02T13:15:00.000Z"}'
+    topics.append("approvals.insurer", gone.key, told, gone.timestamp)
+    assert "tells about the person" in topics.judge()["refusal"].detail
 
 
 @pytest.mark.parametrize("topic", ["subjects-changelog", "ops-metrics", "ops-alerts"])

@@ -256,7 +256,7 @@ def test_a_token_that_is_not_ours_blocks() -> None:
         {"address_token": TOKENS.address("voice", "+442079460000")},
     ):
         out = run(granted(), requested(**bad))
-        assert [r["rule"] for r in out[-1]["reasons"]] == ["request.malformed"]
+        assert [r["rule"] for r in out[-2]["reasons"]] == ["request.malformed"]
     assert verdict(run(granted(), requested(address=None, address_token=own))) == "pass"
 
 

@@ -153,7 +153,7 @@ def faults(ctx: Context, grant: Grant, basis: Basis | None, withdrawals: tuple[W
             found.append("consent.recipient")
     elif request.requester not in grant.recipients:
         found.append("consent.recipient")
-    if request.categories and (grant.categories is None or not _within(request.categories, grant.categories)):
+    if grant.categories is None or not _within(ctx.categories, grant.categories):
         found.append("consent.data_category")
     notice = notice_fault(ctx, grant)
     if notice is not None:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.model.facts import Reason
 from contactgate.model.instants import instant
-from contactgate.model.synonyms import folded
+from contactgate.model.synonyms import folded, shown
 from contactgate.model.world import Agreement, Campaign, Party, Pause
+
+_MAX_TOLD = 5
+"""Data categories that a reason names."""
 
 
 class PartyRule(Rule):
@@ -93,7 +96,7 @@ def _allows(agreement: Agreement, ctx: Context) -> bool:
         agreement.controller == request.controller
         and (agreement.channels is None or request.channel in agreement.channels)
         and (agreement.purposes is None or ctx.covered_by(agreement.purposes))
-        and (agreement.categories is None or all(category in agreement.categories for category in request.categories))
+        and (agreement.categories is None or all(category in agreement.categories for category in ctx.categories))
     )
 
 
@@ -184,6 +187,9 @@ def _mismatch(campaign: Campaign, ctx: Context) -> str:
         wrong.append(f"purpose {request.purpose}")
     if campaign.channels is not None and request.channel not in campaign.channels:
         wrong.append(f"channel {request.channel}")
+    if campaign.categories is not None and ctx.categories != campaign.categories:
+        outside = [shown(each) for each in ctx.categories if each not in campaign.categories]
+        wrong += [f"data category {each}" for each in outside[:_MAX_TOLD]]
     return ", ".join(wrong)
 
 

@@ -91,6 +91,10 @@ class FreshRule(_RegistryCheck):
     def __init__(self, rule: RegistryRule, bases: tuple[Basis, ...]) -> None:
         super().__init__(rule, bases)
         self.name = f"registry.stale:{rule.name}"
+        self.assumes = f"registry.{rule.name}"
+
+    def supposed(self, ctx: Context, t: int) -> bool:
+        return t < self.holds_until(ctx, t)
 
     def passes_from(self, ctx: Context, t: int) -> int:
         return t if t < self.holds_until(ctx, t) else self.exempt_from(ctx, t)

@@ -18,6 +18,7 @@ from contactgate.model.world import Suppression
 from contactgate.policy.plan import Plan
 
 _MAX_FACTS = 50
+_MAX_TOLD = 5
 _NEEDS_ADDRESS = frozenset({"voice", "sms", "email"})
 
 
@@ -50,19 +51,23 @@ class RequestRule(Rule):
         request = ctx.request
         found = []
         if request.malformed is not None:
-            words = f"the request has the key {shown(request.malformed)}, which is almost a known one"
-            found.append(Reason("request.malformed", words, None))
+            key = shown(request.malformed)
+            words = f"the request has the key {key}, which is almost a known one"
+            found.append(Reason("request.malformed", words, None, key))
         elif request.address_fault:
-            found.append(Reason("request.malformed", "the address cannot be read", None))
+            found.append(Reason("request.malformed", "the address cannot be read", None, "address"))
         elif request.address is None and request.channel in _NEEDS_ADDRESS:
-            found.append(Reason("request.malformed", f"a contact by {request.channel} needs an address", None))
+            words = f"a contact by {request.channel} needs an address"
+            found.append(Reason("request.malformed", words, None, "address"))
         elif unknown(request.jurisdictions):
-            found.append(Reason("request.malformed", "`jurisdictions` names a code that ISO 3166 does not have", None))
+            words = "`jurisdictions` names a code that ISO 3166 does not have"
+            found.append(Reason("request.malformed", words, None, "jurisdictions"))
         if request.not_before_ms is not None and t < request.not_before_ms:
             words = f"not to be made before {instant(request.not_before_ms)}"
             found.append(Reason("request.not_before", words, until(first)))
         if request.not_after_ms is not None and t >= request.not_after_ms:
-            found.append(Reason("request.expired", f"was to be made before {instant(request.not_after_ms)}", None))
+            words = f"was to be made before {instant(request.not_after_ms)}"
+            found.append(Reason("request.expired", words, None, "not_after"))
         return tuple(found)
 
 
@@ -126,18 +131,19 @@ class PurposeRule(Rule):
 
 
 class WordsRule(Rule):
-    """The channel and the purpose of the request are known words (SEMANTICS rule 37).
+    """The channel, the purpose and the data categories of the request are known words (SEMANTICS rules 37 and 48).
 
     An unknown channel is met by no restriction, and an unknown purpose by none of what it was meant to be.
     """
 
     name = "request.words"
-    words = "the channel and the purpose are known"
+    words = "the channel, the purpose and the data categories are known"
     standing = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
         request, known = ctx.request, ctx.world.vocabulary
-        return t if known.knows_channel(request.channel) and known.knows_purpose(request.purpose) else NEVER
+        understood = known.knows_channel(request.channel) and known.knows_purpose(request.purpose)
+        return t if understood and all(map(known.knows_category, ctx.categories)) else NEVER
 
     def sure_until(self, ctx: Context, t: int) -> int:
         return t if self.passes_from(ctx, t) != t else NEVER
@@ -147,10 +153,14 @@ class WordsRule(Rule):
         found = []
         if not known.knows_channel(request.channel):
             words = f"`channel` names {shown(request.channel)}, which is no channel of the policy"
-            found.append(Reason("request.malformed", words, None))
+            found.append(Reason("request.malformed", words, None, "channel"))
         if not known.knows_purpose(request.purpose):
             words = f"neither the policy nor a pack says anything about the purpose {shown(request.purpose)}"
             found.append(Reason("policy.unknown_purpose", words, None))
+        strange = [shown(each) for each in ctx.categories if not known.knows_category(each)]
+        if strange:
+            words = f"`data_categories` names {', '.join(strange[:_MAX_TOLD])}, which the policy does not know"
+            found.append(Reason("request.malformed", words, None, "data_categories"))
         return tuple(found)
 
 
