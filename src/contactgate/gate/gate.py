@@ -35,6 +35,7 @@ from contactgate.model.facts import Reason, SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Origin, Out, Position, Record, States
 from contactgate.model.messages import ContactRequested
+from contactgate.model.request import Request
 from contactgate.model.synonyms import shown
 from contactgate.names import Kind
 

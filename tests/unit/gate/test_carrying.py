@@ -306,7 +306,12 @@ def test_a_grant_that_cannot_be_read_is_carried_nowhere(all_of: Installation) ->
     all_of.places[0].append(Kind.REQUEST, None, requested(subject_id=of(2)), START_MS)
     all_of.work()
     assert all_of.places[0].relay == []
-    assert [out.restricts for out in all_of.places[0].outs] == [False, False, False]
+    assert [(out.kind, out.restricts) for out in all_of.places[0].outs] == [
+        (Kind.DEAD, False),
+        (Kind.DEAD, False),
+        (Kind.APPROVAL, False),  # the refusal of the request: who asked can be read
+        (Kind.DEAD, False),
+    ]
 
 
 def test_of_one_record_at_most_sixty_four_are_carried_each_with_a_number_of_its_own(all_of: Installation) -> None:
