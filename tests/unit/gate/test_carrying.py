@@ -309,8 +309,8 @@ def test_a_grant_that_cannot_be_read_is_carried_nowhere(all_of: Installation) ->
     assert [(out.kind, out.restricts) for out in all_of.places[0].outs] == [
         (Kind.DEAD, False),
         (Kind.DEAD, False),
-        (Kind.APPROVAL, False),  # the refusal of the request: who asked can be read
         (Kind.DEAD, False),
+        (Kind.APPROVAL, False),  # the refusal of the request: who asked can be read
     ]
 
 
