@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 from tests.kit.gatekit import COMPILED, NOW_MS, POLICY, TOKENS, live
 
 from contactgate.backtest.cases import read_cases, run_cases
-from contactgate.calls import list as calls
+from contactgate.calls import requests
+from contactgate.calls.list import calls_in_order, read_calls
 from contactgate.cli.tail import as_line, in_words
 from contactgate.client import letters
 from contactgate.client.history import Found
@@ -201,13 +202,13 @@ def _calls(raw: bytes) -> None:
     file = _SCRATCH / "calls.csv"
     file.write_bytes(raw)
     try:
-        found = calls.read_calls(file)
+        found = read_calls(file)
     except DocumentError as error:
         _faults(error)
         return
-    if sum(calls.list for client in found) < 1_000:
-        for call in calls.calls_in_order(found):
-            strict.decode("request", calls.request(call))
+    if sum(client.calls for client in found) < 1_000:
+        for call in calls_in_order(found):
+            strict.decode("request", requests.request(call))
 
 
 def _snapshot(raw: bytes) -> None:

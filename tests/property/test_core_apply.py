@@ -1,5 +1,6 @@
 """Folding events: in any order, and however often, the state is the same; an opt-out never lets more pass."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ scopes: dict[str, Any] = {
 }
 
 
+@cache
 def told(number: int) -> st.SearchStrategy[events.SubjectEvent]:
     """One event with its own id."""
     name = f"e-{number}"

@@ -258,8 +258,11 @@ def outcome(message: messages.ContactOutcome, at_ms: int, arrived_ms: int) -> ev
 
 
 def observed(message: messages.ContactObserved, at_ms: int, arrived_ms: int, tokens: Tokens) -> events.ContactObserved:
-    """A contact that was not decided here; an address that cannot be read is unknown."""
-    found, _ = contactable(tokens, message.channel, message.address or None, message.address_token or None)
+    """A contact that was not decided here; an address that cannot be read is unknown, or a number as it is at home."""
+    found, unread = contactable(tokens, message.channel, message.address or None, message.address_token or None)
+    token = found.token if found else None
+    if unread and message.address and not message.address_token and message.channel not in ("email", "mail"):
+        token = tokens.at_home(message.address)
     return events.ContactObserved(
         event_id=message.event_id,
         time_ms=at_ms,
@@ -270,7 +273,7 @@ def observed(message: messages.ContactObserved, at_ms: int, arrived_ms: int, tok
         arrived_ms=arrived_ms,
         requester=message.requester or None,
         campaign=message.campaign_id or None,
-        address=found.token if found else None,
+        address=token,
         matters=words(message.matters) or (),
     )
 

@@ -13,9 +13,9 @@ from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from contactgate.model.address import AddressError, normalise
+from contactgate.model.address import AddressError, at_home, normalise
 from contactgate.model.forms import other_forms
-from contactgate.model.national import written, written_forms
+from contactgate.model.national import written_forms
 from contactgate.model.numbering import number_jurisdictions, number_zones
 
 KEY_BYTES: Final = 32
@@ -53,6 +53,19 @@ def text_of(digest: bytes) -> str:
 def _family(channel: str) -> bytes:
     """Addresses of one family share tokens: a number is one number for voice, sms and whatever else rings it."""
     return b"e" if channel == "email" else b"m" if channel == "mail" else b"p"
+
+
+def _dialled_at_home(canonical: str, region: str) -> set[str]:
+    """What a number, in any of its forms, may be written as in a region without `+`."""
+    return {digits for form in (canonical, *other_forms(canonical)) for digits in written_forms(form, region)}
+
+
+def _read_at_home(digits: str, region: str) -> bool:
+    """Whether these digits are found again when the number that they are in a region is asked for."""
+    try:
+        return digits in _dialled_at_home(normalise("voice", digits, region), region)
+    except AddressError:
+        return False
 
 
 class Tokens:
@@ -103,12 +116,15 @@ class Tokens:
         return found
 
     def _other_tokens(self, channel: str, plain: str, region: str | None) -> tuple[str, ...]:
-        others = other_forms(plain)
-        found = [self.address(channel, form) for form in others]
+        found = [self.address(channel, form) for form in other_forms(plain)]
         if region is not None:
-            at_home = {text for form in (plain, *others) for text in written_forms(form, region)}
-            found += [self._as_written(text) for text in sorted(at_home)]
+            found += [self._as_written(digits) for digits in sorted(_dialled_at_home(plain, region))]
         return tuple(found)
+
+    def at_home(self, address: str) -> str | None:
+        """The token of a number that was written without `+`, as it was written; None if it is no such number."""
+        digits = at_home(address)
+        return None if digits is None else self._as_written(digits)
 
     def _as_written(self, digits: str) -> str:
         """The token of a number without `+`; no E.164 number has the same."""
@@ -121,8 +137,9 @@ class Tokens:
     ) -> tuple[tuple[str, ...], str | None]:
         """Every token an address of a suppression may stand for, and why it cannot be read whole, if it cannot.
 
-        Its channels tell its family, or else its looks. A number without `+` is bound as it was written, whether or
-        not it can be read in `region`; of several in one field each is bound.
+        Its channels tell its family, or else its looks; of several in one field each is bound. A number without `+` is
+        bound as it was written: the policy of each decision says where that was, and `region` only whether it can be
+        read today. So the tokens do not depend on when the suppression is read.
         """
         parts = [part.strip() for part in _SEVERAL.split(address) if part.strip()]
         if not postal and channels != ("mail",) and len(parts) > 1:
@@ -140,20 +157,22 @@ class Tokens:
         guess = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else None
         for channel in channels or (() if guess is None else (guess,)):
             try:
-                read = self.contactable(channel, address, region)
+                read = self.contactable(channel, address)
             except AddressError:
                 continue
             found.update((read.token, *read.forms))
         if guess is not None and not found:
             try:
-                read = self.contactable(guess, address, region)
+                read = self.contactable(guess, address)
                 found.update((read.token, *read.forms))
             except AddressError:
                 pass
-        fault = None if found else _UNREADABLE
-        if channels != ("mail",) and (digits := written(address)) is not None:
+        readable = bool(found)
+        digits = at_home(address) if channels != ("mail",) else None
+        if digits is not None:
             found.add(self._as_written(digits))
-        return tuple(sorted(found)), fault
+            readable = readable or (region is not None and _read_at_home(digits, region))
+        return tuple(sorted(found)), None if readable else _UNREADABLE
 
     def suppressed(self, address: str, channels: tuple[str, ...] | None, region: str | None = None) -> tuple[str, ...]:
         """Every token an address may stand for. Raises AddressError when it cannot be read whole."""

@@ -108,14 +108,27 @@ _EXTENSION = re.compile(
 _SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00b7]+")
 
 
-def _phone(address: object, region: str | None) -> str:
-    if isinstance(address, str) and _E164(address):
-        return address
+def at_home(address: object) -> str | None:
+    """The digits of a number that was written without `+`, cleaned as `normalise` does; None if it is no such number."""
+    try:
+        return written(_bare(address))
+    except AddressError:
+        return None
+
+
+def _bare(address: object) -> str:
+    """A number without scheme, extension and separators, in ASCII digits."""
     text = _visible(address, _MAX_RAW_NUMBER).strip()
     text = "".join(str(unicodedata.digit(c)) if c.isdecimal() else c for c in text)
     scheme = _SCHEME.match(text)
     text = _EXTENSION.sub("", text[scheme.end() :] if scheme else text)
-    text = _SEPARATORS.sub("", text)
+    return _SEPARATORS.sub("", text)
+
+
+def _phone(address: object, region: str | None) -> str:
+    if isinstance(address, str) and _E164(address):
+        return address
+    text = _bare(address)
     if text.startswith("00"):
         text = "+" + text[2:]
     if trunk := _TRUNK_ZERO_AT(text):

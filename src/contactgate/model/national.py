@@ -11,7 +11,6 @@ import re
 
 import phonenumbers
 
-_SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00b7]+")
 _DIGITS = re.compile(r"[0-9]{5,15}").fullmatch
 
 
@@ -26,9 +25,8 @@ def international(text: str, region: str) -> str | None:
     return phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)
 
 
-def written(text: str) -> str | None:
-    """The digits of a number without `+`, as they were written; None if it is no such number."""
-    digits = _SEPARATORS.sub("", text.strip())
+def written(digits: str) -> str | None:
+    """A number without `+`, already without separators, as it is kept; None if it is no such number."""
     return digits if _DIGITS(digits) and not digits.startswith("00") else None
 
 
