@@ -62,6 +62,10 @@ class Workers:
         """Where worker `number` logs."""
         return self._directory / f"worker-{number}.log"
 
+    def key(self, name: str) -> Path:
+        """The file of the key "token" or "seal"."""
+        return self._keys[f"{name}.key"]
+
     def check(self) -> None:
         """Raise ContactgateError with the end of its log when a worker died that nobody killed."""
         for number, process in self._processes.items():

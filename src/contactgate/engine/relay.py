@@ -9,6 +9,8 @@ everything below the high watermark, and an open transaction of the one who wait
 INVARIANT (append then move on): the place moves only past what was acknowledged, and of one input partition nothing is
 sent before what precedes it was acknowledged. So a crash anywhere repeats, and never leaves out; a pump of a worker
 that was thought dead repeats as well. Who reads the input drops repetitions, see INVARIANT (a copy changes nothing).
+INVARIANT (facts before requests): of one partition of the relay a request is appended only after the consents and
+outcomes before it were acknowledged, so a producer that misplaces both keeps its opt-outs before its requests.
 
 It must never hold up a partition, the worker's end, or anything else: whatever fails is tried again, and said.
 """
@@ -188,10 +190,19 @@ class Relay:
         await self._store(reader)
 
     async def _append(self, records: list[tuple[Any, int]]) -> None:
-        """Append all of it; of one input partition a batch only when the one before is acknowledged."""
-        queues: dict[TopicPartition, list[Any]] = {}
+        """Append all of it: requests when all else is acknowledged, so an opt-out that was first stays so."""
+        facts: dict[TopicPartition, list[Any]] = {}
+        requests: dict[TopicPartition, list[Any]] = {}
+        asked = self._settings.topic(Kind.REQUEST)
         for record, _ in records:
-            queues.setdefault(self._target(record), []).append(record)
+            target = self._target(record)
+            (requests if target.topic == asked else facts).setdefault(target, []).append(record)
+        for queues in (facts, requests):
+            await self._send(queues)
+        self.appended += len(records)
+
+    async def _send(self, queues: dict[TopicPartition, list[Any]]) -> None:
+        """Append these; of one input partition a batch only when the one before is acknowledged."""
         producer = await self._producing()
         while queues:
             sent = []
@@ -216,7 +227,6 @@ class Relay:
             for result in await asyncio.gather(*sent, return_exceptions=True):
                 if isinstance(result, BaseException):
                     raise result
-        self.appended += len(records)
 
     def _target(self, record: Any) -> TopicPartition:
         told = next((content for name, content in record.headers if name == TARGET), b"")
