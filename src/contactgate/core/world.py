@@ -107,7 +107,6 @@ class World:
     """
 
     __slots__ = (
-        "_scopes",
         "_activated",
         "_campaigns",
         "_in_force",
@@ -115,6 +114,7 @@ class World:
         "_parties",
         "_paused",
         "_releases",
+        "_scopes",
         "_vocabulary",
         "campaigns",
         "doubtful_notices",

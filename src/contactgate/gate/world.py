@@ -59,7 +59,6 @@ class WorldFeed:
         self._open_list = open_list
         self._keyed = keyed
         self.out: list[Out] = []
-        self.superseded = 0  # restrictions that a newer permission kept from binding; whoever reads it sets it back
 
     def control(self, rec: Record) -> Change | None:
         """Fold one control event; None when it changed nothing."""
@@ -72,7 +71,7 @@ class WorldFeed:
             if self._keyed and key not in control.key_of(message):
                 raise MalformedMessage("key.mismatch", f"the record's key must be `{message.type.partition('.')[0]}:…`")
             check_time(message.time, rec.timestamp_ms)
-            return self._counted(self._fold(message, rec))
+            return self._fold(message, rec)
         except MalformedMessage as fault:
             return self._refuse(rec, rec.value, key, fault)
         except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a stop still binds
@@ -83,15 +82,10 @@ class WorldFeed:
         fault = MalformedMessage("value.missing", "the record has no value; nothing is removed by that")
         self.out.append(self._letters.letter(rec, fault))
 
-    def _counted(self, change: Change | None) -> Change | None:
-        if change is not None and change.superseded:
-            self.superseded += 1
-        return change
-
     def _refuse(self, rec: Record, value: bytes, key: str | None, fault: MalformedMessage) -> Change | None:
         change: Change | None = None
         for stop in control.restrictions(value, key, rec.timestamp_ms, rec.arrived_ms):
-            change = self._more(change, self._counted(self._stop(stop)))
+            change = self._more(change, self._stop(stop))
         for name, version, as_of_ms, listed in control.listings(value, key, rec.timestamp_ms, self._tokens):
             before = self._world.registries.get(name)
             change = self._more(change, self._listed(lists.beside(before, name, version, as_of_ms, listed)))
@@ -99,8 +93,10 @@ class WorldFeed:
         return change
 
     def _more(self, one: Change | None, other: Change | None) -> Change | None:
-        """Of two changes of the whole world the one that asks for more."""
-        return one if other is None or (one is not None and one.restricts) else other
+        """Two changes of the whole world as one."""
+        if one is None or other is None:
+            return other if one is None else one
+        return Change(one.restricts or other.restricts, superseded=one.superseded or other.superseded)
 
     def _stop(self, value: Pause | Party | Campaign) -> Change:
         if isinstance(value, Pause):
@@ -153,10 +149,10 @@ class WorldFeed:
             self._tell(rec, next(filter(None, told), None))
         return change
 
-    def _tell(self, rec: Record, unknown: Unknown | None) -> None:
+    def _tell(self, rec: Record, unknown: Unknown | None, *, restricts: bool = True) -> None:
         """A dead letter about a word of a record that was applied."""
         if unknown is not None:
-            self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=True))
+            self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=restricts))
 
     def _policy(self, message: PolicyActivated, rec: Record) -> Change:
         try:
@@ -220,15 +216,14 @@ class WorldFeed:
             stops = control.suppressions(rec.value, key, rec.timestamp_ms, rec.arrived_ms, self._tokens)
             changes = [self._world.suppress(token, item) for token, item in stops]
             self.out.append(self._letters.letter(rec, fault, restricts=bool(changes)))
-        if any(change.superseded for change in changes):
-            self.superseded += 1
         tokens = frozenset(token for change in changes for token in change.tokens or ())
-        return Change(restricts=True, tokens=tokens) if tokens else None
+        lost = any(change.superseded for change in changes)
+        return Change(restricts=bool(tokens), tokens=tokens, superseded=lost) if tokens or lost else None
 
     def _release(self, message: AddressReleased, bound: tuple[str, ...], rec: Record) -> Change:
         """A release with a word that nobody knows now is told, and lifts nothing as long as nobody does."""
         release = read.release(message, rec.arrived_ms)
-        self._tell(rec, self._world.vocabulary.unknown_in_release(release))
+        self._tell(rec, self._world.vocabulary.unknown_in_release(release), restricts=False)
         for token in bound:
             self._world.release(token, release)
         return Change(restricts=False)

@@ -76,7 +76,7 @@ def _plan(plans: tuple[Plan, ...]) -> Plan:
 
 
 def _limits(limits: Sequence[Limits]) -> Limits:
-    needed = [each.requirements for each in limits]
+    needed, regions = [each.requirements for each in limits], {each.default_region for each in limits}
     return Limits(
         approval_ttl_ms=min(each.approval_ttl_ms for each in limits),
         dedup_horizon_ms=max(each.dedup_horizon_ms for each in limits),
@@ -89,6 +89,7 @@ def _limits(limits: Sequence[Limits]) -> Limits:
             notice=any(each.notice for each in needed),
             two_people=any(each.two_people for each in needed),
         ),
+        default_region=next(iter(regions)) if len(regions) == 1 else None,
     )
 
 
