@@ -68,7 +68,7 @@ class AlertKind(StrEnum):
     RESTRICTION_SUPERSEDED = (
         "restriction.superseded",
         _WARNING,
-        "an opt-out, a stop or a pause came late, and what permits is newer: it does not bind; look at its sender's clock",
+        "an opt-out, stop or pause came late and does not bind: a newer permission does; look at its sender's clock",
     )
     DEAD_LETTERS = "dead.letters", _WARNING, "look with `contactgate dead-letters list` and correct who sends them"
     PRODUCER_ROTATED = "producer.rotated", _INFO, "routine"

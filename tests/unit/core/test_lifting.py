@@ -75,7 +75,8 @@ def test_of_equal_time_the_more_restricting_record_holds() -> None:
     made.put_party(party(agreement(), agreement(channels=("sms",)), at_ms=T))
     made.put_party(party(agreement(channels=None, purposes=("marketing.insurance",)), at_ms=T, event_id="other"))
     assert blocked(made) == []
-    assert blocked(made, channel="sms") == ["party.agreement"]
+    assert blocked(made, channel="sms") == []
+    assert blocked(made, purpose="marketing") == ["party.agreement"]
     made.put_party(party(agreement(), status="ended", at_ms=T, event_id="third"))
     assert blocked(made) == ["party.suspended"]
 
