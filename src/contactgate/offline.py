@@ -142,9 +142,9 @@ class Fold:
         rec = Record(kind, 0, offset, at_ms, key, line, self._arrive())
         gate = self._gate
         if kind == Kind.CONTROL:
-            return self._world_changed(self._feed.control(rec), at_ms)
+            return self._world_changed(self._feed.control(rec))
         if kind == Kind.SUPPRESSION:
-            return self._world_changed(self._feed.suppression(rec), at_ms)
+            return self._world_changed(self._feed.suppression(rec))
         if kind == Kind.REQUEST:
             gate.request(rec, self.states, at_ms, self._position(offset))
         elif kind == Kind.UNKNOWN:
@@ -155,13 +155,15 @@ class Fold:
         gate.out.clear()
         return made
 
-    def _world_changed(self, change: Change | None, at_ms: int) -> list[bytes]:
+    def _world_changed(self, change: Change | None) -> list[bytes]:
+        """What a change of the world recalls: of what is open at the latest time, however old the line is."""
+        at_ms = self._latest_ms
         if change is not None and change.restricts:
             for subject in sorted(self._open):
                 state = self.states.get(subject)
                 if change.tokens is None or any(contact.address in change.tokens for contact in state.contacts):
                     self._gate.review(subject, self.states, at_ms)
-                if at_ms >= self._latest_ms and not open_until(self.states.get(subject), at_ms):
+                if not open_until(self.states.get(subject), at_ms):
                     self._open.discard(subject)
         made = [out.value for out in (*self._feed.out, *self._gate.out)]
         self._feed.out.clear()

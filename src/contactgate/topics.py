@@ -65,7 +65,7 @@ _LONGEST = 249
 
 # What a larger (smaller) value than ours does no harm to; -1 stands for "without limit". All others must be equal.
 _AT_LEAST = frozenset(
-    {"delete.retention.ms", "max.message.bytes", "min.compaction.lag.ms", "min.insync.replicas", "retention.ms"}
+    {"delete.retention.ms", "max.message.bytes", "min.insync.replicas", "retention.bytes", "retention.ms"}
 )
 _AT_MOST = frozenset({"max.compaction.lag.ms", "min.cleanable.dirty.ratio", "segment.ms"})
 
@@ -170,21 +170,21 @@ def topic_specs(layout: Layout) -> tuple[TopicSpec, ...]:
 
     many = layout.partitions
     ten_years = _TEN_YEARS_MS // DAY_MS
-    compact = {"cleanup.policy": "compact"}
-    history = {"min.compaction.lag.ms": str(_TEN_YEARS_MS), "max.compaction.lag.ms": str(2**63 - 1)}
+    # Read from the beginning by every worker: what is in force follows from all of it, in order.
+    whole = {"cleanup.policy": "delete", "retention.ms": str(_FOREVER), "retention.bytes": str(_FOREVER)}
     return (
         spec(CONSENT_EVENTS, many, kept(ten_years), arrival, small),
         spec(CONTACT_REQUESTS, many, kept(30), arrival, small),
         spec(CONTACT_OUTCOMES, many, kept(30), arrival, small),
-        spec(CONTROL_EVENTS, 1, compact, history, arrival, small),
-        spec(ADDRESS_SUPPRESSIONS, 1, compact, history, arrival, small),
+        spec(CONTROL_EVENTS, 1, whole, arrival, small),
+        spec(ADDRESS_SUPPRESSIONS, 1, whole, arrival, small),
         spec(CONTACT_DECISIONS, many, kept(ten_years)),
         *(spec(APPROVALS + requester, many, kept(30)) for requester in layout.requesters),
         spec(
             SUBJECTS_CHANGELOG,
             many,
-            compact,
             {
+                "cleanup.policy": "compact",
                 "min.cleanable.dirty.ratio": "0.1",
                 "segment.ms": str(DAY_MS // 4),
                 "max.message.bytes": str(4 * _MIB),
@@ -441,17 +441,20 @@ def _differences(spec: TopicSpec, state: TopicState | None, bootstrap: str) -> I
             str(spec.replication),
             "add replicas with kafka-reassign-partitions.sh",
         )
-    for key, needed in spec.configs.items():
-        found = state.configs.get(key, "unset")
-        if not _satisfies(key, found, needed):
-            yield Difference(
-                spec.name,
-                key,
-                found,
-                needed,
-                f"kafka-configs.sh --bootstrap-server {bootstrap} --alter --entity-type topics "
-                f"--entity-name {spec.name} --add-config {key}={needed}",
-            )
+    found = {key: state.configs.get(key, "unset") for key in spec.configs}
+    differing = {key: needed for key, needed in spec.configs.items() if not _satisfies(key, found[key], needed)}
+    # A topic that deletes before its retention is set loses what it should keep: all of it in one command.
+    joined = ",".join(f"{key}={needed}" for key, needed in differing.items())
+    for key, needed in differing.items():
+        change = joined if "cleanup.policy" in differing else f"{key}={needed}"
+        yield Difference(
+            spec.name,
+            key,
+            found[key],
+            needed,
+            f"kafka-configs.sh --bootstrap-server {bootstrap} --alter --entity-type topics "
+            f"--entity-name {spec.name} --add-config {change}",
+        )
 
 
 def _satisfies(key: str, found: str, needed: str) -> bool:

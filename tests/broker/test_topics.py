@@ -39,7 +39,7 @@ def test_subject_keyed_topics_share_one_partition_count(kafka: Bootstrap, topic_
         found = {state.name.removeprefix(topic_prefix): state for state in admin.describe(topic_prefix)}
         assert {name: found[name].partitions for name in CO_PARTITIONED} == dict.fromkeys(CO_PARTITIONED, 3)
         assert found["control-events"].partitions == found["address-suppressions"].partitions == 1
-        assert found["control-events"].configs["cleanup.policy"] == "compact"
+        assert found["control-events"].configs["cleanup.policy"] == "delete"
         assert found["consent-events"].configs["message.timestamp.type"] == "LogAppendTime"
         assert admin.observed(topic_prefix) == layout
         assert len({state.topic_id for state in found.values()}) == len(found)

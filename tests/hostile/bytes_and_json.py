@@ -53,11 +53,11 @@ ROWS = [
         tell("control", b"", "json.malformed", key=b"pause:p"),
         suppress("suppression", b"", "json.malformed", "pass"),
     )),
-    Row(2, "null value (tombstone)", "Dead letter on the subjects' topics; it removes its key on the compacted ones.", (
+    Row(2, "null value (tombstone)", "Dead letter on every topic; nothing is removed by key.", (
         grant("consent", None, "value.missing"),
         ask("request", None, "value.missing"),
-        tell("control", None, "applied", key=b"pause:p"),
-        suppress("suppression", None, "applied", "pass"),
+        tell("control", None, "value.missing", key=b"pause:p"),
+        suppress("suppression", None, "value.missing", "pass"),
     )),
     Row(3, "null key; empty key; key that is not the subject",
         "Dead letter; an opt-out binds both subjects, of its key and of its `subject_id`.", (

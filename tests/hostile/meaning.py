@@ -92,7 +92,7 @@ ROWS = [
         ]}), "policy.invalid", key=ACTIVE),
         tell("no document", control("policy.activated", document=None), "field.invalid", key=ACTIVE),
         tell("an empty document", control("policy.activated", document={}), "policy.invalid", key=ACTIVE),
-    ), (SEQUENCES + "test_a_cap_of_nought_and_a_policy_taken_away_block_everybody",)),
+    ), (SEQUENCES + "test_a_cap_of_nought_blocks_everybody_and_a_policy_cannot_be_taken_away",)),
     Row(55, "a policy with a catastrophic regular expression", "A policy has no regular expressions: the field is refused.", (
         tell("in a rule", control("policy.activated", document={**POLICY, "match": "^([a-z.]+)+@"}), "policy.invalid", key=ACTIVE),
         ask("an address made for one", asked(channel="email", address="a." * 100 + "!"), "decided request.malformed"),

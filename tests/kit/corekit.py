@@ -12,7 +12,17 @@ from contactgate.core.world import World
 from contactgate.model.decision import Decision
 from contactgate.model.facts import Contact, Grant, Outcome, Profile, SubjectState
 from contactgate.model.request import Request
-from contactgate.model.world import Agreement, Campaign, Notice, Party, RegistryVersion
+from contactgate.model.world import (
+    Agreement,
+    Campaign,
+    Lift,
+    Notice,
+    Party,
+    Pause,
+    RegistryVersion,
+    Release,
+    Suppression,
+)
 from contactgate.policy.plan import Basis, Limits, Plan, Requirements, Words
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
@@ -168,13 +178,17 @@ def notice(**changes: Any) -> Notice:
         "recipients": ("callcentre",),
         "categories": ("account", "basic"),
         "effective_ms": T - 30 * DAY,
+        "time_ms": T - 30 * DAY,
+        "event_id": "notice",
     }
-    return Notice(**values | changes)
+    made = values | changes
+    return Notice(**{"arrived_ms": made["time_ms"]} | made)
 
 
-def party(*agreements: Agreement, status: str = "active") -> Party:
-    """The call centre."""
-    return Party("callcentre", status, agreements)
+def party(*agreements: Agreement, status: str = "active", at_ms: int = T - 30 * DAY, **changes: Any) -> Party:
+    """The call centre, told at an instant."""
+    told = {"time_ms": at_ms, "arrived_ms": at_ms, "event_id": f"party-{at_ms}"}
+    return Party("callcentre", status, agreements, **told | changes)  # type: ignore[arg-type]
 
 
 def agreement(**changes: Any) -> Agreement:
@@ -203,8 +217,39 @@ def campaign(**changes: Any) -> Campaign:
         "approved_by": "bob",
         "valid_from_ms": None,
         "valid_until_ms": None,
+        "time_ms": T - 30 * DAY,
+        "event_id": "campaign",
     }
-    return Campaign(**values | changes)
+    made = values | changes
+    return Campaign(**{"arrived_ms": made["time_ms"]} | made)
+
+
+def pause(**changes: Any) -> Pause:
+    """A pause of everything, set at T."""
+    values: dict[str, Any] = {"pause_id": "p-1", "time_ms": T, "event_id": "pause"}
+    values |= dict.fromkeys(("until_ms", "controllers", "requesters", "campaigns", "purposes", "channels"))
+    made = values | changes
+    return Pause(**{"arrived_ms": made["time_ms"]} | made)
+
+
+def lift(at_ms: int = T + 1, **changes: Any) -> Lift:
+    """The end of a pause."""
+    return Lift(**{"time_ms": at_ms, "arrived_ms": at_ms, "event_id": "lift"} | changes)
+
+
+def suppression(**changes: Any) -> Suppression:
+    """A suppression of everything, told at T."""
+    values: dict[str, Any] = {"time_ms": T, "reason": "manual", "event_id": "stop"}
+    values |= dict.fromkeys(("channels", "controller", "purposes", "campaigns", "expires_ms"))
+    made = values | changes
+    return Suppression(**{"arrived_ms": made["time_ms"]} | made)
+
+
+def release(at_ms: int = T + 1, **changes: Any) -> Release:
+    """A release of everything before."""
+    values: dict[str, Any] = {"time_ms": at_ms, "arrived_ms": at_ms, "event_id": "release"}
+    fields = ("channels", "controller", "purposes", "campaigns", "reasons", "events")
+    return Release(**values | dict.fromkeys(fields) | changes)
 
 
 def registry(as_of_ms: int = T, **since: int) -> RegistryVersion:

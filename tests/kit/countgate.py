@@ -71,6 +71,7 @@ class CountWorld:
         self.paused = False
         self.suppressed: set[str] = set()
         self.out: list[Out] = []
+        self.superseded = 0
 
     def control(self, rec: Record) -> CountChange | None:
         """{"pause": bool}; anything else is a dead letter."""
@@ -99,6 +100,7 @@ class CountGate:
         self.seq = seq
         self.prev = prev
         self.out: list[Any] = []
+        self.superseded = 0
 
     def origin(self, rec: Record) -> None:
         """Nothing is carried."""

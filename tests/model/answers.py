@@ -17,8 +17,10 @@ FIELDS = (
 
 def categories(known: Known, request: Event) -> list[str]:
     """The data categories of a request: its own, its campaign's, or the basic ones."""
-    campaign = known["campaigns"].get(request.get("campaign_id")) or {}
-    return sorted(set(request.get("data_categories") or campaign.get("data_categories") or ["basic"]))
+    told = known["campaigns"].get(request.get("campaign_id")) or []
+    named = [set(each["data_categories"]) for each in told if each.get("data_categories") is not None]
+    campaign = set.intersection(*named) if named else set()
+    return sorted(set(request.get("data_categories") or campaign or ["basic"]))
 
 
 def refusal(rules: set[str], fields: dict[str, str], eligible: int | None) -> Event:

@@ -7,6 +7,7 @@ world. Nothing is cached and nothing is clever. Must never import contactgate.
 from __future__ import annotations
 
 from datetime import date
+from itertools import product
 from typing import Any
 
 from tests.model import words
@@ -129,17 +130,25 @@ def forgotten(known: Known, grant: Event) -> bool:
 
 
 def notice_faults(known: Known, policy: Event, grant: Event) -> list[str]:
-    """Whether the grant lies inside the version of its notice that was in force when it was given."""
-    at = ms(grant["time"])
-    versions = [
-        n
-        for n in known["notices"]
-        if n["notice_id"] == grant.get("notice_id") and ms(n.get("effective_at") or n["time"]) <= at
-    ]
-    if not versions:
-        known_at_all = any(n["notice_id"] == grant.get("notice_id") for n in known["notices"])
-        return ["notice.unknown"] if policy["require"]["notice"] or known_at_all else []
-    notice = max(versions, key=lambda n: (ms(n.get("effective_at") or n["time"]), n["version"]))
+    """Whether the grant lies inside the version of its notice that was in force when it was given.
+
+    Where several records of one version hold, whichever of them may be meant.
+    """
+    told: dict[int, list[Event]] = {}
+    for n in known["notices"]:
+        if n["notice_id"] == grant.get("notice_id"):
+            told.setdefault(n["version"], []).append(n)
+    if not told:
+        return ["notice.unknown"] if policy["require"]["notice"] else []
+    faults = {_notice_fault(versions, grant) for versions in product(*told.values())}
+    return next(([fault] for fault in ("notice.unknown", "notice.outside") if fault in faults), [])
+
+
+def _notice_fault(versions: tuple[Event, ...], grant: Event) -> str | None:
+    started = [n for n in versions if ms(n.get("effective_at") or n["time"]) <= ms(grant["time"])]
+    if not started:
+        return "notice.unknown"
+    notice = max(started, key=lambda n: (ms(n.get("effective_at") or n["time"]), n["version"]))
     recipients = grant["recipients"] if grant.get("recipients") is not None else [grant["controller"]]
     inside = (
         notice["controller"] == grant["controller"]
@@ -147,7 +156,7 @@ def notice_faults(known: Known, policy: Event, grant: Event) -> list[str]:
         and all(r == grant["controller"] or among(r, notice.get("recipients")) for r in recipients)
         and all(among(c, notice.get("data_categories")) for c in grant.get("data_categories") or [])
     )
-    return [] if inside else ["notice.outside"]
+    return None if inside else "notice.outside"
 
 
 def grant_start(grant: Event) -> int:
@@ -243,51 +252,60 @@ def within(thing: Event, at: int) -> bool:
 
 
 def party(known: Known, policy: Event, request: Event, at: int) -> set[str]:
-    """The requester is a known, active party with an agreement that allows this."""
-    who = words.stopped(known["parties"], request["requester"], ("suspended", "ended"))
-    if who is None:
+    """The requester is a known, active party with an agreement that allows this, whichever of its records is meant."""
+    told = words.stopped(known["parties"], request["requester"], ("suspended", "ended"))
+    if not told:
         return {"party.unknown"} if policy["require"]["party"] else set()
-    found = set()
-    if who["status"] != "active":
-        found.add("party.suspended")
-    allowed = any(
-        a["controller"] == request["controller"]
-        and any_covers(a.get("purposes"), request["purpose"])
-        and among(request["channel"], a.get("channels"))
-        and all(among(c, a.get("data_categories")) for c in request.get("data_categories") or [])
-        and within(a, at)
-        for a in who.get("agreements") or []
+    found = {"party.suspended" for who in told if who["status"] != "active"}
+    allowed = all(
+        any(
+            a["controller"] == request["controller"]
+            and any_covers(a.get("purposes"), request["purpose"])
+            and among(request["channel"], a.get("channels"))
+            and all(among(c, a.get("data_categories")) for c in request.get("data_categories") or [])
+            and within(a, at)
+            for a in who.get("agreements") or []
+        )
+        for who in told
     )
     return found if allowed else found | {"party.agreement"}
 
 
 def campaign(known: Known, policy: Event, request: Event, at: int) -> set[str]:
-    """The campaign is known, approved by somebody else than its creator, running, and about this."""
-    what = words.stopped(known["campaigns"], request.get("campaign_id"), ("paused", "closed"))
-    if what is None:
+    """The campaign is known, approved by somebody else than its creator, running, and about this, in each record."""
+    told = words.stopped(known["campaigns"], request.get("campaign_id"), ("paused", "closed"))
+    if not told:
         return {"campaign.unknown"} if policy["require"]["campaign"] else set()
     found = set()
-    two = what.get("created_by") and what.get("approved_by") and what["created_by"] != what["approved_by"]
-    if what["status"] == "paused":
+    status = max((what["status"] for what in told), key=["approved", "draft", "paused", "closed"].index)
+    if status == "paused":
         found.add("campaign.paused")
-    elif what["status"] != "approved" or not within(what, at) or (policy["require"]["two_people"] and not two):
+    elif (
+        status != "approved"
+        or not all(within(what, at) for what in told)
+        or (policy["require"]["two_people"] and not all(map(_two_people, told)))
+    ):
         found.add("campaign.not_approved")
-    fits = (
+    fits = all(
         among(request["controller"], None if what.get("controller") is None else [what["controller"]])
         and among(request["requester"], what.get("requesters"))
         and any_covers(what.get("purposes"), request["purpose"])
         and among(request["channel"], what.get("channels"))
         and all(among(c, what.get("data_categories")) for c in request["data_categories"])
+        for what in told
     )
-    if not fits:
-        found.add("campaign.mismatch")
-    return found
+    return found if fits else found | {"campaign.mismatch"}
+
+
+def _two_people(what: Event) -> bool:
+    made, approved = words.plain(what.get("created_by") or ""), words.plain(what.get("approved_by") or "")
+    return bool(made and approved and made != approved)
 
 
 def pauses(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """No pause in force covers the request."""
     found = set()
-    for pause in known["pauses"].values():
+    for pause in known["pauses"]:
         hit = words.reaches(known, policy, pause.get("scope") or {}, request)
         if hit and not (pause.get("until") and at >= ms(pause["until"])):
             found.add(f"pause.{pause['pause_id']}")
@@ -302,6 +320,10 @@ def suppressions(known: Known, policy: Event, request: Event, at: int) -> set[st
     hit = address in known["wrong_addresses"] or any(
         s["address"] == address
         and words.reaches(known, policy, words.of_one(s), request)
+        and not any(
+            r["address"] == s["address"] and lifted(s, r, policy) and words.releases(known, policy, r, s)
+            for r in known["releases"]
+        )
         and not (s.get("expires_at") and at >= ms(s["expires_at"]))
         for s in known["suppressions"]
     )

@@ -35,7 +35,7 @@ from tests.model.frequency import (
     windows,
 )
 from tests.model.lists import registries
-from tests.model.rules import Event, Known, covers, grant_start, places_of, zones_of
+from tests.model.rules import Event, Known, covers, grant_start, lifted, places_of, zones_of
 
 HORIZON_MS = 400 * DAY_MS
 WEEKS_MS = 15 * DAY_MS  # one zone's wall clock without holidays shows nothing after two weeks that it did not before
@@ -53,8 +53,10 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
     history: list[Event] = []
     approvals: list[Event] = []
     answers: list[Event] = []
+    latest = 0
     for event in arrivals(events):
         now = ms(event["time"])
+        latest = max(latest, now)
         if event["type"] == "contact.requested":
             answers.append(_answer(event, now, history, approvals, policy))
             continue
@@ -67,9 +69,8 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
-        if event["type"] == "policy.activated":
-            policy = event["document"]
-        answers.extend(_recalls(event, now, history, approvals, policy))
+        policy = _policy(history, policy)
+        answers.extend(_recalls(event, now if "subject_id" in event else latest, history, approvals, policy))
         if event["type"] == "subject.erased":
             approvals[:] = [a for a in approvals if a["subject_id"] != event["subject_id"] or a["decided"] > now]
     return answers
@@ -92,7 +93,7 @@ def _approval(approvals: list[Event], outcome: Event) -> list[Event]:
 # --- what is known ---------------------------------------------------------------------------------------------------
 
 
-def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
+def know(subject: str, history: list[Event], approvals: list[Event], policy: Event) -> Known:
     """Everything known about a subject and the world, scanned from the whole history."""
     mine = [e for e in history if e.get("subject_id") == subject]
     erased = _erasure([e for e in mine if e["type"] == "subject.erased"])
@@ -138,11 +139,22 @@ def know(subject: str, history: list[Event], approvals: list[Event]) -> Known:
             if e["type"] in ("contact.outcome", "contact.observed") and e["outcome"] == "wrong_number"
         }
         - {None},
-        "notices": _latest(history, "notice.published", lambda e: (e["notice_id"], e["version"])),
-        "parties": {e["party_id"]: e for e in history if e["type"] == "party.updated"},
-        "campaigns": {e["campaign_id"]: e for e in history if e["type"] == "campaign.updated"},
-        "pauses": _pauses(history),
-        "suppressions": _suppressions(history),
+        "notices": [
+            notice
+            for told in _by_key(history, "notice.published", lambda e: (e["notice_id"], e["version"])).values()
+            for notice in _holding(told, policy)
+        ],
+        "parties": {
+            key: _holding(told, policy)
+            for key, told in _by_key(history, "party.updated", lambda e: e["party_id"]).items()
+        },
+        "campaigns": {
+            key: _holding(told, policy)
+            for key, told in _by_key(history, "campaign.updated", lambda e: e["campaign_id"]).items()
+        },
+        "pauses": _pauses(history, policy),
+        "suppressions": [e for e in history if e["type"] == "address.suppressed"],
+        "releases": [e for e in history if e["type"] == "address.released"],
         "registries": registries(history),
     }
 
@@ -159,8 +171,23 @@ def _outlasts(one: Event, other: Event) -> bool:
     return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
 
 
-def _latest(history: list[Event], kind: str, key: Any) -> list[Event]:
-    return list({key(e): e for e in history if e["type"] == kind}.values())
+def _by_key(history: list[Event], kind: str, key: Any) -> dict[Any, list[Event]]:
+    found: dict[Any, list[Event]] = {}
+    for e in history:
+        if e["type"] == kind:
+            found.setdefault(key(e), []).append(e)
+    return found
+
+
+def _holding(told: list[Event], policy: Event) -> list[Event]:
+    """The records of one key that hold: no newer one has lifted them."""
+    return [e for e in told if not any(lifted(e, other, policy) for other in told)]
+
+
+def _policy(history: list[Event], now: Event) -> Event:
+    """The policy in force: of those activated the one that is newer than all; histories have one such."""
+    told = [e for e in history if e["type"] == "policy.activated"]
+    return max(told, key=lambda e: ms(e["time"]))["document"] if told else now  # type: ignore[no-any-return]
 
 
 def _contact(approval: Event, mine: list[Event]) -> Event:
@@ -244,31 +271,18 @@ def _said(event: Event) -> Event:
     return {"time": event["time"], "arrived": event["arrived"]}
 
 
-def _pauses(history: list[Event]) -> dict[str, Event]:
-    pauses: dict[str, Event] = {}
-    for e in history:
-        if e["type"] == "pause.set":
-            pauses[e["pause_id"]] = e
-        if e["type"] == "pause.lifted":
-            pauses.pop(e["pause_id"], None)
-    return pauses
-
-
-def _suppressions(history: list[Event]) -> list[Event]:
-    found: list[Event] = []
-    for e in history:
-        if e["type"] == "address.suppressed":
-            found.append(e)
-        if e["type"] == "address.released":
-            found = [s for s in found if s["address"] != e["address"]]
-    return found
+def _pauses(history: list[Event], policy: Event) -> list[Event]:
+    """The records that set a pause and that neither its end nor a newer record that says who has lifted."""
+    sets = [e for e in history if e["type"] == "pause.set"]
+    ends = [e for e in history if e["type"] in ("pause.set", "pause.lifted") and e.get("by")]
+    return [s for s in sets if not any(e["pause_id"] == s["pause_id"] and lifted(s, e, policy) for e in ends)]
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
 
 
 def _answer(request: Event, now: int, history: list[Event], approvals: list[Event], policy: Event) -> Event:
-    known = know(request["subject_id"], history, approvals)
+    known = know(request["subject_id"], history, approvals, policy)
     horizon = duration(policy.get("dedup_horizon", "7d"))
     remembered = [a for a in _approval(approvals, request) if now < a["decided"] + horizon]
     if remembered:
@@ -346,8 +360,8 @@ def _recalls(event: Event, now: int, history: list[Event], approvals: list[Event
             continue
         if any(e["type"] == "contact.outcome" and e["of"] is approval for e in history):
             continue
-        before = know(approval["subject_id"], history[:-1], approvals)
-        known = know(approval["subject_id"], history, approvals)
+        before = know(approval["subject_id"], history[:-1], approvals, policy)
+        known = know(approval["subject_id"], history, approvals, policy)
         new_profile = event["type"] == "subject.updated" and event not in history[:-1]  # even if it says the same
         if "subject_id" in event and not new_profile and not _says_something(before, known):
             continue
@@ -392,12 +406,11 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
         found.add(grant_start(g))
         if g.get("expires_at"):
             found.add(ms(g["expires_at"]))
-    ranged = [a for p in known["parties"].values() for a in p.get("agreements") or []] + list(
-        known["campaigns"].values()
-    )
+    ranged = [a for told in known["parties"].values() for p in told for a in p.get("agreements") or []]
+    ranged += [c for told in known["campaigns"].values() for c in told]
     for thing in ranged:
         found.update(ms(thing[k]) for k in ("valid_from", "valid_until") if thing.get(k))
-    found.update(ms(p["until"]) for p in known["pauses"].values() if p.get("until"))
+    found.update(ms(p["until"]) for p in known["pauses"] if p.get("until"))
     found.update(ms(s["expires_at"]) for s in known["suppressions"] if s.get("expires_at"))
     found.update(ms(request[k]) for k in ("not_before", "not_after") if request.get(k))
     found.update(c["valid_until"] for c in known["contacts"] if "valid_until" in c)

@@ -31,8 +31,8 @@ def below(prefix: str, purpose: str) -> bool:
 
 def told(known: Known) -> list[Event]:
     """Everything beside the policy that names purposes and controllers."""
-    agreements = [a for p in known["parties"].values() for a in p.get("agreements") or []]
-    return [*known["notices"], *agreements, *known["campaigns"].values()]
+    agreements = [a for told in known["parties"].values() for p in told for a in p.get("agreements") or []]
+    return [*known["notices"], *agreements, *(c for told in known["campaigns"].values() for c in told)]
 
 
 def purpose_known(known: Known, policy: Event, word: str) -> bool:
@@ -90,7 +90,7 @@ def requesters(known: Known, policy: Event) -> list[str]:
     """Every requester that is named, and then the controllers too."""
     found = list(known["parties"])
     found += [r for n in known["notices"] for r in n.get("recipients") or []]
-    found += [r for c in known["campaigns"].values() for r in c.get("requesters") or []]
+    found += [r for told in known["campaigns"].values() for c in told for r in c.get("requesters") or []]
     return [*found, *controllers(known, policy)] if found else []
 
 
@@ -144,12 +144,44 @@ def flags(written: list[str]) -> list[str]:
     return [FLAGS.get(plain(flag), flag) for flag in written]
 
 
-def stopped(things: dict[str, Event], name: str | None, statuses: tuple[str, ...]) -> Event | None:
-    """The party or campaign of a name; one that was stopped under another spelling of it comes first."""
+def stopped(things: dict[str, list[Event]], name: str | None, statuses: tuple[str, ...]) -> list[Event]:
+    """The records of the party or campaign of a name; one that was stopped under another spelling comes first."""
     if name is None:
-        return None
-    own = things.get(name)
-    others = [t for key, t in things.items() if plain(key) == plain(name) and t["status"] in statuses]
-    if own is not None and own["status"] in (*statuses, "draft"):
+        return []
+    own = things.get(name, [])
+    if any(t["status"] in (*statuses, "draft") for t in own):
         return own
-    return max(others, key=lambda t: ms(t["time"])) if others else own
+    others = [
+        told for key, told in things.items() if plain(key) == plain(name) and any(t["status"] in statuses for t in told)
+    ]
+    return max(others, key=lambda told: max(ms(t["time"]) for t in told)) if others else own
+
+
+def releases(known: Known, policy: Event, release: Event, stop: Event) -> bool:
+    """Whether a suppression lies wholly inside what a release names; a release with an unknown word names nothing."""
+    named, campaigns = controllers(known, policy), list(known["campaigns"])
+    if any(word not in CHANNELS for word in release.get("channels") or []):
+        return False
+    if not all(purpose_known(known, policy, word) for word in release.get("purposes") or []):
+        return False
+    if release.get("controller") and named and release["controller"] not in named:
+        return False
+    if campaigns and any(word not in campaigns for word in release.get("campaigns") or []):
+        return False
+
+    def inside(reached: list[str] | None, allowed: list[str] | None) -> bool:
+        return allowed is None or (reached is not None and set(reached) <= set(map(plain, allowed)))
+
+    one, by = of_one(stop), of_one(release)
+    purposed = purposes(known, policy, stop.get("purposes"))
+    return (
+        inside(channels(one["channels"]), by["channels"])
+        and inside(names(one["controllers"], named), by["controllers"])
+        and inside(names(one["campaigns"], []), by["campaigns"])
+        and inside([stop["reason"]], release.get("reasons"))
+        and inside([stop["event_id"]], release.get("events"))
+        and (
+            by["purposes"] is None
+            or (purposed is not None and all(any(below(up, p) for up in by["purposes"]) for p in purposed))
+        )
+    )

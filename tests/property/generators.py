@@ -36,6 +36,11 @@ ODD_NAMES = ["BANK ", "Insurer", "CallCentre", "bank-ag"]
 ODD_CATEGORIES = ["health", "shoes"]
 ODD_FLAGS = ["dead", "已故", "underage", "vip"]
 """Words in other spellings, and words that nobody knows."""
+AGAIN = {
+    "address.suppressed", "address.released", "pause.set", "pause.lifted", "party.updated", "campaign.updated",
+    "notice.published",
+}  # fmt: skip
+"""What is told again now and then, after something else: it never arrives a second time."""
 
 
 class Maker(PolicyMaker):
@@ -46,6 +51,7 @@ class Maker(PolicyMaker):
         self.requests: list[Event] = []
         self.registry_version: str | None = None
         self.as_of = 0
+        self.activated: list[int] = []
         self.subjects = [f"s-{n}" for n in range(1, 1 + rng.choice([1, 1, 1, 2, 3]))]
 
     def event(self, kind: str, /, **fields: Any) -> Event:
@@ -247,17 +253,20 @@ class Maker(PolicyMaker):
     def notice(self) -> Event:
         """A version of a notice."""
         self.count += 1
-        return self.event(
-            "notice.published",
-            notice_id=self.rng.choice(["n-1", "n-1", "n-2"]),
-            version=self.count,
-            controller="bank" if self.maybe(0.8) else "insurer",
-            purposes=self.rng.choice(
-                [["marketing"], ["marketing"], ["marketing.insurance"], ["collection", "marketing"]]
-            ),
-            recipients=self.optional(["bank", "callcentre", "insurer"]),
-            data_categories=self.optional(CATEGORIES),
-            effective_at=self.soon(0.2),
+        version = self.count if self.maybe(0.7) else self.rng.choice([1, 2])
+        return self.late(
+            self.event(
+                "notice.published",
+                notice_id=self.rng.choice(["n-1", "n-1", "n-2"]),
+                version=version,
+                controller="bank" if self.maybe(0.8) else "insurer",
+                purposes=self.rng.choice(
+                    [["marketing"], ["marketing"], ["marketing.insurance"], ["collection", "marketing"]]
+                ),
+                recipients=self.optional(["bank", "callcentre", "insurer"]),
+                data_categories=self.optional(CATEGORIES),
+                effective_at=self.soon(0.2),
+            )
         )
 
     def party(self) -> Event:
@@ -274,30 +283,34 @@ class Maker(PolicyMaker):
             for _ in range(self.rng.choice([0, 1, 1, 1, 2]))
         ]
         status = "active" if self.maybe(0.8) else self.rng.choice(["suspended", "ended"])
-        return self.event("party.updated", party_id=self.rng.choice(REQUESTERS), status=status, agreements=agreements)
+        party_id = self.rng.choice(REQUESTERS)
+        return self.late(self.event("party.updated", party_id=party_id, status=status, agreements=agreements))
 
     def campaign(self) -> Event:
         """A campaign."""
-        return self.event(
-            "campaign.updated",
-            campaign_id="c-1",
-            status="approved" if self.maybe(0.8) else self.rng.choice(["draft", "paused", "closed"]),
-            controller="bank" if self.maybe(0.8) else None,
-            requesters=self.optional(REQUESTERS, 0.2),
-            purposes=self.optional(PURPOSES, 0.2),
-            channels=self.optional(CHANNELS, 0.2),
-            data_categories=self.said(self.optional(CATEGORIES, 0.3), ODD_CATEGORIES),
-            created_by="ann" if self.maybe(0.9) else None,
-            approved_by=self.rng.choice(["bob", "bob", "bob", "ann"]) if self.maybe(0.9) else None,
-            valid_from=self.soon(0.1),
-            valid_until=self.soon(0.1),
+        return self.late(
+            self.event(
+                "campaign.updated",
+                campaign_id="c-1",
+                status="approved" if self.maybe(0.8) else self.rng.choice(["draft", "paused", "closed"]),
+                controller="bank" if self.maybe(0.8) else None,
+                requesters=self.optional(REQUESTERS, 0.2),
+                purposes=self.optional(PURPOSES, 0.2),
+                channels=self.optional(CHANNELS, 0.2),
+                data_categories=self.said(self.optional(CATEGORIES, 0.3), ODD_CATEGORIES),
+                created_by="ann" if self.maybe(0.9) else None,
+                approved_by=self.rng.choice(["bob", "bob", "bob", "ann", " Ann"]) if self.maybe(0.9) else None,
+                valid_from=self.soon(0.1),
+                valid_until=self.soon(0.1),
+            )
         )
 
     def pause(self) -> Event:
         """A pause, or its end."""
         pause_id = self.rng.choice(["p-1", "p-2"])
+        by = "ann" if self.maybe(0.5) else None
         if self.maybe(0.5):
-            return self.event("pause.lifted", pause_id=pause_id)
+            return self.late(self.event("pause.lifted", pause_id=pause_id, by=by if self.maybe(0.3) else "bob"))
         scope = {
             "controllers": self.said(self.optional(CONTROLLERS, 0.3), ODD_NAMES),
             "requesters": self.said(self.optional(REQUESTERS, 0.3), ODD_NAMES),
@@ -306,22 +319,35 @@ class Maker(PolicyMaker):
             "channels": self.said(self.optional(CHANNELS, 0.3), ODD_CHANNELS),
         }
         scope = {k: v for k, v in scope.items() if v is not None}
-        return self.event("pause.set", pause_id=pause_id, reason="x", until=self.soon(0.6), scope=scope)
+        return self.late(
+            self.event("pause.set", pause_id=pause_id, reason="x", until=self.soon(0.6), scope=scope, by=by)
+        )
 
     def suppression(self) -> Event:
         """An address that must not be used, or its release."""
         address = self.rng.choice([*NUMBERS[:2], NUMBERS[0], "person@example.com"])
-        if self.maybe(0.2):
-            return self.event("address.released", address=address, reason="x")
-        return self.event(
-            "address.suppressed",
-            address=address,
-            channels=self.said(self.optional(CHANNELS, 0.3), ODD_CHANNELS),
-            controller=self.spoken("bank" if self.maybe(0.3) else None, ODD_NAMES),
-            purposes=self.said(self.optional(PURPOSES, 0.3), ODD_PURPOSES),
-            campaigns=["c-1"] if self.maybe(0.2) else None,
-            reason="manual",
-            expires_at=self.soon(0.6),
+        reasons = ["manual", "stop_reply"]
+        scope = {
+            "channels": self.said(self.optional(CHANNELS, 0.3), ODD_CHANNELS),
+            "controller": self.spoken("bank" if self.maybe(0.3) else None, ODD_NAMES),
+            "purposes": self.said(self.optional(PURPOSES, 0.3), ODD_PURPOSES),
+            "campaigns": ["c-1"] if self.maybe(0.2) else None,
+        }
+        if self.maybe(0.3):
+            if self.maybe(0.4):
+                scope = {}
+            elif self.maybe(0.3):
+                scope = {"events": [f"e-{self.rng.randrange(max(1, self.count - 12), self.count + 1)}" for _ in "123"]}
+            reasons_of = self.optional(reasons, 0.2)
+            return self.late(self.event("address.released", address=address, reason="x", reasons=reasons_of, **scope))
+        return self.late(
+            self.event(
+                "address.suppressed",
+                address=address,
+                reason=self.rng.choice(reasons),
+                expires_at=self.soon(0.4),
+                **scope,
+            )
         )
 
     def registry(self) -> Event:
@@ -368,8 +394,11 @@ class Maker(PolicyMaker):
             event = self.rng.choice(sources)()
             if event is not None:
                 events.append(event)
-                if self.maybe(0.04) and event["type"] not in ("registry.published", "pause.lifted", "pause.set"):
+                if self.maybe(0.04) and event["type"] != "registry.published":
                     events.append({**event, "time": event["time"]})
+                again = [e for e in events[-9:] if e["type"] in AGAIN]
+                if again and self.maybe(0.1):
+                    events.append({**self.rng.choice(again)})
         return events
 
     def relationship(self) -> Event:
@@ -391,8 +420,17 @@ class Maker(PolicyMaker):
         return self.of_subject("subject.updated", jurisdictions=self.rng.choice([["US"], ["US-NY"], ["GB", "US"], []]))
 
     def activation(self) -> Event:
-        """Another policy from now on."""
-        return self.event("policy.activated", document={**self.policy(), "dedup_horizon": self.horizon})
+        """Another policy from now on; or one that was stamped before the one in force, and comes late."""
+        self.now += 1
+        event = self.event("policy.activated", document={**self.policy(), "dedup_horizon": self.horizon})
+        before = self.now - 2 * DAY
+        # Two of about one time hold together, which only other tests know.
+        if self.maybe(0.3) and all(abs(before - other) > DAY for other in self.activated):
+            event["time"] = instant(before)
+            self.activated.append(before)
+        else:
+            self.activated.append(self.now)
+        return event
 
     def erased(self) -> Event:
         """The right to be forgotten."""

@@ -116,6 +116,7 @@ class PolicyMaker:
             "contact_history": "400d",
             "unreported": rng.choice(["count", "release"]),
             "vulnerable": rng.choice(["block", "allow"]),
+            "clock_skew": rng.choice(["10m", "10m", "1m", "1h", "24h"]),
             "require": {
                 "campaign": "campaign" in self.themes and self.maybe(0.5),
                 "party": "party" in self.themes and self.maybe(0.5),

@@ -20,8 +20,10 @@ from tests.kit.corekit import (
     contact,
     limits,
     party,
+    pause,
     plan,
     request,
+    suppression,
 )
 from tests.property.effort import LONG, PATIENCE_S, examples
 
@@ -32,7 +34,7 @@ from contactgate.core.rulebook import rulebook_at
 from contactgate.core.world import World
 from contactgate.model.facts import Contact, Grant, Profile, Relationship, Span, SubjectState, Withdrawal
 from contactgate.model.request import Request
-from contactgate.model.world import Pause, RegistryVersion, Suppression
+from contactgate.model.world import RegistryVersion
 from contactgate.policy.plan import (
     Basis,
     Cap,
@@ -251,32 +253,10 @@ def worlds(draw: st.DrawFn) -> World:
     made = World()
     made.activate(HandMade(dated if draw(st.booleans()) else second, limits(unreported_counts=draw(st.booleans()))))
     if draw(st.booleans()):
-        made.put_pause(
-            Pause(
-                pause_id="p",
-                time_ms=T,
-                until_ms=draw(near),
-                controllers=None,
-                requesters=None,
-                campaigns=None,
-                purposes=None,
-                channels=draw(st.sampled_from([None, ("sms",)])),
-            )
-        )
+        scope = draw(st.sampled_from([None, ("sms",)]))
+        made.put_pause(pause(pause_id="p", until_ms=draw(near), channels=scope))
     if draw(st.booleans()):
-        made.suppress(
-            "a1.one",
-            Suppression(
-                time_ms=T,
-                channels=None,
-                controller=None,
-                purposes=None,
-                campaigns=None,
-                reason="manual",
-                expires_ms=draw(near),
-                event_id="x",
-            ),
-        )
+        made.suppress("a1.one", suppression(expires_ms=draw(near)))
     if draw(st.integers(0, 3)) == 0:
         made.put_party(party(agreement(valid_from_ms=draw(st.none() | near), valid_until_ms=draw(st.none() | near))))
     since = {"a1.one": draw(st.sampled_from([739_676, 739_679]))} if draw(st.booleans()) else {}

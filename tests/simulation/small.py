@@ -149,6 +149,7 @@ class SmallFeed:
 
     def __init__(self, world: SmallWorld) -> None:
         self.out: list[Out] = []
+        self.superseded = 0
         self._world = world
 
     def control(self, rec: Any) -> Change | None:
@@ -202,6 +203,7 @@ class SmallGate:
         self.seq = seq
         self.prev = prev or GENESIS
         self.out: list[Out] = []
+        self.superseded = 0
         self._world = world
 
     def origin(self, rec: Any) -> Origin | None:

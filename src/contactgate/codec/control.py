@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
@@ -29,6 +29,7 @@ from contactgate.model.control import (
     RegistryPublished,
     entry,
 )
+from contactgate.model.instants import DAY_MS
 from contactgate.model.world import Campaign, CampaignStatus, Party, PartyStatus, Pause, Suppression
 
 _STOPS: Final = {
@@ -38,6 +39,7 @@ _STOPS: Final = {
 }
 """Control events that may restrict: the kind in the key, the field of the id."""
 
+_EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01
 _PARTY_STOPS: Final[tuple[PartyStatus, ...]] = ("ended", "suspended")
 _CAMPAIGN_STOPS: Final[tuple[CampaignStatus, ...]] = ("closed", "paused")
 _STATUSES: Final[dict[str, tuple[str, ...]]] = {"party": _PARTY_STOPS, "campaign": _CAMPAIGN_STOPS}
@@ -88,7 +90,6 @@ def key_of(message: ControlMessage) -> tuple[str, ...]:
     """The keys a control record of this message may have; the first is what we write."""
     match message:
         case NoticePublished():
-            # One key a version keeps every version through compaction; one key a notice keeps the last alone.
             return (f"notice:{message.notice_id}:{message.version}", f"notice:{message.notice_id}")
         case PartyUpdated():
             return (f"party:{message.party_id}",)
@@ -102,7 +103,7 @@ def key_of(message: ControlMessage) -> tuple[str, ...]:
             return (f"pause:{message.pause_id}",)
 
 
-def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pause | Party | Campaign]:
+def restrictions(raw: bytes, key: str | None, timestamp_ms: int, arrived_ms: int) -> Iterator[Pause | Party | Campaign]:
     """What a refused control event still stops at its widest reading (SEMANTICS rule 28); usually nothing."""
     loose = widest.loosely(raw)
     for type_ in widest.types(loose) & _STOPS.keys():
@@ -114,9 +115,10 @@ def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pau
         named = {name for name in loose.fields.get(id_field, []) if wide_word(name)}
         if prefix == kind and wide_word(rest):
             named.add(rest)
+        told = _Told(_stamped(loose, timestamp_ms), arrived_ms, _event_id(loose, raw))
         for name in sorted(named):
             if kind == "party":
-                yield Party(name, next(status for status in _PARTY_STOPS if status in said), ())
+                yield Party(name, next(status for status in _PARTY_STOPS if status in said), (), *told)
             elif kind == "campaign":
                 yield Campaign(
                     campaign_id=name,
@@ -129,35 +131,47 @@ def restrictions(raw: bytes, key: str | None, timestamp_ms: int) -> Iterator[Pau
                     approved_by=None,
                     valid_from_ms=None,
                     valid_until_ms=None,
+                    time_ms=told.time_ms,
+                    arrived_ms=told.arrived_ms,
+                    event_id=told.event_id,
                 )
             else:
-                yield _pause(loose, name, timestamp_ms)
+                yield _pause(loose, name, told)
 
 
-def _pause(loose: Loose, name: str, timestamp_ms: int) -> Pause:
-    if loose.ambiguous:
-        return Pause(
-            pause_id=name,
-            time_ms=timestamp_ms,
-            until_ms=None,
-            controllers=None,
-            requesters=None,
-            campaigns=None,
-            purposes=None,
-            channels=None,
-        )
-    scope = loose.one("scope")
+class _Told(NamedTuple):
+    """When a refused event was stamped and arrived, as far as it can be read, and what names it."""
+
+    time_ms: int
+    arrived_ms: int
+    event_id: str
+
+
+def _stamped(loose: Loose, timestamp_ms: int) -> int:
+    """The event's own time; the record's if it cannot be read, or is one that nothing could lift."""
+    said = None if loose.ambiguous else wide_time(loose.one("time"))
+    return said if said is not None and _EARLIEST_MS <= said <= timestamp_ms + DAY_MS else timestamp_ms
+
+
+def _event_id(loose: Loose, raw: bytes) -> str:
+    said = None if loose.ambiguous else wide_word(loose.one("event_id"))
+    return said or "unread-" + blake2b(raw, digest_size=12).hexdigest()
+
+
+def _pause(loose: Loose, name: str, told: _Told) -> Pause:
+    scope = None if loose.ambiguous else loose.one("scope")
     fields = scope if isinstance(scope, dict) else {}
-    said = wide_time(loose.one("time"))
     return Pause(
         pause_id=name,
-        time_ms=timestamp_ms if said is None else said,
-        until_ms=wide_time(loose.one("until")),
+        time_ms=told.time_ms,
+        until_ms=None if loose.ambiguous else wide_time(loose.one("until")),
         controllers=wide_words(fields.get("controllers")),
         requesters=wide_words(fields.get("requesters")),
         campaigns=wide_words(fields.get("campaigns")),
         purposes=wide_words(fields.get("purposes")),
         channels=wide_words(fields.get("channels")),
+        arrived_ms=told.arrived_ms,
+        event_id=told.event_id,
     )
 
 
@@ -183,44 +197,34 @@ def listings(
             yield name, version, min(timestamp_ms if as_of_ms is None else as_of_ms, timestamp_ms), listed
 
 
-def suppressions(raw: bytes, key: str | None, timestamp_ms: int, tokens: Tokens) -> Iterator[tuple[str, Suppression]]:
+def suppressions(
+    raw: bytes, key: str | None, timestamp_ms: int, arrived_ms: int, tokens: Tokens
+) -> Iterator[tuple[str, Suppression]]:
     """What a refused suppression still suppresses at its widest reading: (token, suppression); usually nothing."""
     loose = widest.loosely(raw)
     if "address.suppressed" not in widest.types(loose):
         return
     bound = {key} if key and is_address_token(key) else set()
     bound.update(t for t in loose.fields.get("address_token", []) if isinstance(t, str) and is_address_token(t))
-    channels = None if loose.ambiguous else wide_words(loose.one("channels"))
+    believed = {} if loose.ambiguous else loose.fields
+    one = Loose(believed, ambiguous=False).one
+    channels = wide_words(one("channels"))
     for address in loose.fields.get("address", []):
         if isinstance(address, str):
             try:
                 bound.update(tokens.bound(address, channels)[0])
             except AddressError:
                 continue
-    said = None if loose.ambiguous else wide_time(loose.one("time"))
-    at_ms = timestamp_ms if said is None else said
-    event_id = "unread-" + blake2b(raw, digest_size=12).hexdigest()
-    if loose.ambiguous:
-        widened = Suppression(
-            time_ms=at_ms,
-            channels=None,
-            controller=None,
-            purposes=None,
-            campaigns=None,
-            reason="manual",
-            expires_ms=None,
-            event_id=event_id,
-        )
-    else:
-        widened = Suppression(
-            time_ms=at_ms,
-            channels=channels,
-            controller=wide_word(loose.one("controller")),
-            purposes=wide_words(loose.one("purposes")),
-            campaigns=wide_words(loose.one("campaigns")),
-            reason=wide_word(loose.one("reason")) or "manual",
-            expires_ms=wide_time(loose.one("expires_at")),
-            event_id=wide_word(loose.one("event_id")) or event_id,
-        )
+    widened = Suppression(
+        time_ms=_stamped(loose, timestamp_ms),
+        channels=channels,
+        controller=wide_word(one("controller")),
+        purposes=wide_words(one("purposes")),
+        campaigns=wide_words(one("campaigns")),
+        reason=wide_word(one("reason")) or "manual",
+        expires_ms=wide_time(one("expires_at")),
+        event_id=_event_id(loose, raw),
+        arrived_ms=arrived_ms,
+    )
     for token in sorted(bound):
         yield token, widened

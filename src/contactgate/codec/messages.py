@@ -21,7 +21,7 @@ from contactgate.model.facts import FOREVER_MS, LASTING, Grant, Span, Withdrawal
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, to_ms
 from contactgate.model.places import as_iso, unknown
 from contactgate.model.request import Request
-from contactgate.model.world import Suppression
+from contactgate.model.world import Release, Suppression
 
 _DAYS: Final = {"mon": 0, "tue": 1, "wed": 2, "thu": 3, "fri": 4, "sat": 5, "sun": 6}
 _UNREADABLE: Final = Contactable("", (), ())
@@ -302,7 +302,22 @@ def refuse_everything(name: str, values: Iterable[str] | UnsetType | None) -> No
         raise MalformedMessage("scope.suspicious", f"`{name}` names `*`, `all` or nothing; leave it out for all")
 
 
-def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
+def release(message: messages.AddressReleased, arrived_ms: int) -> Release:
+    """What a release lifts."""
+    return Release(
+        time_ms=to_ms(message.time),
+        channels=words(message.channels),
+        controller=message.controller or None,
+        purposes=words(message.purposes),
+        campaigns=words(message.campaigns),
+        reasons=words(message.reasons),
+        events=words(message.events),
+        event_id=message.event_id,
+        arrived_ms=arrived_ms,
+    )
+
+
+def suppressions(message: messages.AddressSuppressed, arrived_ms: int) -> list[Suppression]:
     """The suppression and the further live ones of its record."""
     found: list[Suppression] = []
     items: list[messages.AddressSuppressed | messages.LiveSuppression] = [message, *(message.also or ())]
@@ -321,6 +336,7 @@ def suppressions(message: messages.AddressSuppressed) -> list[Suppression]:
                 reason=item.reason or "manual",
                 expires_ms=optional_ms(item.expires_at),
                 event_id=item.event_id,
+                arrived_ms=arrived_ms,
             )
         )
     return found

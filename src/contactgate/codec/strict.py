@@ -64,7 +64,7 @@ _BACKSLASH: Final = 0x5C
 _DELETE: Final = 0x7F
 
 REASONS: Final[dict[str, str]] = {
-    "value.missing": "the record has no value; a tombstone means nothing on this topic",
+    "value.missing": "the record has no value; that changes and removes nothing on any topic",
     "message.too_large": "the message is longer than 65,536 bytes",
     "json.not_utf8": "the bytes are not UTF-8, or begin with a byte order mark",
     "json.malformed": "the bytes are not one JSON document",

@@ -9,6 +9,8 @@ judged twice.
 
 from __future__ import annotations
 
+from contactgate.policy.plan import MAX_CLOCK_SKEW_MS
+
 
 def lifted(stop_ms: int, stop_arrived_ms: int, go_ms: int, go_arrived_ms: int, skew_ms: int) -> bool:
     """Whether a restriction stamped `stop_ms` ended with a permission stamped `go_ms`. Equal times restrict."""
@@ -26,3 +28,8 @@ def settled(stop_ms: int, stop_arrived_ms: int, go_ms: int, go_arrived_ms: int) 
 def outlasts(one_ms: int, one_arrived_ms: int, other_ms: int, other_arrived_ms: int) -> bool:
     """Whether of two restrictions, or two permissions, of the same scope the first holds whenever the other does."""
     return one_ms >= other_ms and one_arrived_ms >= other_arrived_ms
+
+
+def past(stop_ms: int, go_ms: int, go_arrived_ms: int) -> bool:
+    """Whether `lifted` is true whatever the skew and whenever the restriction arrived, as often as it is repeated."""
+    return stop_ms < min(go_ms, go_arrived_ms) - MAX_CLOCK_SKEW_MS

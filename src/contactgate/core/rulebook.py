@@ -80,7 +80,7 @@ class _StandingRules(Rule):
 def _turns(ctx: Context) -> list[int]:
     """Every instant at which time alone may change what the standing rules say of the request."""
     world, request = ctx.world, ctx.request
-    named: list[int | None] = [pause.until_ms for pause in world.pauses.values()]
+    named: list[int | None] = [pause.until_ms for pause in world.pauses]
     party = world.parties.get(request.requester)
     for agreement in () if party is None else party.agreements:
         named += (agreement.valid_from_ms, agreement.valid_until_ms)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from contactgate.model import synonyms
 from contactgate.model.synonyms import EVERYTHING, FLAGS, folded
-from contactgate.model.world import Agreement, Campaign, Notice, Party
+from contactgate.model.world import Agreement, Campaign, Notice, Party, Release
 from contactgate.policy.plan import Words, covers
 
 _MAX_SCOPES: Final = 16_384
@@ -45,9 +45,9 @@ class Vocabulary:
     """The words of one policy and of the notices, parties and campaigns beside it."""
 
     __slots__ = (
-        "_campaign_scopes", "_campaigns", "_channel_scopes", "_channels", "_controller_scopes",
-        "_controllers", "_extended", "_grants", "_named", "_purpose_scopes", "_purposes", "_recipient_scopes",
-        "_recipients", "_words", "stopped_campaigns", "stopped_parties",
+        "_campaign_scopes", "_campaigns", "_channel_scopes", "_channels", "_controller_scopes", "_controllers",
+        "_exact_campaigns", "_exact_controllers", "_extended", "_grants", "_named", "_purpose_scopes",
+        "_purposes", "_recipient_scopes", "_recipients", "_words", "stopped_campaigns", "stopped_parties",
     )  # fmt: skip
 
     def __init__(
@@ -69,15 +69,17 @@ class Vocabulary:
         self._purposes = words.purposes
         self._named = frozenset(prefix for purpose in named for prefix in _prefixes(purpose))
         self._extended = frozenset(each.rpartition(".")[0] for each in self._named if "." in each)
-        self._controllers = _folded(
-            [*words.controllers, *(one.controller for one in all_of_them if one.controller is not None)]
+        self._exact_controllers = words.controllers.union(
+            one.controller for one in all_of_them if one.controller is not None
         )
+        self._controllers = _folded(self._exact_controllers)
         asking = _folded(
             [*parties, *(each for one in told for each in one.recipients or ())]
             + [each for one in running for each in one.requesters or ()]
         )
         # A controller may ask for itself; but controllers alone do not say who else there is.
         self._recipients = asking | self._controllers if asking else asking
+        self._exact_campaigns = frozenset(campaigns)
         self._campaigns = _folded(campaigns)
         self.stopped_parties = {folded(key): party for key, party in parties.items() if party.status != "active"}
         self.stopped_campaigns = {
@@ -134,6 +136,16 @@ class Vocabulary:
             self._grants.clear()
         self._grants[key] = found
         return found
+
+    def unknown_in_release(self, release: Release) -> Unknown | None:
+        """The first word of a release that makes it lift nothing; None if all are known, exactly as written."""
+        controllers = (release.controller,) if release.controller is not None else ()
+        return (
+            _first("channels", release.channels or (), self.knows_channel)
+            or _first("purposes", release.purposes or (), self.knows_purpose)
+            or _first("controller", controllers, lambda word: _is_known(word, self._exact_controllers))
+            or _first("campaigns", release.campaigns or (), lambda word: _is_known(word, self._exact_campaigns))
+        )
 
     # --- words of what restricts: in any spelling, and all if not known -------------------------------------------
 
@@ -263,6 +275,11 @@ def _prefixes(purpose: str) -> Iterable[str]:
 
 def _folded(words: Iterable[str]) -> frozenset[str]:
     return frozenset(map(folded, words))
+
+
+def _is_known(name: str, known: frozenset[str]) -> bool:
+    """Whether a name is one of those known; where none is, it is taken as written."""
+    return not known or name in known
 
 
 def _first(field: str, words: Written, known: Callable[[str], bool]) -> Unknown | None:

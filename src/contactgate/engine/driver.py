@@ -436,12 +436,14 @@ class Driver(Generic[State]):
     async def _send_offsets(self, effect: fx.SendOffsets) -> int:
         return await self._transactor.settle(effect.positions)
 
-    async def _commit(self, _: fx.Commit) -> None:
+    async def _commit(self, effect: fx.Commit) -> None:
         await self._transactor.commit()
         took_s = time.monotonic() - self._txn_began
         self._shared.transaction_ms += (1000 * took_s - self._shared.transaction_ms) / _RECENT
         self.meter.committed(self._outs, took_s)
         self._shared.news.note(self._outs)
+        self.meter.superseded += effect.superseded
+        self._shared.news.superseded("consent-events or contact-outcomes", effect.superseded)
         if self._oldest_ms:
             self.meter.arrived(max(0, self._clock_ms() - self._oldest_ms) / 1000)
 

@@ -16,6 +16,7 @@ from typing import Generic
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rocksdict import Cache
 
+from contactgate.core.world import Change
 from contactgate.engine.barrier import Barrier
 from contactgate.engine.driver import Driver, Shared
 from contactgate.engine.intake import Intake, Lane
@@ -66,7 +67,7 @@ class Worker(Generic[State]):
     ) -> None:
         self.settings = settings
         self.meter = WorkerMeter(settings.worker_id)
-        self.broadcast = Broadcast(feed, self._broadcast_dead, self._widened)
+        self.broadcast = Broadcast(feed, self._broadcast_dead, self._world_changed)
         self.fatal: BaseException | None = None
         self.failed = asyncio.Event()
         self.slots: dict[int, Slot[State]] = {}
@@ -283,10 +284,15 @@ class Worker(Generic[State]):
                 AlertKind.POLICY_REJECTED, "a policy was activated that cannot be used; its dead letter says why"
             )
 
-    def _widened(self, scopes: int) -> None:
-        if self.shared.world_complete.is_set():
-            detail = f"{scopes} kept suppressions or pauses name a word that the new policy does not know"
+    def _world_changed(self, change: Change) -> None:
+        if not self.shared.world_complete.is_set():
+            return
+        if change.widened:
+            detail = f"{change.widened} kept suppressions or pauses name a word that the new policy does not know"
             self.alert(AlertKind.RESTRICTION_WIDENED, detail)
+        if change.superseded:
+            self.meter.superseded += 1
+            self.shared.news.superseded("control-events or address-suppressions", 1)
 
     # --- what is reported -----------------------------------------------------------------------------------------
 

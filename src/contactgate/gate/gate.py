@@ -24,6 +24,7 @@ from contactgate.core.apply import apply
 from contactgate.core.decide import decide
 from contactgate.core.refusal import refusal
 from contactgate.core.review import review
+from contactgate.core.superseded import superseded
 from contactgate.core.vocabulary import Unknown, Vocabulary
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
@@ -74,6 +75,7 @@ class Gate:
         self.prev = prev
         self.key = tokens.fingerprint
         self.out: list[Out] = []
+        self.superseded = 0  # restrictions that a newer permission kept from binding; the caller sets it back
 
     def origin(self, rec: Record) -> Origin | None:
         """Where a record comes from, if the relay appended it."""
@@ -145,6 +147,8 @@ class Gate:
         after, recalls = apply(event, before, self._world, rec.timestamp_ms)
         if after is not before:
             states.put(subject, after)
+            if superseded(before, after, self._world):
+                self.superseded += 1
         if recalls:
             self._recall(subject_id, recalls, rec.timestamp_ms)
 

@@ -62,12 +62,10 @@ class WorldFeed:
 
     def control(self, rec: Record) -> Change | None:
         """Fold one control event; None when it changed nothing."""
-        key = None if rec.key is None else rec.key.decode("utf-8", "replace")
         if rec.value is None:
-            kind, _, name = (key or "").partition(":")
-            if kind == "notice":
-                name = name.partition(":")[0]
-            return self._world.remove(kind, name)
+            self._nothing(rec)
+            return None
+        key = None if rec.key is None else rec.key.decode("utf-8", "replace")
         try:
             message = control.decode(rec.value)
             if self._keyed and key not in control.key_of(message):
@@ -79,15 +77,26 @@ class WorldFeed:
         except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a stop still binds
             return self._refuse(rec, rec.value, key, ours(error))
 
+    def _nothing(self, rec: Record) -> None:
+        """A record without a value: nothing replaces or removes by key, and nobody says who wants it."""
+        fault = MalformedMessage("value.missing", "the record has no value; nothing is removed by that")
+        self.out.append(self._letters.letter(rec, fault))
+
     def _refuse(self, rec: Record, value: bytes, key: str | None, fault: MalformedMessage) -> Change | None:
-        change = None
-        for stop in control.restrictions(value, key, rec.timestamp_ms):
-            change = self._stop(stop)
+        change: Change | None = None
+        for stop in control.restrictions(value, key, rec.timestamp_ms, rec.arrived_ms):
+            change = self._more(change, self._stop(stop))
         for name, version, as_of_ms, listed in control.listings(value, key, rec.timestamp_ms, self._tokens):
             before = self._world.registries.get(name)
-            change = self._listed(lists.beside(before, name, version, as_of_ms, listed))
+            change = self._more(change, self._listed(lists.beside(before, name, version, as_of_ms, listed)))
         self.out.append(self._letters.letter(rec, fault, restricts=change is not None))
         return change
+
+    def _more(self, one: Change | None, other: Change | None) -> Change | None:
+        """Two changes of the whole world as one."""
+        if one is None or other is None:
+            return other if one is None else one
+        return Change(one.restricts or other.restricts, superseded=one.superseded or other.superseded)
 
     def _stop(self, value: Pause | Party | Campaign) -> Change:
         if isinstance(value, Pause):
@@ -97,19 +106,19 @@ class WorldFeed:
     def _fold(self, message: ControlMessage, rec: Record) -> Change | None:
         match message:
             case NoticePublished():
-                return self._world.put_notice(message.value())
+                return self._world.put_notice(message.value(rec.arrived_ms))
             case PartyUpdated():
                 return self._party(message, rec)
             case CampaignUpdated():
-                return self._world.put_campaign(message.value())
+                return self._world.put_campaign(message.value(rec.arrived_ms))
             case PauseSet():
                 return self._pause(message, rec)
             case PauseLifted():
-                return self._world.lift_pause(message.pause_id)
+                return self._world.lift_pause(message.pause_id, message.value(rec.arrived_ms))
             case RegistryPublished():
                 return self._registry(message, rec)
             case PolicyActivated():
-                return self._policy(message)
+                return self._policy(message, rec)
 
     def _pause(self, message: PauseSet, rec: Record) -> Change:
         scope = message.scope
@@ -118,7 +127,7 @@ class WorldFeed:
                 read.refuse_everything(f"scope.{name}", getattr(scope, name))
             if scope.names_nobody:
                 raise MalformedMessage("scope.suspicious", "`scope` holds an empty list; leave it out for all")
-        pause = message.value()
+        pause = message.value(rec.arrived_ms)
         self._tell(
             rec,
             self._world.vocabulary.unknown(
@@ -132,7 +141,7 @@ class WorldFeed:
         return self._world.put_pause(pause)
 
     def _party(self, message: PartyUpdated, rec: Record) -> Change:
-        party = message.value()
+        party = message.value(rec.arrived_ms)
         change = self._world.put_party(party)
         if party.status != "active":
             known = self._world.vocabulary
@@ -140,12 +149,12 @@ class WorldFeed:
             self._tell(rec, next(filter(None, told), None))
         return change
 
-    def _tell(self, rec: Record, unknown: Unknown | None) -> None:
+    def _tell(self, rec: Record, unknown: Unknown | None, *, restricts: bool = True) -> None:
         """A dead letter about a word of a record that was applied."""
         if unknown is not None:
-            self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=True))
+            self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=restricts))
 
-    def _policy(self, message: PolicyActivated) -> Change:
+    def _policy(self, message: PolicyActivated, rec: Record) -> Change:
         try:
             policy = load_policy(message.document)
         except PolicyError as error:
@@ -153,7 +162,7 @@ class WorldFeed:
             raise MalformedMessage("policy.invalid", f"{len(error.faults)} faults; the first: {first}") from None
         if message.policy is not None and message.policy != policy.hash:
             raise MalformedMessage("policy.hash_mismatch", f"the document with this version's packs is {policy.hash}")
-        return self._world.activate(policy)
+        return self._world.put_policy(policy, message.time, rec.arrived_ms, message.event_id)
 
     def _registry(self, message: RegistryPublished, rec: Record) -> Change | None:
         check_time(message.as_of, rec.timestamp_ms)
@@ -177,20 +186,19 @@ class WorldFeed:
 
     def suppression(self, rec: Record) -> Change | None:
         """Fold one address suppression or release; None when it changed nothing."""
-        key = None if rec.key is None else rec.key.decode("utf-8", "replace")
         if rec.headers and (origin := self._origins.open(rec.headers, rec.kind, rec.key, rec.value)) is not None:
             rec = msgspec.structs.replace(rec, first_ms=origin.arrived_ms, origin=origin)
         if rec.value is None:
-            return self._world.release(key or "")
+            self._nothing(rec)
+            return None
+        key = None if rec.key is None else rec.key.decode("utf-8", "replace")
         try:
             message = strict.decode(Kind.SUPPRESSION, rec.value)
             bound, half_read = self._bound(message, key)
             check_time(to_ms(message.time), rec.timestamp_ms)
             if isinstance(message, AddressReleased):
-                for token in bound:
-                    self._world.release(token)
-                return Change(restricts=False)
-            items = read.suppressions(message)
+                return self._release(message, bound, rec)
+            items = read.suppressions(message, rec.arrived_ms)
             told = (
                 self._world.vocabulary.unknown(
                     channels=item.channels,
@@ -205,13 +213,20 @@ class WorldFeed:
             if half_read is not None:
                 self.out.append(self._letters.letter(rec, half_read))
         except MalformedMessage as fault:
-            changes = [
-                self._world.suppress(token, item)
-                for token, item in control.suppressions(rec.value, key, rec.timestamp_ms, self._tokens)
-            ]
+            stops = control.suppressions(rec.value, key, rec.timestamp_ms, rec.arrived_ms, self._tokens)
+            changes = [self._world.suppress(token, item) for token, item in stops]
             self.out.append(self._letters.letter(rec, fault, restricts=bool(changes)))
         tokens = frozenset(token for change in changes for token in change.tokens or ())
-        return Change(restricts=True, tokens=tokens) if tokens else None
+        lost = any(change.superseded for change in changes)
+        return Change(restricts=bool(tokens), tokens=tokens, superseded=lost) if tokens or lost else None
+
+    def _release(self, message: AddressReleased, bound: tuple[str, ...], rec: Record) -> Change:
+        """A release with a word that nobody knows now is told, and lifts nothing as long as nobody does."""
+        release = read.release(message, rec.arrived_ms)
+        self._tell(rec, self._world.vocabulary.unknown_in_release(release), restricts=False)
+        for token in bound:
+            self._world.release(token, release)
+        return Change(restricts=False)
 
     def _bound(
         self, message: AddressSuppressed | AddressReleased, key: str | None

@@ -109,7 +109,7 @@ _SEPARATORS = re.compile(r"[\s().\-/\u2010-\u2015\u2212\u00b7]+")
 
 
 def at_home(address: object) -> str | None:
-    """The digits of a number that was written without `+`, cleaned as `normalise` does; None if it is no such number."""
+    """The digits of a number that was written without `+`, cleaned as `normalise` does; None if it is none."""
     try:
         return written(_bare(address))
     except AddressError:

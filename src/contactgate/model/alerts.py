@@ -65,6 +65,11 @@ class AlertKind(StrEnum):
         _CRITICAL,
         "it stops more than was written: look at its dead letter, declare its word or publish a known one",
     )
+    RESTRICTION_SUPERSEDED = (
+        "restriction.superseded",
+        _WARNING,
+        "an opt-out, stop or pause came late and does not bind: a newer permission does; look at its sender's clock",
+    )
     DEAD_LETTERS = "dead.letters", _WARNING, "look with `contactgate dead-letters list` and correct who sends them"
     PRODUCER_ROTATED = "producer.rotated", _INFO, "routine"
     WORKER_STARTED = "worker.started", _INFO, "nothing to do"

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,7 +25,8 @@ from pydantic import (
 
 from contactgate.model.instants import to_ms
 from contactgate.model.messages import Instant as WireInstant
-from contactgate.model.world import Agreement, Campaign, CampaignStatus, Notice, Party, PartyStatus, Pause
+from contactgate.model.synonyms import folded
+from contactgate.model.world import Agreement, Campaign, CampaignStatus, Lift, Notice, Party, PartyStatus, Pause
 
 
 def _milliseconds(value: Any) -> int:
@@ -76,6 +78,11 @@ class _Control(_Document):
     time: Milliseconds
     by: Name | None = None
 
+    @property
+    def speaker(self) -> str | None:
+        """Who says so; None if nobody does, or only spaces do."""
+        return self.by if self.by is not None and folded(self.by) else None
+
 
 class NoticePublished(_Control):
     """A version of the words people agree to."""
@@ -91,8 +98,8 @@ class NoticePublished(_Control):
     expires_at: Milliseconds | None = None
     text_sha256: Annotated[str, StringConstraints(max_length=128, strict=True)] | None = None
 
-    def value(self) -> Notice:
-        """For the world."""
+    def value(self, arrived_ms: int) -> Notice:
+        """For the world; `arrived_ms`, here and below: when the event first came."""
         return Notice(
             notice_id=self.notice_id,
             version=self.version,
@@ -102,6 +109,9 @@ class NoticePublished(_Control):
             categories=self.data_categories,
             effective_ms=self.time if self.effective_at is None else self.effective_at,
             expires_ms=self.expires_at,
+            time_ms=self.time,
+            arrived_ms=arrived_ms,
+            event_id=self.event_id,
         )
 
 
@@ -124,15 +134,18 @@ class PartyUpdated(_Control):
     status: PartyStatus
     agreements: tuple[AgreementTerms, ...] | None = None
 
-    def value(self) -> Party:
+    def value(self, arrived_ms: int) -> Party:
         """For the world."""
         return Party(
-            self.party_id,
-            self.status,
-            tuple(
+            party_id=self.party_id,
+            status=self.status,
+            agreements=tuple(
                 Agreement(a.controller, a.purposes, a.channels, a.data_categories, a.valid_from, a.valid_until)
                 for a in self.agreements or ()
             ),
+            time_ms=self.time,
+            arrived_ms=arrived_ms,
+            event_id=self.event_id,
         )
 
 
@@ -152,7 +165,7 @@ class CampaignUpdated(_Control):
     valid_from: Milliseconds | None = None
     valid_until: Milliseconds | None = None
 
-    def value(self) -> Campaign:
+    def value(self, arrived_ms: int) -> Campaign:
         """For the world."""
         return Campaign(
             campaign_id=self.campaign_id,
@@ -166,6 +179,9 @@ class CampaignUpdated(_Control):
             valid_from_ms=self.valid_from,
             valid_until_ms=self.valid_until,
             categories=None if self.data_categories is None else tuple(sorted(set(self.data_categories))),
+            time_ms=self.time,
+            arrived_ms=arrived_ms,
+            event_id=self.event_id,
         )
 
 
@@ -258,7 +274,7 @@ class PauseScope(_Document):
 
 
 class PauseSet(_Control):
-    """Stop at once."""
+    """Stop at once; with `by`, in the place of what the pause was before, else beside it."""
 
     type: Literal["pause.set"]
     pause_id: Name
@@ -266,7 +282,7 @@ class PauseSet(_Control):
     until: Milliseconds | None = None
     scope: PauseScope | None = None
 
-    def value(self) -> Pause:
+    def value(self, arrived_ms: int) -> Pause:
         """For the world."""
         scope = self.scope or PauseScope()
         return Pause(
@@ -278,14 +294,28 @@ class PauseSet(_Control):
             campaigns=scope.campaigns,
             purposes=scope.purposes,
             channels=scope.channels,
+            arrived_ms=arrived_ms,
+            event_id=self.event_id,
+            by=self.speaker,
         )
 
 
+def _somebody(value: str) -> str:
+    if not folded(value):
+        raise ValueError("must name who lifts the pause")
+    return value
+
+
 class PauseLifted(_Control):
-    """Go on."""
+    """Go on: ends what was set before its own time. Who says so must be named."""
 
     type: Literal["pause.lifted"]
     pause_id: Name
+    by: Annotated[Name, AfterValidator(_somebody)]
+
+    def value(self, arrived_ms: int) -> Lift:
+        """For the world."""
+        return Lift(self.time, arrived_ms, self.event_id)
 
 
 ControlMessage = (

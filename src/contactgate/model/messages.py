@@ -220,12 +220,18 @@ class AddressSuppressed(msgspec.Struct, gc=False, tag_field="type", tag="address
 
 
 class AddressReleased(msgspec.Struct, gc=False, tag_field="type", tag="address.released"):
-    """Lifts every suppression of the address."""
+    """Lifts the older suppressions of the address that lie wholly inside all given fields."""
 
     event_id: Identifier
     time: Instant
     address: Address | UnsetType | None = UNSET
     address_token: Identifier | UnsetType | None = UNSET
+    channels: Words | UnsetType | None = UNSET
+    controller: Identifier | UnsetType | None = UNSET
+    purposes: Words | UnsetType | None = UNSET
+    campaigns: Words | UnsetType | None = UNSET
+    reasons: Words | UnsetType | None = UNSET  # those of the suppressions
+    events: Words | UnsetType | None = UNSET  # event_ids of suppressions
     reason: Annotated[str, Meta(max_length=1024)] | UnsetType | None = UNSET
     by: Identifier | UnsetType | None = UNSET
 

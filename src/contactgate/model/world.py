@@ -24,6 +24,9 @@ class Notice(msgspec.Struct, frozen=True):
     categories: tuple[str, ...] | None
     effective_ms: int  # `effective_at`, else the event's time
     expires_ms: int | None = None
+    time_ms: int = 0
+    arrived_ms: int = 0  # of the record that first carried the event, here and below
+    event_id: str = ""
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -43,6 +46,9 @@ class Party(msgspec.Struct, frozen=True):
     party_id: str
     status: PartyStatus
     agreements: tuple[Agreement, ...]
+    time_ms: int = 0
+    arrived_ms: int = 0
+    event_id: str = ""
 
 
 class Campaign(msgspec.Struct, frozen=True):
@@ -59,6 +65,9 @@ class Campaign(msgspec.Struct, frozen=True):
     valid_from_ms: int | None
     valid_until_ms: int | None
     categories: tuple[str, ...] | None = None  # sorted; what its requests ask for that name none, and at most that
+    time_ms: int = 0
+    arrived_ms: int = 0
+    event_id: str = ""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -72,6 +81,17 @@ class Pause(msgspec.Struct, frozen=True):
     campaigns: tuple[str, ...] | None
     purposes: tuple[str, ...] | None
     channels: tuple[str, ...] | None
+    arrived_ms: int = 0
+    event_id: str = ""
+    by: str | None = None  # who says so: without it, it does not narrow what the pause was before
+
+
+class Lift(msgspec.Struct, frozen=True):
+    """The end of a pause, or a record that puts another scope in the place of the one before."""
+
+    time_ms: int
+    arrived_ms: int
+    event_id: str
 
 
 class Suppression(msgspec.Struct, frozen=True):
@@ -85,6 +105,22 @@ class Suppression(msgspec.Struct, frozen=True):
     reason: str
     expires_ms: int | None
     event_id: str
+    arrived_ms: int = 0
+    origin: str = ""  # whose will it is, if it was written for one person: such are never merged with others
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Lifts the older suppressions of an address that lie wholly inside all given fields; none given = all of them."""
+
+    time_ms: int
+    channels: tuple[str, ...] | None
+    controller: str | None
+    purposes: tuple[str, ...] | None
+    campaigns: tuple[str, ...] | None
+    reasons: tuple[str, ...] | None
+    events: tuple[str, ...] | None  # event_ids of suppressions
+    event_id: str
+    arrived_ms: int = 0
 
 
 class Listing(Protocol):

@@ -61,6 +61,11 @@ class News:
                 continue
             self._counts.setdefault(kind, Counter())[what] += 1
 
+    def superseded(self, where: str, restrictions: int) -> None:
+        """These restrictions came, and do not bind because what permits is newer."""
+        if restrictions:
+            self._counts.setdefault(AlertKind.RESTRICTION_SUPERSEDED, Counter())[where] += restrictions
+
     def due(self, now_s: float, *, last: bool = False) -> list[tuple[AlertKind, str]]:
         """The alerts to raise now, each with its counts; `last`: the worker stops, so all of them."""
         due = [

@@ -69,6 +69,7 @@ class PartitionMeter:
         self.blocked: Counter[str] = Counter()
         self.dead: Counter[str] = Counter()  # dead letters by reason
         self.carried: Counter[str] = Counter()  # records given to the relay, by the input they are appended to
+        self.superseded = 0  # restrictions that a newer permission kept from binding
         self.recalled = 0
         self.transactions = 0
         self.waiting = 0  # requests read and not yet decided
@@ -129,6 +130,7 @@ class WorkerMeter:
         self.worker = worker
         self.partitions: dict[int, PartitionMeter] = {}
         self.alerts: Counter[AlertKind] = Counter()
+        self.superseded = 0  # of pauses, suppressions, parties, campaigns and policies
         self.behind_s = 0.0  # age of the oldest record that the relay works on
         self._before: Counter[str] = Counter()
         self._gone: Counter[str] = Counter()  # totals of partitions that moved away
@@ -148,6 +150,7 @@ class WorkerMeter:
     def totals(self) -> Counter[str]:
         """Counts since the worker started; blocked reasons as `blocked.<rule>`."""
         total = Counter(self._gone)
+        total["superseded"] += self.superseded
         for meter in self.partitions.values():
             total.update(_totals(meter))
         return total
@@ -173,6 +176,7 @@ class WorkerMeter:
                 "carried": period["carried"],
                 "relay_lag": sum(meter.relay_lag for meter in meters),
                 "recalled": period["recalled"],
+                "superseded": period["superseded"],
                 "transactions": period["transactions"],
                 "decided_total": total["decided"],
                 "lag": sum(meter.lag for meter in meters),
@@ -186,7 +190,7 @@ class WorkerMeter:
 
 
 def _totals(meter: PartitionMeter) -> Counter[str]:
-    names = ("decided", "passed", "duplicates", "recalled", "transactions")
+    names = ("decided", "passed", "duplicates", "recalled", "superseded", "transactions")
     counts = Counter({name: getattr(meter, name) for name in names})
     counts["dead"], counts["carried"] = meter.dead.total(), meter.carried.total()
     for head, parts in (("blocked", meter.blocked), ("dead", meter.dead), ("carried", meter.carried)):
@@ -218,6 +222,7 @@ class _Collector:
             ("duplicates", "requests seen before"),
             ("dead", "messages that became dead letters"),
             ("recalled", "approvals recalled"),
+            ("superseded", "opt-outs, stops and pauses that do not bind because a permission is newer"),
             ("transactions", "Kafka transactions committed"),
         ):
             yield CounterMetricFamily(f"contactgate_{name}", words, value=total[name])

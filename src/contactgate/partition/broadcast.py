@@ -44,11 +44,14 @@ class Broadcast:
     """A ports.WorldView over a Feed."""
 
     def __init__(
-        self, feed: Feed, on_dead: Callable[[Out], None] | None = None, on_widened: Callable[[int], None] | None = None
+        self,
+        feed: Feed,
+        on_dead: Callable[[Out], None] | None = None,
+        on_change: Callable[[Change], None] | None = None,
     ) -> None:
-        """`on_dead` is given every dead letter, `on_widened` how many kept restrictions a policy has made widest."""
+        """`on_dead` is given every dead letter, `on_change` what every record that changed something changed."""
         self._on_dead = on_dead
-        self._on_widened = on_widened
+        self._on_change = on_change
         self.control = 0
         self.suppression = 0
         self._feed = feed
@@ -91,8 +94,8 @@ class Broadcast:
                 for out in self._feed.out:
                     self._on_dead(out)
             self._feed.out.clear()
-        if change is not None and change.widened and self._on_widened is not None:
-            self._on_widened(change.widened)
+        if change is not None and self._on_change is not None:
+            self._on_change(change)
         for pending in self._watching:
             if change is not None and change.restricts:
                 if change.tokens is None:

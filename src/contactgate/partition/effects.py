@@ -12,7 +12,7 @@ StoreCorrupt, StoreError, and StopAsked. Halted and StoreForeign end the task an
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from contactgate.model.alerts import AlertKind
@@ -175,7 +175,7 @@ class SendOffsets(Effect[int]):
 class Commit(Effect[None]):
     """End the transaction -> None. Any failure leaves its result unknown."""
 
-    tally: dict[str, int] = field(default_factory=dict)  # for the metrics only
+    superseded: int = 0  # restrictions of it that a newer permission kept from binding: for alerts and metrics
 
 
 @dataclass(slots=True)

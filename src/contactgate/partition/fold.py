@@ -83,6 +83,7 @@ class Batch(NamedTuple):
     opened: list[tuple[int, bytes]]
     meta: Meta
     meta_bytes: bytes
+    superseded: int = 0  # restrictions that a newer permission kept from binding
 
     @property
     def changelog(self) -> list[tuple[bytes, bytes | None]]:
@@ -220,8 +221,9 @@ class Fold(Generic[State]):
         for rec in self._fresh(work.requests):
             position = Position(partition, rec.offset, consent, outcome, control, suppression)
             decide(rec, overlay, rec.timestamp_ms if event_time else now_ms, position)
-        outs = list(gate.out)
+        outs, superseded = list(gate.out), gate.superseded
         gate.out.clear()
+        gate.superseded = 0
         if partition == 0:
             # Every worker folds the broadcast topics; only partition 0 emits their dead letters, each once.
             outs.extend(world.dead_letters(self.meta.control, self.meta.suppression))
@@ -248,7 +250,7 @@ class Fold(Generic[State]):
             if value is not None and (until := open_until_ms(value)) > now_ms:
                 opened.append((until, subject))
                 self._note_addresses(subject, overlay.changed[subject])
-        return Batch(outs, states, opened, meta, encode_meta(meta))
+        return Batch(outs, states, opened, meta, encode_meta(meta), superseded)
 
     def heartbeat(self) -> Batch:
         """An empty transaction: renews the committed positions and the transactional id of an idle partition."""

@@ -19,6 +19,7 @@ class GatePort(Protocol[State]):
     prev: str
     key: str  # fingerprint of the token key; "" when there is none
     out: list[Out]
+    superseded: int  # restrictions that a newer permission kept from binding, since this was set back
 
     def consent(self, rec: Record, states: States[State]) -> None: ...
     def outcome(self, rec: Record, states: States[State]) -> None: ...

@@ -396,7 +396,7 @@ class PartitionTask(Generic[State]):
         yield Begin()
         yield Produce(batch.outs, changelog, batch.meta.now_ms)
         changelog_next = yield from ask(SendOffsets(batch.meta.positions))
-        yield Commit()
+        yield Commit(batch.superseded)
         # see INVARIANT (store after commit); an unknown result never reaches this line.
         purge = max(0, batch.meta.now_ms - _HOUR_MS) if now_ms - self._last_purge_ms > _MINUTE_MS else 0
         yield StoreWrite(batch.states, batch.opened, Head(changelog_next, batch.meta_bytes), purge)

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 from contactgate.model.instants import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+from contactgate.policy.plan import MAX_CLOCK_SKEW_MS
 
 MAX_DAYS = 3_660  # ten years: longer than any rule we know, and every sum stays far inside a 64-bit integer
 MAX_MONTHS = 120
@@ -54,7 +55,7 @@ def skew(text: object) -> int:
         return 0
     number, _ = _split(text, "10m")
     total = 0 if number == 0 else elapsed(text)
-    if total > DAY_MS:
+    if total > MAX_CLOCK_SKEW_MS:
         raise ValueError("clocks that differ by more than a day cannot be allowed for: at most 24h")
     return total
 

@@ -19,6 +19,9 @@ Lacking = Literal["block", "any"]
 nothing, every contact counts whatever its value, and a contact without the field counts for every value."""
 ScopeField = Literal["address", "channel", "purpose", "controller", "requester", "campaign", "matter"]
 
+MAX_CLOCK_SKEW_MS: Final = DAY_MS
+"""No policy may allow for clocks that differ by more."""
+
 _MOST_DAYS: Final = {"day": 1, "week": 7, "month": 31}
 _SLACK_DAYS: Final = 2
 """Local dates begin up to 26 hours apart, and a clock change adds an hour."""

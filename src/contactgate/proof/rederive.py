@@ -105,6 +105,7 @@ class _Witness:
         self._tokens = tokens
         self._book = book
         self.out: list[Out] = []  # what the gate emits is compared here and goes nowhere
+        self.superseded = 0
 
     @property
     def seq(self) -> int:

@@ -9,10 +9,14 @@ from tests.kit.corekit import (
     ask,
     consent,
     contact,
+    lift,
+    pause,
     person,
     registry,
+    release,
     request,
     rules,
+    suppression,
     world,
 )
 
@@ -23,7 +27,6 @@ from contactgate.core.world import World
 from contactgate.errors import MalformedMessage
 from contactgate.model import events
 from contactgate.model.facts import EMPTY, Profile, Span, SubjectState, Withdrawal
-from contactgate.model.world import Pause, Suppression
 from contactgate.policy.plan import RegistryRule
 
 
@@ -267,36 +270,16 @@ def test_changes_of_the_world_recall() -> None:
     made.put_registry(registry())
     state = approved(made)
     assert review(state, made, T + 1) == (state, ())
-    assert made.put_pause(
-        Pause(
-            pause_id="p",
-            time_ms=T,
-            until_ms=None,
-            controllers=None,
-            requesters=None,
-            campaigns=None,
-            purposes=None,
-            channels=None,
-        )
-    ).restricts
+    assert made.put_pause(pause(pause_id="p")).restricts
     assert [each.reason for each in review(state, made, T + 1)[1]] == ["paused"]
-    assert not made.lift_pause("p").restricts
+    assert not made.lift_pause("p", lift()).restricts
     change = made.suppress(
         "a1.one",
-        Suppression(
-            time_ms=T,
-            channels=None,
-            controller=None,
-            purposes=None,
-            campaigns=None,
-            reason="manual",
-            expires_ms=None,
-            event_id="x",
-        ),
+        suppression(),
     )
     assert (change.restricts, change.tokens) == (True, frozenset({"a1.one"}))
     assert [each.reason for each in review(state, made, T + 1)[1]] == ["suppressed"]
-    made.release("a1.one")
+    made.release("a1.one", release())
     assert made.put_registry(registry(**{"a1.one": 0})).restricts
     assert [each.reason for each in review(state, made, T + 1)[1]] == ["listed"]
     made.put_registry(registry())

@@ -13,8 +13,10 @@ from tests.kit.corekit import (
     ask,
     consent,
     contact,
+    lift,
     limits,
     party,
+    pause,
     person,
     plan,
     request,
@@ -25,7 +27,6 @@ from tests.kit.corekit import (
 from contactgate.core.decide import decide, prune
 from contactgate.core.world import World
 from contactgate.model.facts import EMPTY, Profile, Span, Withdrawal
-from contactgate.model.world import Pause
 from contactgate.policy.plan import Basis, Cap, CapWindow, CoolOff, Plan, Selector, WindowRule
 
 ASKED: dict[str, Any] = {"asked_categories": ("basic",), "asked_jurisdictions": ("CN",)}
@@ -83,12 +84,10 @@ def test_one_rule_that_never_passes_makes_the_instant_null() -> None:
 
 
 def test_without_a_policy_everything_blocks() -> None:
-    """No policy: policy.unavailable, also for a request that passed before."""
+    """No policy: policy.unavailable, also for a request that passed elsewhere."""
     assert rules(ask(World(), person())) == ["policy.unavailable"]
-    made = world()
-    _, state = decide(request(), person(), made, T)
-    made.remove("policy", "active")
-    again, _ = decide(request(), state, made, T + 1)
+    _, state = decide(request(), person(), world(), T)
+    again, _ = decide(request(), state, World(), T + 1)
     assert (rules(again), again.approved_ms) == (["policy.unavailable"], None)
 
 
@@ -178,20 +177,9 @@ def test_a_duplicate_of_a_pass_that_became_illegal_blocks() -> None:
     decision, _ = decide(request(), withdrawn, made, T + 2)
     assert rules(decision) == ["request.answered", "consent.withdrawn"]
     assert (decision.duplicate, decision.approved_ms) == (True, None)
-    made.put_pause(
-        Pause(
-            pause_id="p",
-            time_ms=T,
-            until_ms=None,
-            controllers=None,
-            requesters=None,
-            campaigns=None,
-            purposes=None,
-            channels=None,
-        )
-    )
+    made.put_pause(pause(pause_id="p"))
     assert rules(decide(request(), state, made, T + 2)[0]) == ["request.answered", "pause.p"]
-    made.lift_pause("p")
+    made.lift_pause("p", lift())
     recalled = contact(time_ms=T, request_id="q-1", outcome=None, outcome_ms=0, recalled="pause.p", **ASKED)
     was = person(contacts=(recalled,))
     assert rules(decide(request(), was, made, T + 2)[0]) == ["request.answered", "pause.p"]

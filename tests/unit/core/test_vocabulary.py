@@ -175,7 +175,6 @@ def test_the_world_forgets_its_vocabulary_with_what_it_was_made_of() -> None:
         lambda: world.put_party(named("x")),
         lambda: world.put_campaign(campaign(campaign_id="x")),
         lambda: world.put_notice(notice(notice_id="x")),
-        lambda: world.remove("party", "x"),
         lambda: world.activate(HandMade(plan(), limits(), "sha256:other")),
     ):
         known = world.vocabulary

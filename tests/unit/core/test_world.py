@@ -2,26 +2,26 @@
 
 from typing import Any
 
-from tests.kit.corekit import DAY, HandMade, T, agreement, campaign, limits, notice, party, plan, registry, world
+from tests.kit.corekit import (
+    DAY,
+    HandMade,
+    T,
+    agreement,
+    campaign,
+    lift,
+    limits,
+    notice,
+    party,
+    pause,
+    plan,
+    registry,
+    suppression,
+)
 
 from contactgate.core.world import World
-from contactgate.model.world import Pause, RegistryVersion, Suppression
+from contactgate.model.world import RegistryVersion
 from contactgate.policy.compiled import CompiledPolicy
 from contactgate.policy.load import load_policy
-
-
-def suppression(event_id: str, expires_ms: int | None = None, channels: tuple[str, ...] | None = None) -> Suppression:
-    """A suppression."""
-    return Suppression(
-        time_ms=T,
-        channels=channels,
-        controller=None,
-        purposes=None,
-        campaigns=None,
-        reason="manual",
-        expires_ms=expires_ms,
-        event_id=event_id,
-    )
 
 
 def test_a_policy_tells_how_many_kept_restrictions_it_has_made_widest() -> None:
@@ -32,9 +32,8 @@ def test_a_policy_tells_how_many_kept_restrictions_it_has_made_widest() -> None:
 
     made = World()
     made.activate(policy(channels=["push"]))
-    scope = {"controller": None, "purposes": None, "campaigns": None, "expires_ms": None, "reason": "manual"}
     for number, channel in enumerate(("push", "push", "sms", "fax")):
-        made.suppress(f"a{number}", Suppression(time_ms=T, channels=(channel,), event_id=f"e-{number}", **scope))
+        made.suppress(f"a{number}", suppression(channels=(channel,), event_id=f"e-{number}"))
     assert made.activate(policy(channels=["push"], flags=["vip"])).widened == 0
     assert made.activate(policy()).widened == 1
     assert made.activate(policy(flags=["vip"])).widened == 0
@@ -53,10 +52,10 @@ def test_the_same_again_changes_nothing() -> None:
 
 
 def test_versions_of_a_notice_are_all_kept_in_order() -> None:
-    """By the instant from which they are in force; the same version again replaces itself."""
+    """By the instant from which they are in force; of the same version the newer record holds."""
     made = World()
-    for version, effective in ((2, T), (1, T - DAY), (2, T + 1)):
-        made.put_notice(notice(version=version, effective_ms=effective))
+    for time_ms, version, effective in ((1, 2, T), (2, 1, T - DAY), (3, 2, T + 1)):
+        made.put_notice(notice(version=version, effective_ms=effective, time_ms=T + time_ms * DAY))
     assert [(each.version, each.effective_ms) for each in made.notices["n-1"]] == [(1, T - DAY), (2, T + 1)]
 
 
@@ -69,39 +68,15 @@ def test_a_list_taken_earlier_does_not_replace_a_later_one() -> None:
     assert made.registries["dnc"].version == "v-1"
 
 
-def test_suppressions_of_an_address_are_merged() -> None:
-    """Scopes stand side by side; of one scope the longest holds."""
+def test_suppressions_of_an_address_stand_side_by_side() -> None:
+    """Scopes, ends and events of their own; the same event again is the same suppression."""
     made = World()
-    made.suppress("a", suppression("1", T + 1))
-    made.suppress("a", suppression("2", T + 9))
-    made.suppress("a", suppression("3", T + 5))
-    made.suppress("a", suppression("4", channels=("sms",)))
-    assert [each.event_id for each in made.suppressions["a"]] == ["2", "4"]
-    made.suppress("a", suppression("5"))
-    assert [each.event_id for each in made.suppressions["a"]] == ["4", "5"]
-
-
-def test_tombstones_remove() -> None:
-    """A tombstone of a party, campaign or notice asks for a review; of a pause or suppression it frees."""
-    made = world()
-    made.put_party(party())
-    made.put_campaign(campaign())
-    made.put_notice(notice())
-    made.put_registry(registry())
-    made.suppress("a", suppression("1"))
-    assert [made.remove(kind, key).restricts for kind, key in (("party", "callcentre"), ("campaign", "c-1"))] == [
-        True,
-        True,
-    ]
-    assert made.remove("notice", "n-1").restricts
-    assert not made.remove("notice", "n-1").restricts
-    assert not made.remove("registry", "dnc:v-0").restricts
-    assert "dnc" in made.registries
-    made.remove("registry", "dnc:v-1")
-    made.remove("suppression", "a")
-    made.remove("policy", "active")
-    made.remove("something", "else")
-    assert (made.registries, made.suppressions, made.policy) == ({}, {}, None)
+    for number, end in enumerate((T + 1, T + 9, T + 5, None)):
+        assert made.suppress("a", suppression(event_id=f"e-{number}", expires_ms=end)).tokens == {"a"}
+    assert [each.event_id for each in made.suppressed("a")] == ["e-0", "e-1", "e-2", "e-3"]
+    again = suppression(event_id="e-2", expires_ms=T + 5, arrived_ms=T + 99)
+    assert not made.suppress("a", again).restricts
+    assert made.suppressed("b") == ()
 
 
 def test_a_new_policy_asks_for_a_review_and_forgets_old_plans() -> None:
@@ -117,25 +92,15 @@ def test_a_new_policy_asks_for_a_review_and_forgets_old_plans() -> None:
 def test_what_was_found_out_goes_with_every_change() -> None:
     """A kind of request is judged again after each of them; plans go with the policy alone."""
     policy = HandMade(plan(), limits())
-    pause = Pause(
-        pause_id="p-1",
-        time_ms=T,
-        until_ms=None,
-        controllers=None,
-        requesters=None,
-        campaigns=None,
-        purposes=None,
-        channels=None,
-    )
     made = World()
     for change, plans in (
         (lambda: made.activate(policy), False),
         (lambda: made.put_party(party(agreement())), True),
         (lambda: made.put_campaign(campaign()), True),
-        (lambda: made.put_pause(pause), True),
-        (lambda: made.lift_pause("p-1"), True),
-        (lambda: made.remove("party", "nobody"), True),
-        (lambda: made.remove("policy", "active"), False),
+        (lambda: made.put_notice(notice()), True),
+        (lambda: made.put_pause(pause()), True),
+        (lambda: made.lift_pause("p-1", lift()), True),
+        (lambda: made.put_policy(HandMade(plan(), limits(), "next"), T, T, "p"), False),
     ):
         made.kinds["kind"] = made.memo["plan"] = object()
         change()

@@ -125,15 +125,15 @@ def test_after_an_erasure_only_a_new_consent_permits() -> None:
     assert (verdict(out), verdict(out, "r-2")) == ("block", "pass")
 
 
-def test_a_cap_of_nought_and_a_policy_taken_away_block_everybody() -> None:
-    """Row 54: a limit of 0 lets nothing pass, and without a policy nothing passes either."""
-    for event in ({**POLICY, "caps": [_cap(0)]}, None):
-        place = Installation()
-        place.take("consent", text(granted()), b"s-1")
-        document = {"type": "policy.activated", "event_id": "p", "time": at(1), "document": event}
-        value = None if event is None else text(document)
-        assert fate(place.take("control", value, b"policy:active")) == "applied"
-        assert place.ask("s-1", "r-1") == "block"
+def test_a_cap_of_nought_blocks_everybody_and_a_policy_cannot_be_taken_away() -> None:
+    """Row 54: a limit of 0 lets nothing pass; a record without a value changes nothing."""
+    place = Installation()
+    place.take("consent", text(granted()), b"s-1")
+    assert fate(place.take("control", None, b"policy:active")) == "value.missing"
+    assert place.ask("s-1", "r-1") == "pass"
+    document = {"type": "policy.activated", "event_id": "p", "time": at(1), "document": {**POLICY, "caps": [_cap(0)]}}
+    assert fate(place.take("control", text(document), b"policy:active")) == "applied"
+    assert place.ask("s-1", "r-2") == "block"
 
 
 def test_a_burst_never_exceeds_a_cap_and_uses_all_of_it() -> None:

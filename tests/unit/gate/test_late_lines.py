@@ -70,7 +70,7 @@ def test_a_recall_is_remembered_as_long_as_the_request_may_come_again() -> None:
     events = [
         REQUEST,
         {**pause, "type": "pause.set", "time": "2026-06-01T12:01:00Z", "scope": {}},
-        {**pause, "type": "pause.lifted", "time": "2026-06-01T13:00:00Z"},
+        {**pause, "type": "pause.lifted", "by": "ann", "time": "2026-06-01T13:00:00Z"},
         {**REQUEST, "request_id": "r-2", "time": "2026-06-04T12:00:00Z"},
         {**REQUEST, "time": "2026-06-05T12:00:00Z"},
     ]

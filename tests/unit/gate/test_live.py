@@ -125,26 +125,29 @@ def test_decisions_are_a_chain_and_approvals_say_nothing_about_the_person() -> N
     assert dict(decisions[0].headers).keys() >= {"ce_id", "ce_type", "ce_source", "ce_time"}
 
 
-def test_control_records_are_keyed_and_tombstones_remove() -> None:
-    """A control record under a key that is not its own is refused, but a pause binds; a tombstone lifts it."""
+def test_control_records_are_keyed_and_nothing_is_removed_by_key() -> None:
+    """A control record under a key that is not its own is refused, but a pause binds; no value changes nothing."""
     world = World()
     feed = WorldFeed(TOKENS, world, source="/test", sealer=None)
     pause = {"type": "pause.set", "event_id": "e-1", "time": at(0), "pause_id": "p-1"}
     feed.control(record("control", pause, b"pause:other"))
     assert [json.loads(out.value)["reason"] for out in feed.out] == ["key.mismatch"]
-    assert set(world.pauses) == {"p-1", "other"}
-    for key in (b"pause:p-1", b"pause:other"):
-        feed.control(record("control", None, key))
-    assert not world.pauses
+    assert {each.pause_id for each in world.pauses} == {"p-1", "other"}
+    feed.out.clear()
+    for key in (b"pause:p-1", b"party:x", b"policy:active", b"notice:n:1", b"registry:r:v", None):
+        assert feed.control(record("control", None, key)) is None
+    assert len(world.pauses) == 2
     token = TOKENS.contactable("voice", CANARY).token
     feed.suppression(record("suppression", SUPPRESSED, token.encode()))
     assert set(world.suppressions) == {token}
-    feed.suppression(record("suppression", None, token.encode()))
-    assert not world.suppressions
+    assert feed.suppression(record("suppression", None, token.encode())) is None
+    assert set(world.suppressions) == {token}
+    assert {json.loads(out.value)["reason"] for out in feed.out} == {"value.missing"}
+    assert len(feed.out) == 7
 
 
 def test_suppressions_of_one_address_by_two_writers_both_bind_and_both_stay_in_the_log() -> None:
-    """A second suppression adds to the first, and the topic is not compacted, so that a restart still reads both."""
+    """A second suppression adds to the first, and the topic is kept whole, so that a restart still reads both."""
     world = World()
     feed = WorldFeed(TOKENS, world, source="/test", sealer=None)
     token = TOKENS.contactable("voice", CANARY).token
@@ -154,4 +157,4 @@ def test_suppressions_of_one_address_by_two_writers_both_bind_and_both_stay_in_t
         feed.suppression(record("suppression", message, token.encode()))
     assert {s.controller for s in world.suppressions[token]} == {"bank", "insurer"}
     spec = next(s for s in topic_specs(Layout("", 4, (), 1)) if s.name == "address-suppressions")
-    assert int(spec.configs["min.compaction.lag.ms"]) > 9 * 365 * 86_400_000
+    assert (spec.configs["cleanup.policy"], spec.configs["retention.ms"]) == ("delete", "-1")

@@ -14,6 +14,7 @@ from contactgate.policy.load import load_policy
 PARTY = {"type": "party.updated", "event_id": "p-1", "time": at(0), "party_id": "callcentre", "status": "active"}
 SUPPRESSED = {"type": "address.suppressed", "event_id": "x-1", "time": at(10), "address": CANARY}
 PAUSE = {"type": "pause.set", "event_id": "x-1", "time": at(10), "pause_id": "p-1"}
+LIFTED = {"type": "pause.lifted", "event_id": "l", "time": at(20), "pause_id": "p-1", "by": "ann"}
 UPDATED = {"type": "subject.updated", "event_id": "x-1", "time": at(10), "subject_id": "s-1"}
 
 
@@ -197,7 +198,10 @@ def test_other_extra_fields_are_ignored() -> None:
     [
         ({**PARTY, "agreements": [{"controller": "bank", "channel": ["sms"]}]}, "field.unknown"),
         ({**PARTY, "valid_until": at(5)}, "field.unknown"),
-        ({"type": "pause.lifted", "event_id": "l", "time": at(20), "pause_id": "p-1", "scope": {}}, "field.unknown"),
+        ({**LIFTED, "scope": {}}, "field.unknown"),
+        ({**LIFTED, "by": None}, "field.invalid"),
+        ({**LIFTED, "by": " "}, "field.invalid"),
+        ({k: v for k, v in LIFTED.items() if k != "by"}, "field.missing"),
         ({**SUPPRESSED, "type": "address.released", "channel": "sms"}, "field.unknown"),
     ],
 )

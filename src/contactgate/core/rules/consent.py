@@ -106,15 +106,44 @@ def notice_fault(ctx: Context, grant: Grant) -> str | None:
     versions = ctx.world.notices.get(grant.notice_id) if grant.notice_id is not None else None
     if not versions:
         return "notice.unknown" if ctx.limits.requirements.notice else None
+    if grant.notice_id in ctx.world.doubtful_notices:
+        return _doubtful_fault(versions, grant)
     in_force = None
     for version in versions:
         if version.effective_ms <= grant.time_ms:
             in_force = version
     if in_force is None:
         return "notice.unknown"  # it is known by now, but was not in force: a known notice binds
-    if in_force.expires_ms is not None and grant.time_ms >= in_force.expires_ms:
-        return "notice.outside"
-    return None if _inside(grant, in_force) else "notice.outside"
+    return None if _carries(in_force, grant) else "notice.outside"
+
+
+def _carries(notice: Notice, grant: Grant) -> bool:
+    """Whether a notice that was in force carries all that a grant gives."""
+    return (notice.expires_ms is None or grant.time_ms < notice.expires_ms) and _inside(grant, notice)
+
+
+def _doubtful_fault(records: tuple[Notice, ...], grant: Grant) -> str | None:
+    """The same where several records of one version hold: a grant must lie inside each that may have been in force."""
+    versions: dict[int, list[Notice]] = {}
+    for record in records:
+        versions.setdefault(record.version, []).append(record)
+
+    def surely_replaced(one: Notice) -> bool:
+        """Whether another version was in force instead, whichever of its records is meant."""
+        return any(
+            all(r.effective_ms <= grant.time_ms and _later(r, one) for r in others)
+            for version, others in versions.items()
+            if version != one.version
+        )
+
+    if not any(all(r.effective_ms <= grant.time_ms for r in told) for told in versions.values()):
+        return "notice.unknown"
+    possible = [r for r in records if r.effective_ms <= grant.time_ms and not surely_replaced(r)]
+    return None if all(_carries(record, grant) for record in possible) else "notice.outside"
+
+
+def _later(one: Notice, other: Notice) -> bool:
+    return (one.effective_ms, one.version) > (other.effective_ms, other.version)
 
 
 def _inside(grant: Grant, notice: Notice) -> bool:

@@ -6,6 +6,7 @@ the policy asks for a known one.
 
 from __future__ import annotations
 
+from contactgate.core.holding import two_people
 from contactgate.core.rule import NEVER, Context, Rule, until
 from contactgate.model.facts import Reason
 from contactgate.model.instants import instant
@@ -166,13 +167,7 @@ class CampaignRule(Rule):
 
 
 def _two_people(campaign: Campaign, ctx: Context) -> bool:
-    if not ctx.limits.requirements.two_people:
-        return True
-    return (
-        campaign.created_by is not None
-        and campaign.approved_by is not None
-        and campaign.created_by != campaign.approved_by
-    )
+    return not ctx.limits.requirements.two_people or two_people(campaign)
 
 
 def _mismatch(campaign: Campaign, ctx: Context) -> str:
@@ -202,9 +197,7 @@ class PauseRule(Rule):
     standing = True
 
     def passes_from(self, ctx: Context, t: int) -> int:
-        if not ctx.world.pauses:
-            return t
-        for pause in ctx.world.pauses.values():
+        for pause in ctx.world.pauses:
             if _pauses(pause, ctx):
                 if pause.until_ms is None:
                     return NEVER
@@ -216,15 +209,14 @@ class PauseRule(Rule):
 
     def reasons(self, ctx: Context, t: int, first: int) -> tuple[Reason, ...]:
         found = []
-        for pause_id in sorted(ctx.world.pauses):
-            pause = ctx.world.pauses[pause_id]
+        for pause in ctx.world.pauses:
             if _pauses(pause, ctx) and (pause.until_ms is None or t < pause.until_ms):
                 end = "lifted" if pause.until_ms is None else instant(pause.until_ms)
-                found.append(Reason(f"pause.{pause_id}", f"paused until {end}", pause.until_ms))
+                found.append(Reason(f"pause.{pause.pause_id}", f"paused until {end}", pause.until_ms))
         return tuple(found)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
-        pauses = ctx.world.pauses.values()
+        pauses = ctx.world.pauses
         return tuple(f"pause {pause.pause_id}, set {instant(pause.time_ms)}" for pause in pauses if _pauses(pause, ctx))
 
 

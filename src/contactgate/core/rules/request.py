@@ -233,7 +233,7 @@ class SuppressionRule(Rule):
         for address in ctx.request.addresses:
             if address in ctx.profile.wrong_addresses:
                 return NEVER
-            for suppression in ctx.world.suppressions.get(address, ()):
+            for suppression in ctx.world.suppressed(address):
                 if _suppresses(suppression, ctx):
                     if suppression.expires_ms is None:
                         return NEVER
@@ -255,11 +255,11 @@ class SuppressionRule(Rule):
         return (Reason(self.name, words, until(first)),)
 
     def facts(self, ctx: Context, t: int) -> tuple[str, ...]:
-        binding = self._binding(ctx, t)
+        binding, in_force = self._binding(ctx, t), ctx.world.suppressed(ctx.request.address or "")
         looked_at = ctx.world.suppressions.get(ctx.request.address or "", ())[-_MAX_FACTS:]
         return tuple(
             f"suppressed {instant(each.time_ms)} by event {each.event_id}: {each.reason}"
-            + ("" if each in binding else f": not for this request, {_misses(each, ctx)}")
+            + _besides(each, ctx, binds=each in binding, released=each not in in_force)
             for each in looked_at
         )
 
@@ -267,10 +267,16 @@ class SuppressionRule(Rule):
         found = [
             each
             for address in ctx.request.addresses
-            for each in ctx.world.suppressions.get(address, ())
+            for each in ctx.world.suppressed(address)
             if _suppresses(each, ctx) and (each.expires_ms is None or t < each.expires_ms)
         ]
         return list(dict.fromkeys(found))  # one suppression binds every form
+
+
+def _besides(suppression: Suppression, ctx: Context, *, binds: bool, released: bool) -> str:
+    if released:
+        return ": released since"
+    return "" if binds else f": not for this request, {_misses(suppression, ctx)}"
 
 
 def _misses(suppression: Suppression, ctx: Context) -> str:
