@@ -184,9 +184,10 @@ class World:
     def put_policy(self, policy: Policy, time_ms: int, arrived_ms: int, event_id: str) -> Change:
         """A policy that an event activates: the newest holds, and with it those that it cannot be told to replace."""
         one = _Activated(policy, time_ms, arrived_ms, event_id)
-        again = next((e for e in self._activated if (e.event_id, e.policy.hash) == (event_id, policy.hash)), None)
+        same = (policy.hash, time_ms, event_id)
+        again = next((e for e in self._activated if (e.policy.hash, e.time_ms, e.event_id) == same), None)
         if again is not None:
-            one = one._replace(time_ms=again.time_ms, arrived_ms=min(arrived_ms, again.arrived_ms))
+            one = one._replace(arrived_ms=min(arrived_ms, again.arrived_ms))
         told = (*(each for each in self._activated if each is not again), one)
         lost = again is None and any(_replaced(one, other) for other in told)
         told = lasting(told, told)
