@@ -134,7 +134,7 @@ def _world(history: History, found: Findings) -> None:
             found.looked["I6"] += 1
             reason = read_world(kind, record).reason
             letter = letters.take(kind, 0, record)
-            if (reason in (None, "tombstone")) != (letter is None):
+            if (reason is None) != (letter is None):
                 found.bad("I6", f"{kind}/0/{record.offset}: {reason or 'good'}, and its dead letter says {letter}")
     for place in letters.rest(("control", "suppression")):
         found.bad("I5", f"a dead letter of {place}, where no such record is")

@@ -31,7 +31,7 @@ _FIELDS = {
     "address.suppressed": ("event_id", "time"),
     "address.released": ("event_id", "time"),
     "pause.set": ("event_id", "time", "pause_id"),
-    "pause.lifted": ("event_id", "time", "pause_id"),
+    "pause.lifted": ("event_id", "time", "pause_id", "by"),
 }
 _KINDS = {
     "contact.requested": "request", "contact.outcome": "outcome", "address.suppressed": "suppression",
@@ -154,7 +154,7 @@ class Reader:
 def read_world(kind: str, record: Record) -> Read:
     """What a record of control or suppression means."""
     if record.value is None:
-        return Read({}, 0, "tombstone")
+        return Read({}, 0, "value.missing")
     try:
         found = _message(kind, record.value)
         return Read(found, _time(found, record.timestamp_ms))

@@ -250,7 +250,7 @@ class Workload:
             value = b'{"type":"pause.set",' + head % (2 * number, stamp(_now_ms()), name) + b',"scope":%b}' % scope
             await self._send(CONTROL, 0, [Message(b"pause:" + name, value)])
             await self._sleep(9.0 if number % 2 else 1.5)
-            value = b'{"type":"pause.lifted",' + head % (2 * number + 1, stamp(_now_ms()), name) + b"}"
+            value = b'{"type":"pause.lifted",' + head % (2 * number + 1, stamp(_now_ms()), name) + b',"by":"ann"}'
             lifted = Message(b"pause:" + name, value)
             while not await self._send(CONTROL, 0, [lifted]):
                 await self._sleep(0.5)

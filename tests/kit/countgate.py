@@ -71,7 +71,6 @@ class CountWorld:
         self.paused = False
         self.suppressed: set[str] = set()
         self.out: list[Out] = []
-        self.superseded = 0
 
     def control(self, rec: Record) -> CountChange | None:
         """{"pause": bool}; anything else is a dead letter."""

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from datetime import date
 from itertools import chain
-from typing import Any
 
-from tests.model import words
+from tests.model import standing, words
 from tests.model.answers import FIELDS, categories, malformed_fields, refusal
 from tests.model.calendar import (
     DAY,
@@ -35,7 +34,7 @@ from tests.model.frequency import (
     windows,
 )
 from tests.model.lists import registries
-from tests.model.rules import Event, Known, covers, grant_start, lifted, places_of, zones_of
+from tests.model.rules import Event, Known, covers, grant_start, places_of, zones_of
 
 HORIZON_MS = 400 * DAY_MS
 WEEKS_MS = 15 * DAY_MS  # one zone's wall clock without holidays shows nothing after two weeks that it did not before
@@ -69,7 +68,7 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
-        policy = _policy(history, policy)
+        policy = standing.policy_of(history, policy)
         answers.extend(_recalls(event, now if "subject_id" in event else latest, history, approvals, policy))
         if event["type"] == "subject.erased":
             approvals[:] = [a for a in approvals if a["subject_id"] != event["subject_id"] or a["decided"] > now]
@@ -141,18 +140,18 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
         - {None},
         "notices": [
             notice
-            for told in _by_key(history, "notice.published", lambda e: (e["notice_id"], e["version"])).values()
-            for notice in _holding(told, policy)
+            for told in standing.by_key(history, "notice.published", lambda e: (e["notice_id"], e["version"])).values()
+            for notice in standing.holding(told, policy)
         ],
         "parties": {
-            key: _holding(told, policy)
-            for key, told in _by_key(history, "party.updated", lambda e: e["party_id"]).items()
+            key: standing.holding(told, policy)
+            for key, told in standing.by_key(history, "party.updated", lambda e: e["party_id"]).items()
         },
         "campaigns": {
-            key: _holding(told, policy)
-            for key, told in _by_key(history, "campaign.updated", lambda e: e["campaign_id"]).items()
+            key: standing.holding(told, policy)
+            for key, told in standing.by_key(history, "campaign.updated", lambda e: e["campaign_id"]).items()
         },
-        "pauses": _pauses(history, policy),
+        "pauses": standing.pauses(history, policy),
         "suppressions": [e for e in history if e["type"] == "address.suppressed"],
         "releases": [e for e in history if e["type"] == "address.released"],
         "registries": registries(history),
@@ -169,25 +168,6 @@ def _erasure(erasures: list[Event]) -> Event | None:
 def _outlasts(one: Event, other: Event) -> bool:
     """Whether of two restrictions the first holds whenever the other does, as far as time says."""
     return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
-
-
-def _by_key(history: list[Event], kind: str, key: Any) -> dict[Any, list[Event]]:
-    found: dict[Any, list[Event]] = {}
-    for e in history:
-        if e["type"] == kind:
-            found.setdefault(key(e), []).append(e)
-    return found
-
-
-def _holding(told: list[Event], policy: Event) -> list[Event]:
-    """The records of one key that hold: no newer one has lifted them."""
-    return [e for e in told if not any(lifted(e, other, policy) for other in told)]
-
-
-def _policy(history: list[Event], now: Event) -> Event:
-    """The policy in force: of those activated the one that is newer than all; histories have one such."""
-    told = [e for e in history if e["type"] == "policy.activated"]
-    return max(told, key=lambda e: ms(e["time"]))["document"] if told else now  # type: ignore[no-any-return]
 
 
 def _contact(approval: Event, mine: list[Event]) -> Event:
@@ -269,13 +249,6 @@ def _withdrawal_by(event: Event, contact: Event) -> Event:
 
 def _said(event: Event) -> Event:
     return {"time": event["time"], "arrived": event["arrived"]}
-
-
-def _pauses(history: list[Event], policy: Event) -> list[Event]:
-    """The records that set a pause and that neither its end nor a newer record that says who has lifted."""
-    sets = [e for e in history if e["type"] == "pause.set"]
-    ends = [e for e in history if e["type"] in ("pause.set", "pause.lifted") and e.get("by")]
-    return [s for s in sets if not any(e["pause_id"] == s["pause_id"] and lifted(s, e, policy) for e in ends)]
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------

@@ -337,7 +337,7 @@ class Maker(PolicyMaker):
             if self.maybe(0.4):
                 scope = {}
             elif self.maybe(0.3):
-                scope = {"events": [f"e-{self.rng.randrange(max(1, self.count - 12), self.count + 1)}" for _ in "123"]}
+                scope = {"events": [f"e-{self.rng.randrange(max(1, self.count - 12), self.count + 2)}" for _ in "123"]}
             reasons_of = self.optional(reasons, 0.2)
             return self.late(self.event("address.released", address=address, reason="x", reasons=reasons_of, **scope))
         return self.late(

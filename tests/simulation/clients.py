@@ -366,7 +366,8 @@ class Clients:
         elif draw < 0.75:
             if self.pauses:
                 pause = self.pauses.pop()
-                self.control(f'"type":"pause.lifted","pause_id":"{pause}"', f"pause:{pause}", kind="lift", id=pause)
+                lifted = f'"type":"pause.lifted","pause_id":"{pause}","by":"ann"'
+                self.control(lifted, f"pause:{pause}", kind="lift", id=pause)
             else:
                 pause = self._id("p")
                 self.pauses.append(pause)

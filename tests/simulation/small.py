@@ -149,7 +149,6 @@ class SmallFeed:
 
     def __init__(self, world: SmallWorld) -> None:
         self.out: list[Out] = []
-        self.superseded = 0
         self._world = world
 
     def control(self, rec: Any) -> Change | None:

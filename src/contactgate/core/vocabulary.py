@@ -56,11 +56,18 @@ class Vocabulary:
         notices: Mapping[str, tuple[Notice, ...]],
         parties: Mapping[str, Party],
         campaigns: Mapping[str, Campaign],
+        records: Iterable[Party | Campaign] = (),
     ) -> None:
+        """`records`: of parties and campaigns of which several hold, each of them names words, too."""
         self._words = words
         told = [notice for versions in notices.values() for notice in versions]
         agreed = [agreement for party in parties.values() for agreement in party.agreements]
         running = list(campaigns.values())
+        for record in records:
+            if isinstance(record, Party):
+                agreed += record.agreements
+            else:
+                running.append(record)
         all_of_them: list[Notice | Agreement | Campaign] = [*told, *agreed, *running]
         self._channels = {folded(channel): channel for channel in words.channels}
         named = set(words.named | words.purposes)

@@ -115,6 +115,7 @@ class World:
         "_paused",
         "_releases",
         "_scopes",
+        "_several",
         "_vocabulary",
         "campaigns",
         "doubtful_notices",
@@ -146,6 +147,7 @@ class World:
         self._paused: dict[str, Paused] = {}
         self._releases: dict[str, tuple[Release, ...]] = {}
         self._in_force: dict[str, tuple[Suppression, ...]] = {}
+        self._several: dict[tuple[str, str], tuple[Party | Campaign, ...]] = {}  # where more than one record holds
         self._vocabulary: Vocabulary | None = None
         self._scopes: dict[_Scope, None] = {}  # of suppressions: few differ, and all are asked when a policy changes
 
@@ -157,7 +159,8 @@ class World:
             policy = self.policy
             if policy is None:
                 return NOTHING_KNOWN
-            found = self._vocabulary = Vocabulary(policy.words, self.notices, self.parties, self.campaigns)
+            records = [record for told in self._several.values() for record in told]
+            found = self._vocabulary = Vocabulary(policy.words, self.notices, self.parties, self.campaigns, records)
         return found
 
     @property
@@ -181,9 +184,10 @@ class World:
     def put_policy(self, policy: Policy, time_ms: int, arrived_ms: int, event_id: str) -> Change:
         """A policy that an event activates: the newest holds, and with it those that it cannot be told to replace."""
         one = _Activated(policy, time_ms, arrived_ms, event_id)
-        again = next((e for e in self._activated if (e.event_id, e.policy.hash) == (event_id, policy.hash)), None)
+        same = (policy.hash, time_ms, event_id)
+        again = next((e for e in self._activated if (e.policy.hash, e.time_ms, e.event_id) == same), None)
         if again is not None:
-            one = one._replace(time_ms=again.time_ms, arrived_ms=min(arrived_ms, again.arrived_ms))
+            one = one._replace(arrived_ms=min(arrived_ms, again.arrived_ms))
         told = (*(each for each in self._activated if each is not again), one)
         lost = again is None and any(_replaced(one, other) for other in told)
         told = lasting(told, told)
@@ -219,10 +223,10 @@ class World:
         """With another `clock_skew`, other records may be in force."""
         for notice_id in self._notices:
             self._hold_notice(notice_id)
-        for party_id, parties in self._parties.items():
-            self.parties[party_id] = party_of(holding(parties, self._skew_ms))
-        for campaign_id, campaigns in self._campaigns.items():
-            self.campaigns[campaign_id] = campaign_of(holding(campaigns, self._skew_ms))
+        for party_id in self._parties:
+            self._hold_party(party_id)
+        for campaign_id in self._campaigns:
+            self._hold_campaign(campaign_id)
         self._hold_pauses()
 
     # --- notices, parties, campaigns ------------------------------------------------------------------------------
@@ -253,7 +257,7 @@ class World:
         before, known = self.parties.get(key), self._parties.get(key, ())
         told = self._parties[key] = kept(known, party, party_of)
         self._changed()
-        after = self.parties[key] = party_of(holding(told, skew_ms))
+        after = self._hold_party(key)
         lost = party.status != "active" and told is not known and is_lifted(party, told, skew_ms)
         return _outcome(lost, before is None or _said(before) != _said(after))
 
@@ -263,9 +267,27 @@ class World:
         before, known = self.campaigns.get(key), self._campaigns.get(key, ())
         told = self._campaigns[key] = kept(known, campaign, campaign_of)
         self._changed()
-        after = self.campaigns[key] = campaign_of(holding(told, skew_ms))
+        after = self._hold_campaign(key)
         lost = campaign.status in _STOPPED and told is not known and is_lifted(campaign, told, skew_ms)
         return _outcome(lost, before is None or _said(before) != _said(after))
+
+    def _hold_party(self, party_id: str) -> Party:
+        held = holding(self._parties[party_id], self._skew_ms)
+        self._note_several("party", party_id, held)
+        found = self.parties[party_id] = party_of(held)
+        return found
+
+    def _hold_campaign(self, campaign_id: str) -> Campaign:
+        held = holding(self._campaigns[campaign_id], self._skew_ms)
+        self._note_several("campaign", campaign_id, held)
+        found = self.campaigns[campaign_id] = campaign_of(held)
+        return found
+
+    def _note_several(self, kind: str, key: str, held: tuple[Party, ...] | tuple[Campaign, ...]) -> None:
+        if len(held) > 1:
+            self._several[kind, key] = held
+        else:
+            self._several.pop((kind, key), None)
 
     # --- pauses ---------------------------------------------------------------------------------------------------
 
