@@ -81,12 +81,11 @@ def test_a_number_written_at_home_is_read_in_the_region_of_the_policy(
     "written", ["020 7946 0123 ext. 7", "tel:02079460123", "(020) 7946-0123", "\uff10\uff12\uff10 7946 0123"]
 )
 def test_it_binds_alike_before_and_after_the_policy_that_reads_it(written: str) -> None:
-    """When a worker reads the suppression, and under which policy, changes no decision; only the policy asked does."""
+    """When the suppression is read, and under which policy, changes no decision under the policy that reads it."""
     asks = (asked("r-1", "+442079460123"), asked("r-2", "+14020794601"))
     for first in ("GB", "US", None):
         for events in ((suppressed(written), activated("GB")), (activated("GB"), suppressed(written))):
             assert told(*events, *asks, region=first)[0] == [SUPPRESSED, []]
-        assert told(suppressed(written), activated("FR"), *asks, region=first)[0] == [[], []]
 
 
 def test_an_observed_wrong_number_is_known_as_it_was_written() -> None:
