@@ -55,19 +55,6 @@ def _family(channel: str) -> bytes:
     return b"e" if channel == "email" else b"m" if channel == "mail" else b"p"
 
 
-def _dialled_at_home(canonical: str, region: str) -> set[str]:
-    """What a number, in any of its forms, may be written as in a region without `+`."""
-    return {digits for form in (canonical, *other_forms(canonical)) for digits in written_forms(form, region)}
-
-
-def _read_at_home(digits: str, region: str) -> bool:
-    """Whether these digits are found again when the number that they are in a region is asked for."""
-    try:
-        return digits in _dialled_at_home(normalise("voice", digits, region), region)
-    except AddressError:
-        return False
-
-
 class Tokens:
     """Makes tokens; holds the key and a bounded cache of recent addresses."""
 
@@ -116,9 +103,11 @@ class Tokens:
         return found
 
     def _other_tokens(self, channel: str, plain: str, region: str | None) -> tuple[str, ...]:
-        found = [self.address(channel, form) for form in other_forms(plain)]
+        others = other_forms(plain)
+        found = [self.address(channel, form) for form in others]
         if region is not None:
-            found += [self._as_written(digits) for digits in sorted(_dialled_at_home(plain, region))]
+            dialled = {digits for form in (plain, *others) for digits in written_forms(form, region)}
+            found += [self._as_written(digits) for digits in sorted(dialled)]
         return tuple(found)
 
     def at_home(self, address: str) -> str | None:
@@ -138,8 +127,8 @@ class Tokens:
         """Every token an address of a suppression may stand for, and why it cannot be read whole, if it cannot.
 
         Its channels tell its family, or else its looks; of several in one field each is bound. A number without `+` is
-        bound as it was written: the policy of each decision says where that was, and `region` only whether it can be
-        read today. So the tokens do not depend on when the suppression is read.
+        bound as it was written, for the policy of a decision says where that was, and as it is read in `region`, so
+        that open approvals for it are found.
         """
         parts = [part.strip() for part in _SEVERAL.split(address) if part.strip()]
         if not postal and channels != ("mail",) and len(parts) > 1:
@@ -157,22 +146,20 @@ class Tokens:
         guess = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else None
         for channel in channels or (() if guess is None else (guess,)):
             try:
-                read = self.contactable(channel, address)
+                read = self.contactable(channel, address, region)
             except AddressError:
                 continue
             found.update((read.token, *read.forms))
         if guess is not None and not found:
             try:
-                read = self.contactable(guess, address)
+                read = self.contactable(guess, address, region)
                 found.update((read.token, *read.forms))
             except AddressError:
                 pass
-        readable = bool(found)
-        digits = at_home(address) if channels != ("mail",) else None
-        if digits is not None:
-            found.add(self._as_written(digits))
-            readable = readable or (region is not None and _read_at_home(digits, region))
-        return tuple(sorted(found)), None if readable else _UNREADABLE
+        fault = None if found else _UNREADABLE
+        if channels != ("mail",) and (token := self.at_home(address)) is not None:
+            found.add(token)
+        return tuple(sorted(found)), fault
 
     def suppressed(self, address: str, channels: tuple[str, ...] | None, region: str | None = None) -> tuple[str, ...]:
         """Every token an address may stand for. Raises AddressError when it cannot be read whole."""

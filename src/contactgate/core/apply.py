@@ -192,7 +192,7 @@ def _purposes_within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> b
 def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
     """Merges facts about the person field by field; at equal times both hold, which restricts."""
     profile, at = state.profile, event.time_ms
-    marks = _marked(profile.marks, event) if event.marked or event.unmarked else profile.marks
+    marks = _marked(profile, event) if event.marked or event.unmarked else profile.marks
     if at <= profile.erased_ms:
         if outlasts(profile.erased_ms, profile.erased_arrived_ms, at, event.arrived_ms):
             return state
@@ -221,11 +221,14 @@ def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
     return _with_profile(state, merged)
 
 
-def _marked(marks: tuple[Mark, ...], event: ProfileUpdated) -> tuple[Mark, ...]:
-    """The marks after an event that sets or ends some."""
+def _marked(profile: Profile, event: ProfileUpdated) -> tuple[Mark, ...]:
+    """The marks after an event that sets or ends some; one that an erasure outlasts is not kept."""
+    marks = profile.marks
     told = [Mark(word, False, event.time_ms, event.arrived_ms) for word in event.marked]
     told += [Mark(word, True, min(event.time_ms, event.arrived_ms), event.arrived_ms) for word in event.unmarked]
     for one in told:
+        if outlasts(profile.erased_ms, profile.erased_arrived_ms, one.time_ms, one.arrived_ms):
+            continue
         if not any(_covers(known, one) for known in marks):
             others = [known for known in marks if not _covers(one, known)]
             marks = tuple(sorted((*others, one), key=msgspec.structs.astuple))

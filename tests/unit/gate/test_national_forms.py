@@ -77,6 +77,29 @@ def test_a_number_written_at_home_is_read_in_the_region_of_the_policy(
     assert (decided, letters) == ([SUPPRESSED, SUPPRESSED, []], ["address.unreadable"])
 
 
+@pytest.mark.parametrize(
+    "written", ["020 7946 0123 ext. 7", "tel:02079460123", "(020) 7946-0123", "\uff10\uff12\uff10 7946 0123"]
+)
+def test_it_binds_alike_before_and_after_the_policy_that_reads_it(written: str) -> None:
+    """When the suppression is read, and under which policy, changes no decision under the policy that reads it."""
+    asks = (asked("r-1", "+442079460123"), asked("r-2", "+14020794601"))
+    for first in ("GB", "US", None):
+        for events in ((suppressed(written), activated("GB")), (activated("GB"), suppressed(written))):
+            assert told(*events, *asks, region=first)[0] == [SUPPRESSED, []]
+
+
+def test_an_observed_wrong_number_is_known_as_it_was_written() -> None:
+    """A number that was somebody else's is not called again, whether or not a policy could read it then."""
+    observed = {
+        "type": "contact.observed", "event_id": "e-2", "subject_id": "s", "time": "2026-03-02T00:00:00Z",
+        "controller": "bank", "channel": "voice", "purpose": "service", "direction": "outbound",
+        "outcome": "wrong_number", "address": "020 7946 0123",
+    }  # fmt: skip
+    for first in ("GB", None):
+        decided, letters, _ = told(observed, activated("GB"), asked("r-1", "+442079460123"), region=first)
+        assert (decided, letters) == ([SUPPRESSED], [])
+
+
 def test_without_a_region_it_is_refused() -> None:
     """The request is malformed and the suppression a dead letter; neither repeats the number."""
     decided, letters, words = told(
