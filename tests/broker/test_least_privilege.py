@@ -48,7 +48,7 @@ LAYOUT = Layout(PREFIX, partitions=1, requesters=("dialer", "other"))
 TOPICS = sorted(spec.name.removeprefix(PREFIX) for spec in topic_specs(LAYOUT))
 NOBODY = "nobody"
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
-WHO = ("worker", "publisher", "dialer", "operator", "auditor", NOBODY)
+WHO = ("capture", "campaigns", "dialer", "compliance", "operator", "auditor", "worker", NOBODY)
 OPERATIONS = {"Read": ACLOperation.READ, "Write": ACLOperation.WRITE, "DescribeConfigs": ACLOperation.DESCRIBE_CONFIGS}
 POLICY = {
     "policy": "least", "packs": [], "approval_ttl": "15m", "dedup_horizon": "7d", "unreported": "count",
@@ -149,21 +149,25 @@ def _acl(who: str, kind: str, name: str, may: str) -> ACL:
     return ACL(f"User:{who}", "*", OPERATIONS[may], ACLPermissionType.ALLOW, pattern)
 
 
-def test_a_worker_decides_with_its_rights_alone(guarded: Guarded, tmp_path: Path) -> None:
-    """From the policy of the operator and the request of the publisher to the approval that the dialer reads."""
+def _publish(guarded: Guarded, who: str, topic: str, key: bytes | None, message: dict[str, Any]) -> None:
+    """One acknowledged record of a principal."""
+    producer = KafkaProducer(**guarded.options(who), enable_idempotence=True, acks="all")
+    producer.send(PREFIX + topic, key=key, value=json.dumps(message).encode()).get(timeout=60)
+    producer.close(timeout=10)
+
+
+def test_everybody_works_with_these_rights_alone(guarded: Guarded, tmp_path: Path) -> None:
+    """Compliance's policy, campaigns' requests, capture's opt-out, and what the dialer hears of it."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     policy = {"type": "policy.activated", "event_id": "p", "time": moment, "document": POLICY}
-    request = {
-        "type": "contact.requested", "request_id": "r1", "subject_id": "s", "time": moment, "requester": "dialer",
-        "controller": "bank", "purpose": "service", "channel": "voice", "address": "+12125550199",
-    }  # fmt: skip
-    for who, topic, key, message in (
-        ("operator", "control-events", b"policy:active", policy),
-        ("publisher", "contact-requests", b"s", request),
-    ):
-        producer = KafkaProducer(**guarded.options(who), enable_idempotence=True, acks="all")
-        producer.send(PREFIX + topic, key=key, value=json.dumps(message).encode()).get(timeout=60)
-        producer.close(timeout=10)
+    _publish(guarded, "compliance", "control-events", b"policy:active", policy)
+    for request_id, subject in (("r1", "s"), ("r2", "s"), ("r3", "t")):
+        request = {
+            "type": "contact.requested", "request_id": request_id, "subject_id": subject, "time": moment,
+            "requester": "dialer", "controller": "bank", "purpose": "service", "channel": "voice",
+            "address": f"+1212555019{subject == 's':d}",
+        }  # fmt: skip
+        _publish(guarded, "campaigns", "contact-requests", subject.encode(), request)
     worker = WorkerProcess(tmp_path)
     worker.secrets = {
         **SECRETS, "CONTACTGATE_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "CONTACTGATE_SASL_MECHANISM": "SCRAM-SHA-256",
@@ -173,18 +177,22 @@ def test_a_worker_decides_with_its_rights_alone(guarded: Guarded, tmp_path: Path
     approvals = TopicPartition(f"{PREFIX}approvals.dialer", 0)
     consumer.assign([approvals])
     consumer.seek(approvals, 0)
-    told: list[Any] = []
+    told: dict[str, dict[str, dict[str, Any]]] = {"contact.approved": {}, "contact.recalled": {}}
 
-    def approved() -> bool:
+    def hears(kind: str, *request_ids: str) -> bool:
         for records in consumer.poll(timeout_ms=200).values():
-            told.extend(json.loads(record.value) for record in records)
+            for message in (json.loads(record.value) for record in records):
+                if message["type"] in told:
+                    told[message["type"]][message["request_id"]] = message
         assert worker.process is None or worker.process.poll() is None, worker
-        return bool(told)
+        return told[kind].keys() >= set(request_ids)
 
     try:
         worker.start("--bootstrap", guarded.sasl, "--prefix", PREFIX)
-        wait_until(approved, lambda: f"the dialer reads its approval: {worker}")
-        assert [each["request_id"] for each in told] == ["r1"]
+        wait_until(lambda: hears("contact.approved", "r1", "r2", "r3"), lambda: f"the approvals are read: {worker}")
+        opt_out = {"type": "consent.withdrawn", "event_id": "w", "time": moment, "subject_id": "t"}
+        _publish(guarded, "capture", "consent-events", b"t", opt_out)
+        wait_until(lambda: hears("contact.recalled", "r3"), lambda: f"the recalls are read: {worker}")
         wait_until(lambda: worker.get("/readyz")[0] == 200, lambda: f"the worker is ready: {worker}")
         assert worker.stop() == 0
         log = worker.log.read_text()
