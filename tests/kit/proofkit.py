@@ -123,7 +123,7 @@ class Worker:
             if out.kind == "decision":
                 self.decisions.append((self._offset, out.key, out.value))
                 self._offset += 1
-            elif out.kind == "approval":
+            elif out.kind == "approval" and b"contact.approved" in out.value:
                 approval = json.loads(out.value)
                 self.approvals[approval["request_id"]] = approval["approval_id"]
         self._offset += 1  # the transaction's marker

@@ -131,7 +131,7 @@ def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
         if request is not None and isinstance(request.get("request_id"), str):
             by_id.setdefault(request["request_id"], request)
     approvals = map(_decode, (rec.value for rec in records(*(approvals_topic("", each) for each in requesters))))
-    approved = {approval["approval_id"]: approval["request_id"] for approval in approvals}
+    approved = {each["approval_id"]: each["request_id"] for each in approvals if each["type"] == "contact.approved"}
     for record in records(CONSENT_EVENTS, CONTACT_OUTCOMES):
         message = _object(record.value)
         if message is not None:

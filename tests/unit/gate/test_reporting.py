@@ -11,7 +11,7 @@ from tests.kit.gatekit import COMPILED, NOW_MS, POLICY, TOKENS, at, granted, liv
 from contactgate.codec.handles import Handle, Handles
 from contactgate.codec.tokens import Tokens
 from contactgate.gate import Gate
-from contactgate.model.log import Position, Record
+from contactgate.model.log import Position, Record, murmur2
 from contactgate.offline import Fold, MemoryStates
 from contactgate.policy.load import load_policy
 
@@ -171,9 +171,14 @@ def test_on_consent_events_an_observed_contact_counts() -> None:
     assert len(place.states.get(b"s-1").contacts) == 3
 
 
-def test_an_approval_of_another_partition_is_not_applied_here() -> None:
-    """Its partition has the contact."""
+def test_an_approval_of_another_partition_is_carried_there_without_an_alert() -> None:
+    """Its partition has the contact: the record goes there unchanged, once, under any key; alone, there is no other."""
     place = Place()
-    elsewhere = Handles(TOKENS).seal(Handle("s-1", "r-1", "bank", 5, NOW_MS))
-    assert place.outcome(report(approval_id=elsewhere, outcome="not_attempted")) == ["partition.wrong"]
-    assert place.contact.outcome is None
+    subject = next(f"s-{number}" for number in range(99) if murmur2(f"s-{number}".encode()) % 8 == 5)
+    message = text(report(approval_id=Handles(TOKENS).seal(Handle(subject, "r-1", "bank", 5, NOW_MS))))
+    assert place.outcome(message) == ["partition.wrong"]
+    gate, states, _ = live(strict_partition=8)
+    gate.outcome(Record("outcome", 0, 0, NOW_MS, b"any", message), states)
+    (carried,) = gate.out
+    assert (carried.kind, carried.key, carried.value, carried.reason) == ("relay", subject.encode(), message, "")
+    assert not states.subjects
