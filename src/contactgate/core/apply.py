@@ -64,9 +64,16 @@ def apply(event: SubjectEvent, state: SubjectState, world: World, now_ms: int) -
         return _erased(event, state, world, now_ms)
     after = _fold(event, state)
     same = after.profile is state.profile and after.withdrawals is state.withdrawals
-    if same and after.reports is state.reports:
+    if same and (after.reports is state.reports or not _says_more(state, after, world)):
         return after, ()  # only contacts changed, and those recall nothing
     return review(after, world, now_ms)
+
+
+def _says_more(before: SubjectState, after: SubjectState, world: World) -> bool:
+    """Whether reports that came say, as the policy reads them, what an approval may have to be recalled for."""
+    known, now = heard(before, world.policy), heard(after, world.policy)
+    new = [each for each in now.withdrawals if each not in known.withdrawals]
+    return now.profile != known.profile or any(not any(_includes(k, each) for k in known.withdrawals) for each in new)
 
 
 def _fold(event: SubjectEvent, state: SubjectState) -> SubjectState:

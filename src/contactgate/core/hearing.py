@@ -81,14 +81,16 @@ def _of(contact: Contact) -> tuple[str, int, str]:
 def _reported(contact: Contact, reports: Iterable[tuple[Report, Outcome | None]]) -> Contact:
     """The contact with all that counts of what was reported; a word that nobody knows keeps its place."""
     unclear = False
+    perhaps: set[str] = set()
     for report, meant in reports:
         if meant is None:
             unclear = True
-            if report.matters is not None:
-                contact = msgspec.structs.replace(contact, matters=tuple(sorted({*contact.matters, *report.matters})))
+            perhaps.update(report.matters or ())
         elif meant in RESTRICTING or not report.restricts_only:
             contact = told(contact, meant, report.time_ms, report.matters)
-    return msgspec.structs.replace(contact, unclear=True) if unclear else contact
+    if not unclear:
+        return contact
+    return msgspec.structs.replace(contact, unclear=True, matters=tuple(sorted(perhaps.union(contact.matters))))
 
 
 def told(contact: Contact, outcome: Outcome, at_ms: int, named: tuple[str, ...] | None) -> Contact:
