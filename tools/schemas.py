@@ -28,7 +28,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 WIRE: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "consent-events": get_args(messages.ConsentMessage),
     "contact-requests": (messages.ContactRequested,),
-    "contact-outcomes": get_args(messages.OutcomeMessage),
+    "contact-outcomes": (messages.OutcomeMessage,),
     "address-suppressions": get_args(messages.SuppressionMessage),
     "contact-decisions": (messages.ContactDecided,),
     "approvals": (messages.ContactApproved, messages.ContactRefused, messages.ContactRecalled),

@@ -30,7 +30,7 @@ from contactgate.policy.compiled import CompiledPolicy
 
 _KINDS: Final = {
     **dict.fromkeys(get_args(ConsentMessage), Kind.CONSENT),
-    **dict.fromkeys(get_args(OutcomeMessage), Kind.OUTCOME),
+    OutcomeMessage: Kind.OUTCOME,
     **dict.fromkeys(get_args(SuppressionMessage), Kind.SUPPRESSION),
     RequestMessage: Kind.REQUEST,
 }
@@ -70,7 +70,7 @@ class Fold:
         if policy is not None:
             self.world.activate(policy)
         self.states = MemoryStates()
-        self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=None, sealer=None)
+        self._gate = Gate(tokens, self.world, partition=0, seq=0, prev=GENESIS, source=None, sealer=None, trusting=True)
         self._feed = WorldFeed(tokens, self.world, source=None, sealer=None, open_list=open_list, keyed=False)
         self._next: dict[str, int] = dict.fromkeys((*INPUTS, Kind.UNKNOWN), 0)
         self._latest_ms = 0
@@ -96,7 +96,7 @@ class Fold:
             at_ms = self._latest_ms
         if kind == Kind.SUPPRESSION:
             return self._bytes(kind, b"", at_ms, line)
-        key = message.subject_id.encode()
+        key = message.subject_id.encode() if message.subject_id else b""
         offsets = self._next
         offset = offsets[kind]
         offsets[kind] = offset + 1

@@ -129,7 +129,7 @@ def test_what_a_worker_decided_is_whole_and_derived_again(log: Log):
     assert "DIFFERS" not in result.output
     broken = log.run("verify", "--rederive", CONTACTGATE_TOKEN_KEY_FILE=log.environment["CONTACTGATE_SEAL_KEY_FILE"])
     assert broken.exit_code == 1
-    assert "approval_id: recorded" in broken.output
+    assert "approval_ref: recorded" in broken.output
     assert "were the token key" in broken.output
 
 

@@ -19,10 +19,10 @@ BLOCK = {
     "type": "contact.decided", "request_id": "r-1", "subject_id": "s-1", "requester": "callcentre-7",
     "channel": "voice", "verdict": "block",
     "reasons": [{"rule": "cap.voice_7d", "detail": "3 of 3 in 7 days", "until": "2026-11-30T10:00:00Z"}],
-    "next_eligible_at": "2026-11-30T10:00:00Z", "approval_id": None, "valid_until": None, "duplicate": False,
+    "next_eligible_at": "2026-11-30T10:00:00Z", "approval_ref": None, "valid_until": None, "duplicate": False,
 }  # fmt: skip
 PASS = {
-    **BLOCK, "request_id": "r-2", "verdict": "pass", "reasons": [], "next_eligible_at": None, "approval_id": "ap-1",
+    **BLOCK, "request_id": "r-2", "verdict": "pass", "reasons": [], "next_eligible_at": None, "approval_ref": "ar-1",
     "valid_until": "2026-11-22T10:15:00.000Z",
 }  # fmt: skip
 DEAD = {
@@ -64,15 +64,16 @@ def test_decisions_are_told_in_words(kafka, wire, topics):
 def test_approvals_recalls_and_dead_letters_are_told_in_words(kafka, wire, topics):
     """A dialer's topic shows approvals and recalls; a sealed dead letter is shown as sealed."""
     approved = {
-        "type": "contact.approved", "approval_id": "ap-1", "request_id": "r-2", "subject_token": "s1.x",
+        "type": "contact.approved", "approval_id": "ap.secret", "approval_ref": "ar-1", "partition": 0,
+        "request_id": "r-2", "subject_token": "s1.x",
         "channel": "voice", "valid_until": "2026-11-22T10:15:00.000Z",
     }  # fmt: skip
     recalled = {**approved, "type": "contact.recalled", "reason": "withdrawn"}
     put(wire, topics + "approvals.callcentre-7", approved, recalled)
     put(wire, topics + "dead-letters", DEAD)
     first, second = run(kafka, topics, "approvals.callcentre-7").output.splitlines()
-    assert "APPROVED r-2 ap-1 voice" in first
-    assert "RECALLED r-2 ap-1: withdrawn" in second
+    assert "APPROVED r-2 ar-1 voice" in first
+    assert "RECALLED r-2 ar-1: withdrawn" in second
     dead = run(kafka, topics, "dead").output
     assert "DEAD json.broken from contact-requests 2@7: not JSON · sealed, 60 bytes" in dead
     assert "QUJD" not in dead

@@ -39,7 +39,7 @@ KILLS, FREEZES = 10, 2
 LIMIT = 12
 POLICY = {
     "policy": "kill", "require": {"campaign": False, "party": False, "notice": False},
-    "approval_ttl": "2h", "dedup_horizon": "1d", "unreported": "count",
+    "approval_ttl": "2h", "dedup_horizon": "1d", "unreported": "count", "outcomes_by": "both",
     "purposes": {"marketing": {"consent": "opt_in"}},
     "caps": [{"name": "few", "limit": LIMIT, "window": {"sliding": "1d"}, "scope": ["subject"], "counts": "attempted"}],
 }  # fmt: skip

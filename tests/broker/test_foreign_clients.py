@@ -159,6 +159,15 @@ def test_requests_are_decided_and_the_approvals_read(
         workers.check()
     assert sorted(approval["request_id"] for approval in approvals) == sorted(f"r-{number}" for number in range(40))
     for approval in approvals:
-        assert set(approval) == {"type", "approval_id", "request_id", "subject_token", "channel", "valid_until"}
+        assert set(approval) == {
+            "type",
+            "approval_id",
+            "approval_ref",
+            "partition",
+            "request_id",
+            "subject_token",
+            "channel",
+            "valid_until",
+        }
         assert "s~" not in approval["subject_token"]
     assert all(record.headers["ce_type"] for record in wire.consume(topics + "approvals.mailhouse-2"))

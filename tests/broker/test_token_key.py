@@ -16,7 +16,7 @@ from contactgate.topics import Layout, TopicAdmin, topic_specs
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 POLICY = {
-    "policy": "key", "packs": [], "approval_ttl": "15m", "dedup_horizon": "7d", "unreported": "count",
+    "policy": "key", "packs": [], "approval_ttl": "15m", "dedup_horizon": "7d", "outcomes_by": "both",
     "require": {"campaign": False, "party": False, "notice": False},
     "purposes": {"service": {"consent": "opt_out"}},
 }  # fmt: skip

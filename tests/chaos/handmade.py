@@ -140,7 +140,8 @@ class Tale:
         for request_id, word in (recalls or {}).items():
             self.open.pop(request_id, None)
             self._out(f"{APPROVALS}bank", b"t", {
-                "type": "contact.recalled", "approval_id": self.passes[request_id], "request_id": request_id,
+                "type": "contact.recalled", "approval_id": "ap.x", "approval_ref": self.passes[request_id],
+                "partition": 0, "request_id": request_id,
                 "subject_token": "s1.x", "reason": word,
             })  # fmt: skip
         if review:
@@ -168,7 +169,7 @@ class Tale:
             "verdict": "pass" if passed else "block",
             "reasons": [] if passed else [_reason(word) for word in verdict.split(",")],
             "next_eligible_at": stamp(self.free_ms) if verdict.startswith("cap.") else None,
-            "approval_id": name if passed else None, "valid_until": until if passed else None,
+            "approval_ref": name if passed else None, "valid_until": until if passed else None,
             "decided_at": stamp(self.now_ms), "policy": "sha256:0",
             "position": {"partition": 0, "request": record.offset, "consent": meta["consent"],
                          "outcome": meta["outcome"], "control": meta["control"], "suppression": meta["suppression"]},
@@ -180,12 +181,14 @@ class Tale:
             self.passes[f"until {name}"] = until
             self.open[asked["request_id"]] = millis(until) or 0
             self._out(f"{APPROVALS}{asked['requester']}", b"t", {
-                "type": "contact.approved", "approval_id": name, "request_id": asked["request_id"],
+                "type": "contact.approved", "approval_id": "ap.x", "approval_ref": name, "partition": 0,
+                "request_id": asked["request_id"],
                 "subject_token": "s1.x", "channel": asked["channel"], "valid_until": until,
             })  # fmt: skip
         elif passed:
             self._out(f"{APPROVALS}{asked['requester']}", b"t", {
-                "type": "contact.approved", "approval_id": name, "request_id": asked["request_id"],
+                "type": "contact.approved", "approval_id": "ap.x", "approval_ref": name, "partition": 0,
+                "request_id": asked["request_id"],
                 "subject_token": "s1.x", "channel": asked["channel"], "valid_until": until, "duplicate": True,
             })  # fmt: skip
 

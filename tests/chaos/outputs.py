@@ -15,8 +15,17 @@ from tests.chaos.verdict import Findings
 META = b"\0meta"
 _decode = msgspec.json.Decoder().decode
 _WORDS = {"consent": "withdrawn", "address": "suppressed", "pause": "paused", "subject": "person"}
-_APPROVED = {"type", "approval_id", "request_id", "subject_token", "channel", "valid_until"}
-_RECALLED = {"type", "approval_id", "request_id", "subject_token", "reason"}
+_APPROVED = {
+    "type",
+    "approval_id",
+    "approval_ref",
+    "partition",
+    "request_id",
+    "subject_token",
+    "channel",
+    "valid_until",
+}
+_RECALLED = {"type", "approval_id", "approval_ref", "partition", "request_id", "subject_token", "reason"}
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -119,20 +128,20 @@ class Outputs:
             allowed = _APPROVED | {"duplicate"} if again else _APPROVED if kind == "contact.approved" else _RECALLED
             if fields != allowed:
                 self._bad("I21", f"{topic}/{record.offset} is a {kind} with the fields {sorted(fields)}")
-                if not {"approval_id", "reason"} <= fields and not fields >= _APPROVED:
+                if not {"approval_ref", "reason"} <= fields and not fields >= _APPROVED:
                     continue
             if kind == "contact.approved":
                 one = Approval(topic.removeprefix(APPROVALS), message, dict(record.headers).get("ce_id"))
-                (self.again if again else self.approved)[message["approval_id"]].append(one)
+                (self.again if again else self.approved)[message["approval_ref"]].append(one)
                 continue
-            recall = Recall(message["approval_id"], message["reason"], topic)
+            recall = Recall(message["approval_ref"], message["reason"], topic)
             if recall.approval_id in self.recalls[record.timestamp_ms]:
                 self._bad("I22", f"{recall.approval_id} was recalled twice")
             self.recalls[record.timestamp_ms][recall.approval_id] = recall
 
     def approval(self, decision: dict[str, Any], asked: dict[str, Any]) -> None:
         """Take the approval of a pass: there is one, for its requester, and it tells what the decision tells."""
-        name = decision["approval_id"]
+        name = decision["approval_ref"]
         sent = self.approved.pop(name, [])
         self._found.looked["I21"] += 1
         if [each.requester for each in sent] != [asked["requester"]]:
@@ -143,7 +152,7 @@ class Outputs:
 
     def repeated(self, decision: dict[str, Any], asked: dict[str, Any]) -> None:
         """Take one repetition of an approval: it says so, and is the same event."""
-        name = decision["approval_id"] or ""
+        name = decision["approval_ref"] or ""
         self._found.looked["I21"] += 1
         if not self.again.get(name):
             self._bad("I21", f"{name} was given again and not sent again")

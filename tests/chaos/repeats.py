@@ -49,7 +49,7 @@ class Repeats:
         passed = decision["verdict"] == "pass"
         is_open = contact.open(now_ms)
         if is_open and not forbidden:
-            same = decision["approval_id"] == contact.approval_id
+            same = decision["approval_ref"] == contact.approval_id
             if not passed or not same or instant(decision["valid_until"] or "") != contact.until_ms:
                 self._bad("I3", "repeats a pass and was not answered by the same approval")
             if passed:

@@ -72,7 +72,7 @@ class Policy:
         """Raises ValueError for a policy with rules that the checker does not know."""
         known = {
             "policy", "packs", "approval_ttl", "dedup_horizon", "clock_skew", "unreported", "require", "purposes",
-            "caps",
+            "caps", "outcomes_by",
         }  # fmt: skip
         if set(document) - known or document.get("packs") or document.get("unreported") != "count":
             raise ValueError(f"the checker cannot count under this policy: {sorted(set(document) - known)}")

@@ -420,11 +420,11 @@ class Walk:
         contact = None
         if passed:
             until = min(now_ms + self._policy.ttl_ms, subject.consented_until(asked, now_ms) or NEVER)
-            if decision["valid_until"] is None or decision["approval_id"] is None:
+            if decision["valid_until"] is None or decision["approval_ref"] is None:
                 self._bad("I21", f"{name} passed without an approval")
             elif instant(decision["valid_until"]) != until and not expected:
                 self._bad("I10", f"{name} is valid until {decision['valid_until']}, not {until}")
-            contact = Contact(now_ms, until, asked, decision["approval_id"] or "")
+            contact = Contact(now_ms, until, asked, decision["approval_ref"] or "")
             self.found.seen["cap_exactly_reached"] += any(count == cap.limit - 1 for cap, count in used.items())
             self._issue(record.key or b"", subject, contact, decision)
             self._decided.add(record.key or b"")
@@ -442,7 +442,7 @@ class Walk:
 
     def _issue(self, key: bytes, subject: Subject, contact: Contact, decision: dict[str, Any]) -> None:
         asked, name = contact.request, contact.approval_id
-        if decision["approval_id"] is not None:
+        if decision["approval_ref"] is not None:
             self._outputs.approval(decision, asked)
         if name in self._issued:
             self._bad("I21", f"{name} was given twice")

@@ -72,10 +72,11 @@ ROWS = [
         opt_out("thousands that fit", withdrawal(channels=[f"c{n}" for n in range(5_000)] + ["voice"]), "scope.unknown_word"),
         suppress("a suppression for star", suppression(channels=["*"]), "scope.suspicious"),
     )),
-    Row(51, "spellings of STOP", "An outcome in the person's words is a dead letter and an opt-out (47 CFR 64.1200(a)(10)).", (
-        *(Shot(f"{word!r} as outcome", "outcome", _reported(word), "field.invalid", "block") for word in STOPS),
-        Shot("another word as outcome", "outcome", _reported("stopped by to say hello"), "field.invalid", "pass"),
-        Shot("nothing as outcome", "outcome", _reported(""), "field.invalid", "pass"),
+    Row(51, "spellings of STOP", "An outcome in the person's words is an opt-out (47 CFR 64.1200(a)(10)).", (
+        *(Shot(f"{word!r} as outcome", "outcome", _reported(word), "outcome.unproven", "block") for word in STOPS[:-1]),
+        Shot("STOP with a joiner as outcome", "outcome", _reported(STOPS[-1]), "identifier.invalid", "block"),
+        Shot("another word as outcome", "outcome", _reported("stopped by to say hello"), "outcome.unproven", "pass"),
+        Shot("nothing as outcome", "outcome", _reported(""), "identifier.invalid", "pass"),
         *(opt_out(f"{word!r} beside an opt-out", withdrawal(said=word), "applied") for word in STOPS),
     )),
     Row(52, "an opt-out in the same millisecond as the request, both orders", "Blocked, or approved and recalled: never a pass that stands.",

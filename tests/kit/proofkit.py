@@ -54,6 +54,7 @@ class Worker:
         self.gate = Gate(
             TOKENS, world, partition=partition, seq=0, prev=GENESIS, source="/t", sealer=None, requesters=requesters
         )
+        self.approvals: dict[str, str] = {}  # request -> the handle of its newest approval
         self._states: dict[bytes, bytes] = {}
         self._fold = Fold(
             partition, self.gate, self._broadcast, SubjectCodec(), lambda keys: [self._states.get(k) for k in keys],
@@ -101,13 +102,11 @@ class Worker:
         self.put("consent", subject, {**event, **scope})
 
     def outcome(self, request_id: str, subject: str, outcome: str) -> None:
-        """Append what became of a request."""
-        offset = len(self.inputs["outcome"])
-        event = {
-            "type": "contact.outcome", "event_id": f"o{offset}", "request_id": request_id, "subject_id": subject,
-            "time": at(self.now_ms), "outcome": outcome,
-        }  # fmt: skip
-        self.put("outcome", subject, event)
+        """Append what became of a request; without an approval of it, by subject."""
+        offset, handle = len(self.inputs["outcome"]), self.approvals.get(request_id)
+        about = {"approval_id": handle} if handle else {"request_id": request_id, "subject_id": subject}
+        event = {"type": "contact.outcome", "event_id": f"o{offset}", "time": at(self.now_ms), "outcome": outcome}
+        self.put("outcome", subject, {**event, **about})
 
     def transact(self, requests: int | None = None) -> None:
         """One transaction over all that was appended; `requests`: at most this many of them."""
@@ -124,6 +123,9 @@ class Worker:
             if out.kind == "decision":
                 self.decisions.append((self._offset, out.key, out.value))
                 self._offset += 1
+            elif out.kind == "approval" and b"contact.approved" in out.value:
+                approval = json.loads(out.value)
+                self.approvals[approval["request_id"]] = approval["approval_id"]
         self._offset += 1  # the transaction's marker
         for subject, value in batch.states:
             self._states.pop(subject, None) if value is None else self._states.update({subject: value})

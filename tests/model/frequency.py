@@ -79,6 +79,8 @@ def lacks_scope(rule: Event, request: Event) -> bool:
 
 def uses_place(contact: Event, counts: str, policy: Event, at: int) -> bool:
     """Whether a contact counts: open approvals always, then by outcome, then as `unreported` says."""
+    if contact.get("unclear"):
+        return True
     if contact["outcome"] is not None:
         return contact["outcome"] in COUNTED[counts]
     if contact["recalled"]:

@@ -61,10 +61,13 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
             continue
         if event["type"] == "contact.outcome" and not _approval(approvals, event):
             # An outcome for an unknown request is a dead letter; an opt-out in it still counts, at its widest.
-            if event["outcome"] not in WITHDRAWING:
+            if words.outcome(event["outcome"]) is None:
+                event = {**event, "of": None}  # only a policy can say what it means
+            elif words.outcome(event["outcome"]) in WITHDRAWING:
+                kept = ("subject_id", "time", "arrived")
+                event = {"type": "consent.withdrawn", **{k: event[k] for k in kept}}
+            else:
                 continue
-            kept = ("subject_id", "time", "arrived")
-            event = {"type": "consent.withdrawn", **{k: event[k] for k in kept}}
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
@@ -98,13 +101,15 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
     erased = _erasure([e for e in mine if e["type"] == "subject.erased"])
     told = mine
     mine = [e for e in mine if erased is None or ms(e["time"]) > ms(erased["time"])]
-    contacts = [_contact(a, mine) for a in approvals if a["subject_id"] == subject]
+    contacts = [_contact(a, mine, policy) for a in approvals if a["subject_id"] == subject]
     observed = {e["event_id"]: e for e in mine if e["type"] == "contact.observed"}
     contacts += [
         {
             **e,
             "at": ms(e["time"]),
             "outcome_at": ms(e["time"]),
+            "outcome": words.outcome(e["outcome"], policy),
+            "unclear": words.outcome(e["outcome"], policy) is None,
             "recalled": None,
             "matters": e.get("matters") or [],
             "reported": True,
@@ -117,7 +122,9 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
         "erased": erased,
         "profile": _profile(mine),
         "grants": [e for e in mine if e["type"] == "consent.granted"],
-        "withdrawals": [w for w in _withdrawals(told) if erased is None or not _outlasts(erased, w)],
+        "withdrawals": [
+            w for w in _withdrawals(told, policy, approvals, erased) if erased is None or not _outlasts(erased, w)
+        ],
         "contacts": contacts,
         "relationships": _relationships(mine),
         "complaints": [
@@ -135,7 +142,9 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
         "wrong_addresses": {
             (e["of"]["request"] if e["type"] == "contact.outcome" else e).get("address")
             for e in mine
-            if e["type"] in ("contact.outcome", "contact.observed") and e["outcome"] == "wrong_number"
+            if e["type"] in ("contact.outcome", "contact.observed")
+            and words.outcome(e["outcome"], policy) == "wrong_number"
+            and not _lost(e, approvals, erased)
         }
         - {None},
         "notices": [
@@ -170,13 +179,16 @@ def _outlasts(one: Event, other: Event) -> bool:
     return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
 
 
-def _contact(approval: Event, mine: list[Event]) -> Event:
+def _contact(approval: Event, mine: list[Event], policy: Event) -> Event:
     """An approval with the outcome that holds: the most restricting one reported, and of those the earliest."""
     request = approval["request"]
     reported = [e for e in mine if e["type"] == "contact.outcome" and e["of"] is approval]
-    outcome = min(reported, key=lambda e: (-SEVERITY.index(e["outcome"]), ms(e["time"])), default=None)
-    told = [m for e in reported for m in e.get("matters") or []]
+    meant = [(words.outcome(e["outcome"], policy), e) for e in reported]
+    known = [(SEVERITY.index(word), e) for word, e in meant if word is not None]
+    rank, outcome = min(known, key=lambda each: (-each[0], ms(each[1]["time"])), default=(0, None))
+    told = [m for _, e in known for m in e.get("matters") or []]
     matters = told or ([request["matter_id"]] if request.get("matter_id") else [])
+    matters = matters + [m for word, e in meant if word is None for m in e.get("matters") or []]
     return {
         **request,
         "reported": False,
@@ -184,7 +196,8 @@ def _contact(approval: Event, mine: list[Event]) -> Event:
         "at": approval["decided"],
         "valid_until": approval["valid_until"],
         "recalled": approval["recalled"],
-        "outcome": outcome and outcome["outcome"],
+        "outcome": outcome and SEVERITY[rank],
+        "unclear": any(word is None for word, _ in meant),
         "outcome_at": outcome and ms(outcome["time"]),
         "matters": matters,
     }
@@ -220,7 +233,16 @@ def _relationships(mine: list[Event]) -> list[Event]:
     return list({(e["controller"], e["kind"], e["date"]): e for e in told}.values())
 
 
-def _withdrawals(mine: list[Event]) -> list[Event]:
+def _lost(event: Event, approvals: list[Event], erased: Event | None) -> bool:
+    """Whether a report in a policy's own word is of a contact that is not known, or not any more."""
+    if words.outcome(event["outcome"]) is not None:
+        return False
+    if event["type"] == "contact.observed":
+        return erased is not None and ms(event["time"]) <= ms(erased["time"])
+    return not any(a is event["of"] for a in approvals)
+
+
+def _withdrawals(mine: list[Event], policy: Event, approvals: list[Event], erased: Event | None) -> list[Event]:
     """Withdrawals said, complaints, and outcomes that withdraw."""
     found = [e for e in mine if e["type"] == "consent.withdrawn"]
     for e in mine:
@@ -229,10 +251,13 @@ def _withdrawals(mine: list[Event]) -> list[Event]:
             found.append(
                 {**_said(e), "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
             )
-        if e["type"] == "contact.outcome" and e["outcome"] in WITHDRAWING:
-            found.append(_withdrawal_by(e, e["of"]["request"]))
-        if e["type"] == "contact.observed" and e["outcome"] in WITHDRAWING:
-            found.append(_withdrawal_by(e, e))
+        if e["type"] not in ("contact.outcome", "contact.observed"):
+            continue
+        if words.outcome(e["outcome"], policy) in WITHDRAWING:
+            if _lost(e, approvals, erased):
+                found.append({**_said(e), "controller": None, "purposes": None, "channels": None})
+            else:
+                found.append(_withdrawal_by(e, e["of"]["request"] if e["type"] == "contact.outcome" else e))
     return found
 
 
@@ -302,11 +327,12 @@ def _again(approval: Event, request: Event, now: int, known: Known, policy: Even
         return {**block, "told": told, "rules": {"request.conflict"}, "duplicate": False}
     request = {**request, "data_categories": approval["request"]["data_categories"]}
     ids = (request["request_id"], approval["decided"])
-    outcome = next(c for c in known["contacts"] if (c.get("request_id"), c["at"]) == ids)["outcome"]
-    if outcome == "not_attempted":
+    contact = next(c for c in known["contacts"] if (c.get("request_id"), c["at"]) == ids)
+    if contact["outcome"] == "not_attempted" and not contact["unclear"]:
         return None
     rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
-    if outcome is None and not approval["recalled"] and not rules and now < approval["valid_until"]:
+    unused = contact["outcome"] is None and not contact["unclear"]
+    if unused and not approval["recalled"] and not rules and now < approval["valid_until"]:
         return {**{k: approval[k] for k in block}, "rules": set(), "duplicate": True}
     # Of a recall one cause is kept, whichever: any of them may be told beside what forbids now.
     told = {"reason": "malformed", "field": "request_id", "retry_at": None}

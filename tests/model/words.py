@@ -19,6 +19,30 @@ CATEGORIES = ("basic", "account", "credit", "investment", "insurance")
 FLAGS = {"dead": "deceased", "已故": "deceased", "underage": "minor"}
 
 
+OUTCOMES = (
+    "not_attempted", "not_connected", "busy", "no_answer", "ignored", "bounced", "voicemail", "abandoned", "delivered",
+    "answered", "wrong_number", "refused", "unsubscribed", "complained",
+)  # fmt: skip
+SAID = {
+    "dnc": "unsubscribed",
+    "stop": "unsubscribed",
+    "td": "unsubscribed",
+    "spam": "complained",
+    "declined": "refused",
+}
+
+
+def outcome(word: str, policy: Event | None = None) -> str | None:
+    """What a reported word means, by itself or by a policy's own words; None: nobody knows."""
+    said = _bare(word)
+    own = {_bare(each): meant for each, meant in ((policy or {}).get("outcomes") or {}).items()}
+    return {**own, **SAID, **{_bare(each): each for each in OUTCOMES}}.get(said)
+
+
+def _bare(word: str) -> str:
+    return "".join(char for char in plain(word) if char not in " -_.")
+
+
 def plain(word: str) -> str:
     """As restricting words are compared."""
     return unicodedata.normalize("NFKC", word).strip().casefold()

@@ -20,6 +20,7 @@ from tests.property.policies import (
     MINUTE,
     NUMBERS,
     OUTCOMES,
+    OWN_OUTCOMES,
     PURPOSES,
     REQUESTERS,
     STEPS,
@@ -223,7 +224,7 @@ class Maker(PolicyMaker):
             return None
         request = self.rng.choice(self.requests[-3:])
         matters = self.rng.choice([["d-1"], ["d-1", "d-2"], ["d-2"]]) if self.maybe(0.1) else None
-        outcome = self.rng.choice(OUTCOMES)
+        outcome = self.reported(OUTCOMES)
         return self.event(
             "contact.outcome",
             subject_id=request["subject_id"],
@@ -231,6 +232,13 @@ class Maker(PolicyMaker):
             outcome=outcome,
             matters=matters,
         )
+
+    def reported(self, outcomes: list[str]) -> str:
+        """An outcome as dialers write it: in any spelling, as people say it, or in a word of their own."""
+        if self.maybe(0.8):
+            return str(self.rng.choice(outcomes))
+        word = str(self.rng.choice([*outcomes, *OWN_OUTCOMES, *OWN_OUTCOMES, "DNC", "Stop", "TD", "spam", "declined"]))
+        return str(self.rng.choice([word, word.upper(), word.replace("_", "-"), word.replace("_", " ").title()]))
 
     def observed(self) -> Event:
         """A contact nobody asked about."""
@@ -242,7 +250,7 @@ class Maker(PolicyMaker):
                 direction=self.rng.choice(["inbound", "outbound"]),
                 channel=channel,
                 purpose=self.rng.choice(PURPOSES),
-                outcome=self.rng.choice(OUTCOMES[:11] if self.maybe(0.8) else OUTCOMES),
+                outcome=self.reported(OUTCOMES[:11] if self.maybe(0.8) else OUTCOMES),
                 matters=["d-1"] if self.maybe(0.4) else None,
                 requester=self.rng.choice(REQUESTERS) if self.maybe(0.2) else None,
                 campaign_id="c-1" if self.maybe(0.2) else None,

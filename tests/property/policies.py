@@ -53,6 +53,8 @@ CONTROLLERS = ["bank", "insurer"]
 REQUESTERS = ["bank", "callcentre"]
 CHANNELS = ["voice", "sms", "email"]
 PURPOSES = ["marketing", "marketing.insurance", "collection"]
+OWN_OUTCOMES = ["sale", "n_i", "call_later"]
+"""A dialer's own words; a policy may say what they mean."""
 OUTCOMES = list(get_args(Outcome))  # in the model's order: the product's own list, for what is only drawn from it
 METHODS = ["written", "web", "recorded_call"]
 CATEGORIES = ["basic", "account"]
@@ -115,6 +117,7 @@ class PolicyMaker:
             "dedup_horizon": self.horizon,
             "contact_history": "400d",
             "unreported": rng.choice(["count", "release"]),
+            "outcomes": {word.upper(): rng.choice(OUTCOMES) for word in OWN_OUTCOMES if self.maybe(0.5)},
             "vulnerable": rng.choice(["block", "allow"]),
             "clock_skew": rng.choice(["10m", "10m", "1m", "1h", "24h"]),
             "require": {

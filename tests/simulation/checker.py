@@ -120,12 +120,12 @@ class _Partition:
         passes: Passes = defaultdict(list)
         for message, _ in approvals:
             if message["type"] == "contact.approved":
-                passes[message["approval_id"], message.get("duplicate", False)].append(message)
+                passes[message["approval_ref"], message.get("duplicate", False)].append(message)
         now_ms = meta.get("now_ms", 0)
         self._recalls(number, recalls, now_ms, before, after)
         illegal = self._consents(after[0], dead)
         illegal |= self._outcomes(now_ms, after[1], dead)
-        missed = illegal - {message["approval_id"] for message in recalls}
+        missed = illegal - {message["approval_ref"] for message in recalls}
         if missed:
             self.bad("I22", f"transaction {number} opts a subject out and does not recall {sorted(missed)}")
         requests = {offset: (key, value) for offset, _, key, value in self._own("request", after[2], dead)}
@@ -202,7 +202,7 @@ class _Partition:
         self, number: int, recalls: list[dict[str, Any]], now_ms: int, before: tuple[int, ...], after: tuple[int, ...]
     ) -> None:
         for message in recalls:
-            approval_id = message["approval_id"]
+            approval_id = message["approval_ref"]
             self.recalled[approval_id] += 1
             approval = next(
                 (s.approvals[approval_id] for s in self.subjects.values() if approval_id in s.approvals), None
@@ -373,7 +373,7 @@ class _Partition:
         elif wanted - rules:
             self.bad("I3", f"offset {offset}: {request_id} of {name} does not tell {sorted(wanted - rules)}")
         if passed:
-            approval_id = decision["approval_id"]
+            approval_id = decision["approval_ref"]
             approval = self._told(offset, approval_id, passes, again=False)
             if approval is None:
                 return
@@ -402,9 +402,9 @@ class _Partition:
         elif not passed and "request" not in rules:
             self.bad("I3", f"offset {offset}: a repetition is blocked by {sorted(rules)}, not for being one")
         if passed:
-            self._told(offset, decision["approval_id"], passes, again=True)
-            if decision["approval_id"] != known["id"]:
-                self.bad("I3", f"offset {offset}: a repetition gets {decision['approval_id']}, not {known['id']}")
+            self._told(offset, decision["approval_ref"], passes, again=True)
+            if decision["approval_ref"] != known["id"]:
+                self.bad("I3", f"offset {offset}: a repetition gets {decision['approval_ref']}, not {known['id']}")
 
     def _told(self, offset: int, approval_id: str, passes: Passes, *, again: bool) -> dict[str, Any] | None:
         """Take the approval that a pass is told by."""

@@ -32,6 +32,7 @@ approval_ttl: 2m
 dedup_horizon: 30m
 clock_skew: 30s
 unreported: count
+outcomes_by: both
 require: {campaign: true, party: false, notice: false}
 purposes:
   marketing: {consent: opt_in, evidence: [web]}

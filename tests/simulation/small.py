@@ -240,7 +240,7 @@ class SmallGate:
         approvals = []
         for a in state.approvals:
             if _open(a, now_ms):
-                value = f'{{"type":"contact.recalled","approval_id":"ap-{a[0]}-{a[1]}","request_id":"{a[0]}"}}'
+                value = f'{{"type":"contact.recalled","approval_ref":"ap-{a[0]}-{a[1]}","request_id":"{a[0]}"}}'
                 self.out.append(Out("approval", "cc", subject, value.encode(), []))
                 a = (*a[:4], True, a[5])
             approvals.append(a)
@@ -327,7 +327,7 @@ class SmallGate:
         body = (
             f'{{"type":"contact.decided","request_id":"{request_id}","subject_id":"{rec.key.decode()}",'
             f'"verdict":"{"block" if reasons else "pass"}","reasons":[{listed}],'
-            f'"approval_id":{approval_id},'
+            f'"approval_ref":{approval_id},'
             f'"decided_ms":{now_ms},"position":{{"partition":{position.partition},"request":{position.request},'
             f'"consent":{position.consent},"outcome":{position.outcome},"control":{position.control},'
             f'"suppression":{position.suppression}}},"duplicate":{"true" if before else "false"},'
@@ -340,7 +340,7 @@ class SmallGate:
         if not reasons:
             repeats = ',"duplicate":true' if before else ""
             value = (
-                f'{{"type":"contact.approved","approval_id":{approval_id},"request_id":"{request_id}",'
+                f'{{"type":"contact.approved","approval_ref":{approval_id},"request_id":"{request_id}",'
                 f'"valid_until_ms":{until_ms}{repeats}}}'
             )
             self.out.append(Out("approval", "cc", rec.key, value.encode(), []))

@@ -164,7 +164,7 @@ def _decision(message: dict[str, Any], line: Text) -> Text:
 
 def _approved(message: dict[str, Any], line: Text) -> Text:
     line.append("APPROVED ", style="bold green")
-    line.append(f"{message['request_id']} {message['approval_id']} {message['channel']} ")
+    line.append(f"{message['request_id']} {message['approval_ref']} {message['channel']} ")
     return line.append(f"until {_clock(message['valid_until'])}", style="green")
 
 
@@ -178,7 +178,7 @@ def _refused(message: dict[str, Any], line: Text) -> Text:
 
 def _recalled(message: dict[str, Any], line: Text) -> Text:
     line.append("RECALLED ", style="bold yellow")
-    return line.append(f"{message['request_id']} {message['approval_id']}: {message['reason']}")
+    return line.append(f"{message['request_id']} {message['approval_ref']}: {message['reason']}")
 
 
 def _dead(message: dict[str, Any], line: Text) -> Text:

@@ -61,7 +61,7 @@ class Feed:
 
     def send(self, routed: Routed, done: Callable[[Acknowledged], None] | None = None) -> None:
         """Queue one record; `done` is called from the producer's thread once it is acknowledged."""
-        self.send_to(self.topic(routed.kind), routed.key, routed.value, done)
+        self.send_to(self.topic(routed.kind), routed.key, routed.value, done, partition=routed.partition)
 
     def send_to(
         self,
@@ -70,11 +70,12 @@ class Feed:
         value: bytes | None,
         done: Callable[[Acknowledged], None] | None = None,
         timestamp_ms: int | None = None,
+        partition: int | None = None,
     ) -> None:
         """Queue one record for a topic by its full name; the timestamp counts on topics that keep the sender's."""
         self._raise()
         try:
-            future = self._producer.send(topic, key=key, value=value, timestamp_ms=timestamp_ms)
+            future = self._producer.send(topic, key=key, value=value, timestamp_ms=timestamp_ms, partition=partition)
         except KafkaError as error:
             raise BrokerError(
                 f"topic {topic} cannot be written ({type(error).__name__}); create it with `contactgate topics create`"

@@ -38,6 +38,7 @@ class Routed(NamedTuple):
     kind: Kind
     key: bytes | None
     value: bytes
+    partition: int | None = None  # None: where the key belongs; an outcome goes where its approval says
 
 
 _decode = msgspec.json.Decoder().decode

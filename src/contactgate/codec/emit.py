@@ -42,7 +42,7 @@ def reasons(failed: tuple[Reason, ...]) -> list[WireReason]:
 def decision(
     request: Request,
     made: Decision,
-    approval_id: str | None,
+    approval_ref: str | None,
     policy: str | None,
     position: WirePosition,
     seq: int,
@@ -65,7 +65,7 @@ def decision(
             reasons=reasons(made.reasons) if made.reasons else [],
             next_eligible_at=None if eligible is None else stamp(eligible),
             assumes=made.assumes or UNSET,
-            approval_id=approval_id,
+            approval_ref=approval_ref,
             valid_until=None if until is None else stamp(until),
             decided_at=stamp(made.decided_ms),
             policy=policy,
@@ -81,16 +81,20 @@ def decision(
     return body[:-1] + b',"hash":"' + digest.encode() + b'"}', digest
 
 
-def approval(made: Decision, request: Request, approval_id: str, subject_token: str) -> bytes:
+def approval(
+    made: Decision, request: Request, approval_id: str, approval_ref: str, partition: int, subject_token: str
+) -> bytes:
     """One `contact.approved` for the requester's own topic."""
     return _encode(
         ContactApproved(
-            approval_id,
-            request.request_id,
-            subject_token,
-            request.channel,
-            stamp(made.valid_until_ms or made.decided_ms),
-            made.duplicate or UNSET,
+            approval_id=approval_id,
+            approval_ref=approval_ref,
+            partition=partition,
+            request_id=request.request_id,
+            subject_token=subject_token,
+            channel=request.channel,
+            valid_until=stamp(made.valid_until_ms or made.decided_ms),
+            duplicate=made.duplicate or UNSET,
         )
     )
 
@@ -109,9 +113,11 @@ def refusal(request_id: str, subject_token: str | None, channel: str | None, tol
     )
 
 
-def recall(recalled: Recall, approval_id: str, subject_token: str) -> bytes:
+def recall(recalled: Recall, approval_id: str, approval_ref: str, partition: int, subject_token: str) -> bytes:
     """One `contact.recalled` for the topic its approval went to."""
-    return _encode(ContactRecalled(approval_id, recalled.request_id, subject_token, recalled.reason))
+    return _encode(
+        ContactRecalled(approval_id, approval_ref, partition, recalled.request_id, subject_token, recalled.reason)
+    )
 
 
 def dead(letter: DeadLetter) -> bytes:

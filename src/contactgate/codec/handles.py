@@ -21,7 +21,7 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from contactgate.codec.tokens import KEY_BYTES
+from contactgate.codec.tokens import Tokens
 
 PREFIX: Final = "ap."
 MAX_TEXT: Final = 2_400
@@ -47,14 +47,9 @@ _decode: Final = msgspec.msgpack.Decoder(Handle).decode
 class Handles:
     """Makes and opens handles; holds the key."""
 
-    def __init__(self, key: bytes) -> None:
-        """`key` is the token key, at least 32 secret bytes. Raises ValueError for a shorter one."""
-        if len(key) < KEY_BYTES:
-            raise ValueError(f"the token key must have at least {KEY_BYTES} bytes; make one with 32 random bytes")
-        self._siv = AESSIV(blake2b(key, digest_size=64, person=b"approval handle").digest())
-        self._reference = blake2b(
-            key=blake2b(key, digest_size=64, person=b"approval ref").digest(), digest_size=16, person=b"approval ref"
-        )
+    def __init__(self, tokens: Tokens) -> None:
+        self._siv = AESSIV(tokens.secret(b"approval handle"))
+        self._reference = blake2b(key=tokens.secret(b"approval ref"), digest_size=16, person=b"approval ref")
 
     def seal(self, handle: Handle) -> str:
         """The text of a handle; the same for the same approval."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import UNSET, UnsetType
 
+from contactgate.codec.handles import Handle
 from contactgate.codec.tokens import Contactable, Tokens, is_address_token
 from contactgate.codec.widest import suspicious
 from contactgate.errors import MalformedMessage
@@ -245,15 +246,24 @@ def relationship(message: messages.RelationshipRecorded, at_ms: int) -> events.R
     )
 
 
-def outcome(message: messages.ContactOutcome, at_ms: int, arrived_ms: int) -> events.OutcomeReported:
-    """What became of an approved contact."""
+def outcome(
+    message: messages.ContactOutcome, at_ms: int, arrived_ms: int, handle: Handle | None, *, proven: bool
+) -> events.OutcomeReported:
+    """What became of the contact that a handle was given for, or else of the newest one of its request.
+
+    `proven`: whether it counts whatever the policy says.
+    """
+    word = message.outcome
     return events.OutcomeReported(
         event_id=message.event_id,
-        request_id=message.request_id,
+        request_id=(message.request_id or "") if handle is None else handle.request_id,
         time_ms=at_ms,
-        outcome=message.outcome,
+        outcome=synonyms.outcome(word),
         matters=words(message.matters),
         arrived_ms=arrived_ms,
+        word=word,
+        decided_ms=None if handle is None else handle.decided_ms,
+        proven=proven,
     )
 
 
@@ -269,17 +279,17 @@ def observed(message: messages.ContactObserved, at_ms: int, arrived_ms: int, tok
         controller=message.controller,
         channel=message.channel,
         purpose=message.purpose,
-        outcome=message.outcome,
+        outcome=synonyms.outcome(message.outcome),
         arrived_ms=arrived_ms,
         requester=message.requester or None,
         campaign=message.campaign_id or None,
         address=token,
         matters=words(message.matters) or (),
+        word=message.outcome,
     )
 
 
 _EVENTS: Final[dict[type, Callable[[Any, int, int], events.SubjectEvent]]] = {
-    messages.ContactOutcome: outcome,
     messages.ConsentGranted: lambda *read: events.GrantGiven(grant(*read)),
     messages.ConsentWithdrawn: lambda *read: events.ConsentWithdrawn(withdrawal(*read)),
     messages.SubjectUpdated: profile,
@@ -290,7 +300,7 @@ _EVENTS: Final[dict[type, Callable[[Any, int, int], events.SubjectEvent]]] = {
 
 
 def event(message: Any, at_ms: int, arrived_ms: int, tokens: Tokens) -> events.SubjectEvent:
-    """The domain event of any message about one subject; `at_ms` is its `time`, `arrived_ms` when it came first."""
+    """The domain event of a message of consent-events; `at_ms` is its `time`, `arrived_ms` when it came first."""
     if type(message) is messages.ContactObserved:
         return observed(message, at_ms, arrived_ms, tokens)
     return _EVENTS[type(message)](message, at_ms, arrived_ms)

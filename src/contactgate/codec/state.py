@@ -206,6 +206,7 @@ def _report_row(reports: tuple[Report, ...], at: int) -> bytes:
             None if r.matters is None else pack_shared(r.matters),
             pack_identifier(r.event_id),
             r.arrived_ms - r.time_ms,
+            *((True,) if r.restricts_only else ()),
         )
     )
 
@@ -347,7 +348,7 @@ def _withdrawals(rows: list[list[Any]]) -> tuple[Withdrawal, ...]:
 def _reports(rows: list[list[Any]]) -> tuple[Report, ...]:
     base = 0
     found: list[Report] = []
-    for time, request_id, decided, word, proven, matters, event_id, arrived in rows:
+    for time, request_id, decided, word, proven, matters, event_id, arrived, *more in rows:
         at_ms = time + base
         found.append(
             Report(
@@ -359,6 +360,7 @@ def _reports(rows: list[list[Any]]) -> tuple[Report, ...]:
                 matters=None if matters is None else shared(matters),
                 event_id=identifier(event_id),
                 arrived_ms=at_ms + arrived,
+                restricts_only=bool(more),
             )
         )
         base = found[0].time_ms

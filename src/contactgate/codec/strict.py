@@ -91,7 +91,10 @@ REASONS: Final[dict[str, str]] = {
     "scope.suspicious": "a restricting event names a scope that can match nothing (`*`, `all`, an empty list)",
     "scope.unknown_word": "a scope names a word that nobody knows: a restriction counts for all, a consent for nothing",
     "address.unreadable": "the address cannot be read, so nothing can be bound to it",
-    "outcome.unknown_request": "no request with this request_id was decided for this subject",
+    "outcome.unknown_request": "no approval of this request is known; an opt-out binds all the same",
+    "outcome.unknown_approval": "`approval_id` is none that this installation gave, or was changed on its way",
+    "outcome.unproven": "it names a subject and a request, which proves nothing, and the policy asks for `approval_id`",
+    "outcome.unknown_word": "neither an outcome nor one of the policy's `outcomes`; the contact keeps its place",
     "registry.source_unavailable": "the list that the event points to cannot be read here; the list counts as stale",
     "registry.base_unknown": "the version that a delta applies to is not the one in force",
     "registry.unreadable": "entries of the list cannot be read; the others bind beside the version before",
@@ -105,14 +108,14 @@ REASONS: Final[dict[str, str]] = {
 
 
 class _Nothing(msgspec.Struct, tag_field="type", tag=""):
-    """Makes a union of the one type of the request topic (msgspec lets a lone struct come without its tag); none is."""
+    """Makes a union of the one type of a topic (msgspec lets a lone struct come without its tag); none is."""
 
     never: Annotated[int, msgspec.Meta(gt=0, lt=0)]
 
 
 _consent: Final = msgspec.json.Decoder(ConsentMessage)
 _request: Final = msgspec.json.Decoder(RequestMessage | _Nothing)
-_outcome: Final = msgspec.json.Decoder(OutcomeMessage)
+_outcome: Final = msgspec.json.Decoder(OutcomeMessage | _Nothing)
 _suppression: Final = msgspec.json.Decoder(SuppressionMessage)
 _any: Final = msgspec.json.Decoder(ConsentMessage | RequestMessage | OutcomeMessage | SuppressionMessage)
 _decode_any: Final = _any.decode
@@ -129,9 +132,9 @@ TYPES: Final[dict[str, Kind]] = {
     "subject.erased": Kind.CONSENT,
     "complaint.received": Kind.CONSENT,
     "relationship.recorded": Kind.CONSENT,
+    "contact.observed": Kind.CONSENT,
     "contact.requested": Kind.REQUEST,
     "contact.outcome": Kind.OUTCOME,
-    "contact.observed": Kind.OUTCOME,
     "address.suppressed": Kind.SUPPRESSION,
     "address.released": Kind.SUPPRESSION,
     "notice.published": Kind.CONTROL,

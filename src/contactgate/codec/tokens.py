@@ -183,7 +183,7 @@ class Tokens:
         return found
 
     def approval(self, subject_id: str, request_id: str, decided_ms: int) -> str:
-        """The id of an approval: `ap-` and 32 hex digits, the same whenever the decision is made again."""
+        """The id that 0.2 gave an approval: `ap-` and 32 hex digits; those that are still open are recalled by it."""
         state = self._approval.copy()
         name = subject_id.encode()
         state.update(b"%d:%b:%d:%b" % (len(name), name, decided_ms, request_id.encode()))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -25,23 +24,19 @@ from contactgate.model.synonyms import folded
 
 RESTRICTING: Final = ("consent.withdrawn", "subject.erased", "complaint.received")
 _FLAG_KEY: Final = synonyms.key_form("flags")
-_HARD_OUTCOMES: Final = ("complained", "unsubscribed", "refused", "wrong_number")
+RESTRICTING_OUTCOMES: Final[frozenset[str]] = frozenset(("complained", "unsubscribed", "refused", "wrong_number"))
 _NO_WORDS: Final = synonyms.EVERYTHING | {""}
-_STOP_WORDS: Final = frozenset(
-    "stop stopall unsubscribe unsub optout optedout end quit cancel revoke arret".split()  # noqa: SIM905
-)
-"""Outcomes that a dialer passes on as the person wrote them: the words of 47 CFR 64.1200(a)(10), and the French one."""
 
 # What is not one JSON object is searched for the words of it, however they are quoted: JSON within a string, Python's
 # or YAML's notation, UTF-16, MessagePack; of the latter the record's key tells the subject.
 _TYPES: Final = (
-    *RESTRICTING, "subject.updated", "contact.outcome", "pause.set", "party.updated", "campaign.updated",
-    "address.suppressed", "registry.published", "contact.requested",
+    *RESTRICTING, "subject.updated", "contact.outcome", "contact.observed", "pause.set", "party.updated",
+    "campaign.updated", "address.suppressed", "registry.published", "contact.requested",
 )  # fmt: skip
 _PAIRS: Final = re.compile(
-    rb"\b(outcome|status|subject_id|request_id|requester|channel|party_id|campaign_id|pause_id|address_token|address"
-    rb"|registry)[\"']?\s*[:=]\s*"
-    rb"(?:\"([^\"\x00-\x1f]{1,512})\"|'([^'\x00-\x1f]{1,512})'|([^\s\"',\[\]{}]{1,512}))"
+    rb"\b(outcome|status|approval_id|subject_id|request_id|requester|channel|party_id|campaign_id|pause_id|address_token"
+    rb"|address|registry)[\"']?\s*[:=]\s*"
+    rb"(?:\"([^\"\x00-\x1f]{1,2400})\"|'([^'\x00-\x1f]{1,2400})'|([^\s\"',\[\]{}]{1,2400}))"
 )
 _FLAG_WORDS: Final = re.compile(rb"\b(minor|deceased|vulnerable)\b")
 
@@ -153,15 +148,19 @@ def subjects(loose: Loose, key: str | None) -> tuple[str, ...]:
 
 def outcomes(loose: Loose) -> set[str]:
     """The restricting outcomes that the message may report."""
-    said = {value.strip().lower() for value in loose.fields.get("outcome", []) if isinstance(value, str)}
-    if any(_letters(word) in _STOP_WORDS for word in said):
-        said.add("unsubscribed")
-    return said.intersection(_HARD_OUTCOMES)
+    said = {synonyms.outcome(value) for value in loose.fields.get("outcome", []) if isinstance(value, str)}
+    return {outcome for outcome in said if outcome in RESTRICTING_OUTCOMES}
 
 
-def _letters(word: str) -> str:
-    """The plain letters of a word: wide, spaced, accented and decorated spellings of it come out equal."""
-    return "".join([char for char in unicodedata.normalize("NFKD", word).casefold() if "a" <= char <= "z"])
+def own_outcome(loose: Loose) -> str | None:
+    """The one word of an outcome that only a policy can read."""
+    word = None if loose.ambiguous else wide_word(loose.one("outcome"))
+    return word if word is not None and len(word) <= 64 and synonyms.outcome(word) is None else None
+
+
+def approvals(loose: Loose) -> set[str]:
+    """Every `approval_id` that the message names."""
+    return {value for value in loose.fields.get("approval_id", []) if isinstance(value, str)}
 
 
 def flags(loose: Loose) -> tuple[str, ...]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import msgspec
 
-from contactgate.core.decide import approval_of, with_contact
+from contactgate.core.decide import approval_of, is_open, with_contact
+from contactgate.core.hearing import everything, heard, marketing, opt_out, reports_after, told, with_report
 from contactgate.core.lifting import outlasts
-from contactgate.core.outcomes import RESTRICTING, SEVERITY
-from contactgate.core.review import is_open, recall, review
+from contactgate.core.outcomes import OPT_OUTS, RESTRICTING
+from contactgate.core.review import recall, review
 from contactgate.core.world import World
-from contactgate.errors import MalformedMessage
 from contactgate.model.decision import Recall
 from contactgate.model.events import (
     ComplaintReceived,
@@ -33,8 +33,10 @@ from contactgate.model.facts import (
     Contact,
     Grant,
     Mark,
+    Outcome,
     Profile,
     Relationship,
+    Report,
     Span,
     SubjectState,
     Withdrawal,
@@ -55,18 +57,23 @@ Applied = tuple[SubjectState, tuple[Recall, ...]]
 
 
 def apply(event: SubjectEvent, state: SubjectState, world: World, now_ms: int) -> Applied:
-    """The state after an event, and what it recalls. `now_ms` only says which approvals are still open.
-
-    Raises MalformedMessage (`outcome.unknown_request`) for an outcome of a request that was never approved.
-    """
+    """The state after an event, and what it recalls. `now_ms` only says which approvals are still open."""
     if isinstance(event, GrantGiven):
         return grant(state, event.grant), ()
     if isinstance(event, Erased):
         return _erased(event, state, world, now_ms)
     after = _fold(event, state)
-    if after.profile is state.profile and after.withdrawals is state.withdrawals:
+    same = after.profile is state.profile and after.withdrawals is state.withdrawals
+    if same and (after.reports is state.reports or not _says_more(state, after, world)):
         return after, ()  # only contacts changed, and those recall nothing
     return review(after, world, now_ms)
+
+
+def _says_more(before: SubjectState, after: SubjectState, world: World) -> bool:
+    """Whether reports that came say, as the policy reads them, what an approval may have to be recalled for."""
+    known, now = heard(before, world.policy), heard(after, world.policy)
+    new = [each for each in now.withdrawals if each not in known.withdrawals]
+    return now.profile != known.profile or any(not any(_includes(k, each) for k in known.withdrawals) for each in new)
 
 
 def _fold(event: SubjectEvent, state: SubjectState) -> SubjectState:
@@ -318,7 +325,7 @@ def _erased(event: Erased, state: SubjectState, world: World, now_ms: int) -> Ap
     at_ms, profile = event.time_ms, state.profile
     if outlasts(profile.erased_ms, profile.erased_arrived_ms, at_ms, event.arrived_ms):
         return state, ()
-    gone = [each for each in state.contacts if each.time_ms <= at_ms]
+    gone = [each for each in heard(state, world.policy).contacts if each.time_ms <= at_ms]
     recalls = tuple(recall(contact, "subject.erased") for contact in gone if is_open(contact, now_ms))
     after, more = review(erase(state, at_ms, event.arrived_ms), world, now_ms)
     return after, recalls + more
@@ -355,7 +362,7 @@ def erase(state: SubjectState, at_ms: int, arrived_ms: int) -> SubjectState:
             if not outlasts(erased_ms, erased_arrived_ms, each.time_ms, each.arrived_ms)
         ),
         contacts,
-        tuple(each for each in state.reports if each.decided_ms > erased_ms),
+        reports_after(state.reports, erased_ms, erased_arrived_ms),
     )
 
 
@@ -368,32 +375,51 @@ def _may_be_wrong(contact: Contact) -> bool:
 
 
 def outcome(state: SubjectState, event: OutcomeReported) -> SubjectState:
-    """Commits or releases the place of an approval; what it says about the person's will binds at once."""
-    contact = approval_of(state, event.request_id)
+    """Commits or releases the place of an approval; what it says about the person's will binds at once.
+
+    What only a policy can judge is kept as it was reported. Of a contact that is not known only an opt-out counts.
+    """
+    contact = approval_of(state, event.request_id, event.decided_ms)
+    report = Report(
+        time_ms=event.time_ms,
+        request_id=event.request_id,
+        decided_ms=0 if contact is None else contact.time_ms,
+        word=event.word or event.outcome or "",
+        proven=event.proven,
+        matters=event.matters,
+        event_id=event.event_id,
+        arrived_ms=event.arrived_ms,
+        restricts_only=event.restricts_only,
+    )
+    if event.outcome is None or not event.proven:
+        if contact is None and event.outcome not in (None, *OPT_OUTS):
+            return state
+        return _noted(state, report, contact)
     if contact is None:
-        raise MalformedMessage(
-            "outcome.unknown_request", "no approval of this request is known: check request_id and subject_id"
-        )
-    told = _told(contact, event)
+        return withdraw(state, everything(report)) if event.outcome in OPT_OUTS else state
     after = state
-    if told != contact:
-        contacts = tuple(told if each is contact else each for each in state.contacts)
+    counted = told(contact, event.outcome, event.time_ms, event.matters)
+    if counted != contact:
+        contacts = tuple(counted if each is contact else each for each in state.contacts)
         after = SubjectState(state.profile, state.grants, state.withdrawals, contacts, state.reports)
-    return _heeded(after, contact, event)
+    return _heeded(after, contact, event.outcome, report)
 
 
-def _told(contact: Contact, event: OutcomeReported) -> Contact:
-    """The contact with an outcome: of several the one that restricts most holds, of equal ones the earliest."""
-    matters, named = contact.matters, contact.matters_told
-    if event.matters is not None:
-        matters = tuple(sorted({*event.matters, *matters} if named else set(event.matters)))
-        named = True
-    result, result_ms = event.outcome, event.time_ms
-    if contact.outcome is not None:
-        old, new = SEVERITY[contact.outcome], SEVERITY[event.outcome]
-        if old > new or (old == new and contact.outcome_ms <= event.time_ms):
-            result, result_ms = contact.outcome, contact.outcome_ms
-    return msgspec.structs.replace(contact, outcome=result, outcome_ms=result_ms, matters=matters, matters_told=named)
+def _noted(state: SubjectState, report: Report, contact: Contact | None) -> SubjectState:
+    """Keeps a report for the policy to judge. Too many of one contact: what may be an opt-out becomes one."""
+    profile = state.profile
+    if outlasts(profile.erased_ms, profile.erased_arrived_ms, report.time_ms, report.arrived_ms):
+        return state
+    reports, gone = with_report(state.reports, report)
+    if reports == state.reports:
+        return state
+    after = SubjectState(profile, state.grants, state.withdrawals, state.contacts, reports)
+    for each in gone:
+        if not each.proven:
+            after = withdraw(after, marketing(each))
+        else:
+            after = withdraw(after, everything(each) if contact is None else opt_out(contact, each))
+    return after
 
 
 def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
@@ -412,14 +438,27 @@ def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
         matters=event.matters,
         address=event.address,
     )
-    return _heeded(_with_contact(state, contact), contact, event)
+    after = _with_contact(state, contact)
+    report = Report(
+        time_ms=event.time_ms,
+        request_id="",
+        decided_ms=contact.time_ms if contact in after.contacts else 0,
+        word=event.word or event.outcome or "",
+        proven=True,
+        matters=event.matters or None,
+        event_id=event.event_id,
+        arrived_ms=event.arrived_ms,
+    )
+    if event.outcome is None:
+        return _noted(after, report, contact)
+    return _heeded(after, contact, event.outcome, report)
 
 
-def _heeded(state: SubjectState, contact: Contact, event: OutcomeReported | ContactObserved) -> SubjectState:
+def _heeded(state: SubjectState, contact: Contact, said: Outcome, report: Report) -> SubjectState:
     """The state with what an outcome says about the person's will, and about the address."""
-    if event.outcome in ("unsubscribed", "complained"):
-        return withdraw(state, _opt_out(contact, event))
-    if event.outcome == "wrong_number" and contact.address is not None and event.time_ms > state.profile.erased_ms:
+    if said in OPT_OUTS:
+        return withdraw(state, opt_out(contact, report))
+    if said == "wrong_number" and contact.address is not None and report.time_ms > state.profile.erased_ms:
         wrong = tuple(sorted({*state.profile.wrong_addresses, contact.address}))
         return _with_profile(state, msgspec.structs.replace(state.profile, wrong_addresses=wrong))
     return state
@@ -449,20 +488,6 @@ def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
         arrived_ms=event.arrived_ms,
     )
     return withdraw(_with_contact(state, contact), opt_out)
-
-
-def _opt_out(contact: Contact, event: OutcomeReported | ContactObserved) -> Withdrawal:
-    """What `unsubscribed` and `complained` withdraw: what the contact was about, and marketing (SEMANTICS rule 44)."""
-    about = contact.purpose
-    return Withdrawal(
-        time_ms=event.time_ms,
-        controller=contact.controller,
-        purposes=(about,) if covers("marketing", about) else tuple(sorted((about, "marketing"))),
-        channels=(contact.channel,),
-        recipients=None,
-        event_id=event.event_id,
-        arrived_ms=event.arrived_ms,
-    )
 
 
 def _known(state: SubjectState, event_id: str) -> bool:

@@ -12,6 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
+from contactgate.core.hearing import heard, meaning
 from contactgate.core.judge import ask, error, failures
 from contactgate.core.next_eligible import next_eligible
 from contactgate.core.outcomes import RESTRICTING
@@ -33,12 +34,13 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
         reason = Reason("policy.unavailable", "no policy is in force", None)
         return _blocked((reason,), categories_of(request, world), now_ms), state
     state = prune(state, policy, now_ms)
+    known = heard(state, policy)
     if request.request_id in map(_request_id, state.contacts):
-        again = _again(request, state, world, policy, now_ms)
+        again = _again(request, known, world, policy, now_ms)
         if again is not None:
             return again, state
     try:
-        ctx = context(request, state, world, policy)
+        ctx = context(request, known, world, policy)
         book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails must block, not stop the stream
         return _blocked((error("policy"),), categories_of(request, world), now_ms), state
@@ -55,7 +57,6 @@ def decide(request: Request, state: SubjectState, world: World, now_ms: int) -> 
     return Decision(
         reasons=reasons,
         next_eligible_ms=first,
-        approval_id=None,
         valid_until_ms=None,
         decided_ms=now_ms,
         categories=ctx.categories,
@@ -69,15 +70,24 @@ def prune(state: SubjectState, policy: Policy, now_ms: int) -> SubjectState:
     if not contacts or contacts[0].time_ms > oldest:
         return state
     kept = policy.outcomes_kept_forever | RESTRICTING
+    told = {
+        (each.request_id, each.decided_ms)
+        for each in state.reports
+        if each.time_ms > oldest or (meant := meaning(each.word, policy.words.outcomes)) is None or meant in kept
+    }
     contacts = tuple(
         each
         for each in contacts
-        if max(each.time_ms, each.outcome_ms, each.valid_until_ms) > oldest or each.outcome in kept
+        if max(each.time_ms, each.outcome_ms, each.valid_until_ms) > oldest
+        or each.outcome in kept
+        or (each.request_id, each.time_ms) in told
     )
     if len(contacts) == len(state.contacts):
         return state
     approvals = {(each.request_id, each.time_ms) for each in contacts}
-    reports = tuple(each for each in state.reports if (each.request_id, each.decided_ms) in approvals)
+    reports = state.reports and tuple(
+        each for each in state.reports if not each.decided_ms or (each.request_id, each.decided_ms) in approvals
+    )
     return SubjectState(state.profile, state.grants, state.withdrawals, contacts, reports)
 
 
@@ -145,15 +155,14 @@ def _again(request: Request, state: SubjectState, world: World, policy: Policy, 
     if field is not None:
         words = f"an approval of this request_id is known, and `{field}` was different; use a new request_id"
         return _blocked((Reason("request.conflict", words, None, field),), categories_of(request, world), now_ms)
-    if contact.outcome == "not_attempted":
+    if contact.outcome == "not_attempted" and not contact.unclear:
         return None
-    open_now = now_ms < contact.valid_until_ms and contact.outcome is None and contact.recalled is None
+    open_now = is_open(contact, now_ms)
     reasons = recall_reasons(request_of(contact), state, world, now_ms) if open_now else ()
     if open_now and not reasons:
         return Decision(
             reasons=(),
             next_eligible_ms=None,
-            approval_id=None,
             valid_until_ms=contact.valid_until_ms,
             decided_ms=now_ms,
             duplicate=True,
@@ -167,12 +176,18 @@ def _again(request: Request, state: SubjectState, world: World, policy: Policy, 
     return msgspec.structs.replace(_blocked(reasons, contact.categories, now_ms), duplicate=True)
 
 
-def approval_of(state: SubjectState, request_id: str) -> Contact | None:
-    """The newest approval of a request."""
+def approval_of(state: SubjectState, request_id: str, decided_ms: int | None = None) -> Contact | None:
+    """The newest approval of a request, or the one that was given at an instant."""
     for contact in reversed(state.contacts):
-        if contact.request_id == request_id:
+        if contact.request_id == request_id and decided_ms in (None, contact.time_ms):
             return contact
     return None
+
+
+def is_open(contact: Contact, now_ms: int) -> bool:
+    """Whether an approval may still be used."""
+    unused = contact.outcome is None and not contact.unclear
+    return unused and now_ms < contact.valid_until_ms and contact.recalled is None
 
 
 def _passed(
@@ -190,7 +205,6 @@ def _passed(
     return Decision(
         reasons=(),
         next_eligible_ms=None,
-        approval_id=None,
         valid_until_ms=end,
         decided_ms=now_ms,
         duplicate=False,
@@ -204,7 +218,6 @@ def _blocked(reasons: tuple[Reason, ...], categories: tuple[str, ...], now_ms: i
     return Decision(
         reasons=reasons,
         next_eligible_ms=None,
-        approval_id=None,
         valid_until_ms=None,
         decided_ms=now_ms,
         categories=categories,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from contactgate.core.decide import prune
+from contactgate.core.hearing import heard
 from contactgate.core.judge import ask, failures
 from contactgate.core.next_eligible import next_eligible
 from contactgate.core.rule import NEVER, Context, Rule, categories_of, context, until
@@ -69,7 +70,7 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
             rules=(missing,),
             notes=(),
         )
-    state = prune(state, policy, now_ms)
+    state = heard(prune(state, policy, now_ms), policy)
     notes = tuple(_earlier(each) for each in state.contacts if each.request_id == request.request_id)
     try:
         ctx = context(request, state, world, policy)
@@ -167,4 +168,6 @@ def _earlier(contact: Contact) -> str:
     told = f"this request was approved {instant(contact.time_ms)}, valid until {instant(contact.valid_until_ms)}"
     if contact.recalled is not None:
         return f"{told}, and recalled ({contact.recalled})"
-    return told if contact.outcome is None else f"{told}; its outcome is {contact.outcome}"
+    if contact.outcome is not None:
+        return f"{told}; its outcome is {contact.outcome}"
+    return f"{told}; what was reported of it nobody understands" if contact.unclear else told

@@ -29,5 +29,8 @@ BY_SEVERITY: Final[tuple[Outcome, ...]] = (
 
 SEVERITY: Final[dict[Outcome, int]] = {outcome: rank for rank, outcome in enumerate(BY_SEVERITY)}
 
+OPT_OUTS: Final[frozenset[Outcome | None]] = frozenset(("unsubscribed", "complained"))
+"""Outcomes in which a person says that they want no more of it (SEMANTICS rule 19)."""
+
 RESTRICTING: Final[frozenset[Outcome]] = frozenset(("refused", "wrong_number", "unsubscribed", "complained"))
 """Outcomes that are never forgotten, however old."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import msgspec
 
-from contactgate.core.decide import recall_reasons, request_of
+from contactgate.core.decide import is_open, recall_reasons, request_of
+from contactgate.core.hearing import heard
 from contactgate.core.world import World
 from contactgate.model.decision import Recall, RecallWord
 from contactgate.model.facts import Contact, SubjectState
@@ -31,23 +32,19 @@ def review(state: SubjectState, world: World, now_ms: int) -> tuple[SubjectState
     """The state after every open approval that must not be used any more was recalled, and the recalls."""
     recalls = []
     contacts = list(state.contacts)
-    for at, contact in enumerate(contacts):
+    known = heard(state, world.policy)
+    for at, contact in enumerate(known.contacts):
         if not is_open(contact, now_ms):
             continue
         # A late event is older than what it meets: nothing is judged at an instant before it was approved.
-        rule = _recalling_rule(contact, state, world, max(now_ms, contact.time_ms))
+        rule = _recalling_rule(contact, known, world, max(now_ms, contact.time_ms))
         if rule is not None:
-            contacts[at] = recalled(contact, rule)
+            contacts[at] = recalled(contacts[at], rule)
             recalls.append(recall(contact, rule))
     if not recalls:
         return state, ()
     after = SubjectState(state.profile, state.grants, state.withdrawals, tuple(contacts), state.reports)
     return after, tuple(recalls)
-
-
-def is_open(contact: Contact, now_ms: int) -> bool:
-    """Whether an approval may still be used."""
-    return now_ms < contact.valid_until_ms and contact.outcome is None and contact.recalled is None
 
 
 def open_until(state: SubjectState, now_ms: int) -> int:
@@ -62,13 +59,13 @@ def open_until(state: SubjectState, now_ms: int) -> int:
 def recall(contact: Contact, rule: str) -> Recall:
     """What the requester is told: a word, and nothing about the person."""
     return Recall(
-        approval_id="",
         request_id=contact.request_id,
         requester=contact.requester,
         channel=contact.channel,
         rule=rule,
         reason=recall_word(rule),
         approved_ms=contact.time_ms,
+        has_handle=contact.asked_jurisdictions is not None,
     )
 
 

@@ -1,7 +1,8 @@
 """The requesters' side of the demonstration: reads approvals read_committed and reports what became of each contact.
 
-Knows what a dialer knows: its own requests, and the opaque approvals. A recalled approval is never used. What a person
-does follows from the request's id and the seed, so two runs with the same verdicts report the same outcomes.
+Knows what a dialer knows, the opaque approvals: each says what proves a report of it, and where that goes. A recalled
+approval is never used. What a person does follows from the request's id and the seed, so two runs with the same
+verdicts report the same outcomes.
 """
 
 from __future__ import annotations
@@ -34,17 +35,16 @@ class Dialers:
     def __init__(
         self, feed: Feed, bootstrap: str, prefix: str, requesters: tuple[str, ...], seed: int, now_ms: Callable[[], int]
     ) -> None:
-        self.approved: dict[str, str] = {}  # request -> approval
+        self.approved: dict[str, str] = {}  # request -> what may be shown of its approval
         self.recalled: dict[str, str] = {}  # request -> vendor-safe reason
         self.refused: dict[str, tuple[str, str | None]] = {}  # request -> vendor-safe reason, when to ask again
         self.reported = 0
         self.failure: BaseException | None = None
         self.left_alone: set[str] = set()
-        self._subjects: dict[str, str] = {}
         self._feed = feed
         self._seed = seed
         self._now_ms = now_ms
-        self._waiting: list[tuple[int, str, str]] = []
+        self._waiting: list[tuple[int, str, str, int, str]] = []  # due, request, approval, partition, outcome
         self._stop = threading.Event()
         topics = [approvals_topic(prefix, requester) for requester in requesters]
         self._reading = Reading(bootstrap, topics, from_beginning=True, fetch_max_wait_ms=100)
@@ -53,10 +53,6 @@ class Dialers:
     def start(self) -> None:
         """Begin to answer approvals."""
         self._thread.start()
-
-    def asked(self, request_id: str, subject_id: str) -> None:
-        """A requester remembers whom its own request was about."""
-        self._subjects[request_id] = subject_id
 
     def stop(self) -> None:
         """Make no more contacts; what is reported is flushed by the owner of the feed."""
@@ -84,29 +80,28 @@ class Dialers:
             self._contact(message, request_id)
 
     def _contact(self, message: dict[str, Any], request_id: str) -> None:
-        self.approved[request_id] = message["approval_id"]
+        self.approved[request_id] = message["approval_ref"]
         if request_id in self.left_alone:
             return
         random = Random(f"{self._seed}:{request_id}")  # noqa: S311 - what an invented person does
         results = _VOICE if message["channel"] in {"voice", "sms"} else _WRITTEN
         (outcome,) = random.choices([name for name, _ in results], [weight for _, weight in results])
         if outcome is not None:
-            heapq.heappush(self._waiting, (self._now_ms() + random.randrange(300, 3_000), request_id, outcome))
+            due_ms = self._now_ms() + random.randrange(300, 3_000)
+            heapq.heappush(self._waiting, (due_ms, request_id, message["approval_id"], message["partition"], outcome))
 
     def _report(self) -> None:
         now_ms = self._now_ms()
         while self._waiting and self._waiting[0][0] <= now_ms:
-            _, request_id, outcome = heapq.heappop(self._waiting)
-            subject_id = self._subjects.get(request_id)
-            if request_id in self.recalled or subject_id is None:
+            _, request_id, approval_id, partition, outcome = heapq.heappop(self._waiting)
+            if request_id in self.recalled:
                 continue
             message = {
                 "type": "contact.outcome",
                 "event_id": f"o-{request_id}",
-                "request_id": request_id,
-                "subject_id": subject_id,
+                "approval_id": approval_id,
                 "time": stamp(now_ms),
                 "outcome": outcome,
             }
-            self._feed.send(Routed(OUTCOME, subject_id.encode(), msgspec.json.encode(message)))
+            self._feed.send(Routed(OUTCOME, None, msgspec.json.encode(message), partition))
             self.reported += 1

@@ -130,10 +130,12 @@ def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
         found.requests[record.partition, record.offset] = (record.timestamp, request)
         if request is not None and isinstance(request.get("request_id"), str):
             by_id.setdefault(request["request_id"], request)
+    approvals = map(_decode, (rec.value for rec in records(*(approvals_topic("", each) for each in requesters))))
+    approved = {each["approval_id"]: each["request_id"] for each in approvals if each["type"] == "contact.approved"}
     for record in records(CONSENT_EVENTS, CONTACT_OUTCOMES):
         message = _object(record.value)
         if message is not None:
-            _input(found, message, record.timestamp, by_id)
+            _input(found, message, record.timestamp, approved, by_id)
     clear = _Clear(addresses)
     for record in records(
         CONTACT_DECISIONS, DEAD_LETTERS, SUBJECTS_CHANGELOG, OPS_METRICS, OPS_ALERTS,
@@ -164,8 +166,14 @@ def _object(value: bytes | None) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def _input(found: Evidence, message: dict[str, Any], appended_ms: int, by_id: dict[str, dict[str, Any]]) -> None:
-    kind, subject, time_ms = message["type"], message["subject_id"], millis(message["time"])
+def _input(
+    found: Evidence,
+    message: dict[str, Any],
+    appended_ms: int,
+    approved: dict[str, str],  # handle -> request
+    by_id: dict[str, dict[str, Any]],
+) -> None:
+    kind, subject, time_ms = message["type"], message.get("subject_id", ""), millis(message["time"])
     if kind == "consent.granted":
         found.grants[subject].append((time_ms, appended_ms))
     elif kind == "consent.withdrawn":
@@ -174,11 +182,12 @@ def _input(found: Evidence, message: dict[str, Any], appended_ms: int, by_id: di
     elif kind == "subject.erased":
         found.opt_outs[subject].append(OptOut(time_ms, appended_ms, None, None, None, None))
     elif kind == "contact.outcome":
-        found.outcomes[message["request_id"]].append((appended_ms, message["outcome"]))
-        request = by_id.get(message["request_id"])
+        request_id = approved.get(message.get("approval_id", ""), "")
+        found.outcomes[request_id].append((appended_ms, message["outcome"]))
+        request = by_id.get(request_id)
         if request is not None and message["outcome"] in {"unsubscribed", "complained"}:
             scope = [request["controller"], [request["purpose"], "marketing"], [request["channel"]], None]
-            found.opt_outs[subject].append(OptOut(time_ms, appended_ms, *scope))
+            found.opt_outs[request["subject_id"]].append(OptOut(time_ms, appended_ms, *scope))
 
 
 def _decision(found: Evidence, record: Any) -> None:
@@ -194,14 +203,14 @@ def _decision(found: Evidence, record: Any) -> None:
             found.reasons[reason["rule"]] += 1
         return
     if decision["duplicate"]:
-        found.echoed[decision["approval_id"]] += 1
+        found.echoed[decision["approval_ref"]] += 1
         return
     appended_ms, request = found.requests.get(place, (0, None))
     found.passed.append(
         Passed(
             request_id=decision["request_id"],
             subject_id=decision["subject_id"],
-            approval_id=decision["approval_id"],
+            approval_id=decision["approval_ref"],
             decided_ms=millis(decision["decided_at"]),
             valid_until_ms=millis(decision["valid_until"]),
             requested_ms=appended_ms,
@@ -214,14 +223,14 @@ def _approval(found: Evidence, record: Any, requester: str) -> None:
     message = _decode(record.value)
     if message["type"] == "contact.approved":
         sent = found.repeated if message.get("duplicate") else found.approved
-        sent[message["approval_id"]].append(requester)
+        sent[message["approval_ref"]].append(requester)
     elif message["type"] == "contact.refused":
         found.refused[requester, message["request_id"]] += 1
         found.refusals[message["reason"]] += 1
         if not message.keys() <= _REFUSED or ("retry_at" in message and message["reason"] != "not_now"):
             found.told_too_much.append(message["request_id"])
     elif message["type"] == "contact.recalled":
-        found.recalled[message["approval_id"]].append((record.timestamp, message["reason"]))
+        found.recalled[message["approval_ref"]].append((record.timestamp, message["reason"]))
 
 
 class _Clear:

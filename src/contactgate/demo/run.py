@@ -122,7 +122,6 @@ class Run:
                 self._hold_back(started + planned_s * _PATIENCE)
                 number += 1
                 self._tally.sent(step.request_id, self._now_ms())
-                self._dialers.asked(step.request_id, (step.routed.key or b"").decode())
             self.malformed += step.malformed and step.routed.kind == REQUEST
             self._feed.send(step.routed)
             self._check()
@@ -222,7 +221,6 @@ class Run:
             "data_categories": ["basic"],
         }  # fmt: skip
         self._tally.sent(request_id, self._now_ms())
-        self._dialers.asked(request_id, subject_id)
         return self._feed.send_now(Routed(REQUEST, subject_id.encode(), _encode(message)))
 
     def _watch(self) -> None:

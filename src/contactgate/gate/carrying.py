@@ -32,6 +32,11 @@ class Carrier:
         self._partitions = partitions
         self._here: set[bytes] = set()
 
+    @property
+    def carries(self) -> bool:
+        """Whether there is another partition that a record could be carried to."""
+        return self._partitions is not None
+
     def here(self, key: bytes) -> bool:
         """Whether this partition owns the key."""
         if self._partitions is None or key in self._here:

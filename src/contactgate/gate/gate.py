@@ -17,7 +17,8 @@ import msgspec
 from contactgate.codec import emit, strict
 from contactgate.codec import messages as read
 from contactgate.codec.asking import asking
-from contactgate.codec.restrictions import restrictions
+from contactgate.codec.handles import Handle, Handles
+from contactgate.codec.restrictions import Widest
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core.apply import apply
@@ -30,12 +31,13 @@ from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
 from contactgate.gate.carrying import Carrier
 from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
+from contactgate.gate.reporting import Reporter, names_approval, news, opts_out
 from contactgate.model import events
 from contactgate.model.decision import Decision, Recall, Refusal
 from contactgate.model.facts import Reason, SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Origin, Out, Position, Record, States
-from contactgate.model.messages import ContactRequested
+from contactgate.model.messages import ContactOutcome, ContactRequested
 from contactgate.model.request import Request
 from contactgate.model.synonyms import shown
 from contactgate.names import Kind
@@ -58,14 +60,18 @@ class Gate:
         sealer: Sealer | None,
         strict_partition: int | None = None,
         requesters: frozenset[str] | None = None,
+        trusting: bool = False,
     ) -> None:
         """`strict_partition`: how many partitions there are, to carry misplaced keys; None: do not check.
 
         `source`: the CloudEvents source; None: no headers (offline). `requesters`: who has an approvals topic; None:
-        everybody (offline). `seq` is the next decision's number.
+        everybody (offline). `seq` is the next decision's number. `trusting`: outcomes need no proof (offline).
         """
         self._tokens = tokens
         self._world = world
+        self._handles = Handles(tokens)
+        self._reporter = Reporter(self._handles, trusting=trusting)
+        self._widest = Widest(self._handles, trusting=trusting)
         self._partition = partition
         self._letters = DeadLetters(source, sealer)
         self._events = emit.CloudEvents(source) if source else None
@@ -104,14 +110,26 @@ class Gate:
         """The rest of `consent` and `outcome` for a message that is already read and whose key is right."""
         try:
             check_time(at_ms, rec.arrived_ms)
-            event = read.event(message, at_ms, rec.arrived_ms, self._tokens)
-            self._apply(rec.key or b"", message.subject_id, event, rec, states)
+            event: events.SubjectEvent
+            if type(message) is ContactOutcome:
+                handle = self._reporter.handle(message)
+                if handle is not None and handle.partition != self._partition:
+                    self._elsewhere(rec, handle)
+                    return
+                subject_id, event = self._reporter.event(message, at_ms, rec.arrived_ms, handle)
+            else:
+                subject_id = message.subject_id
+                event = read.event(message, at_ms, rec.arrived_ms, self._tokens)
+            subject = subject_id.encode()
+            self._apply(subject, subject_id, event, rec, states)
             unknown = _unknown(event, self._world.vocabulary)
             if unknown is not None:
                 restricts = not isinstance(event, events.GrantGiven)
                 self.out.append(self._letters.letter(rec, unknown_word(unknown), restricts=restricts))
             if (strange := read.unknown_places(event)) is not None:
                 self.out.append(self._letters.letter(rec, strange))
+            if (told := news(event, states.get(subject), self._world.policy)) is not None:
+                self.out.append(self._letters.letter(rec, told, restricts=opts_out(event, self._world.policy)))
         except MalformedMessage as fault:
             self._refuse(rec, fault, states)
         except StoreError:  # not the record's fault: the caller rebuilds its store and reads the record again
@@ -119,11 +137,19 @@ class Gate:
         except Exception as error:  # noqa: BLE001  a fault of ours must not stop the stream; a restriction still binds
             self._refuse(rec, ours(error), states)
 
+    def _elsewhere(self, rec: Record, handle: Handle) -> None:
+        """Give an outcome to the relay: it goes to the partition of its approval, without an alert."""
+        if rec.origin is not None or not self._carrier.carries:
+            raise MalformedMessage("partition.wrong", "another partition owns this approval, and it cannot be carried")
+        self.out.append(self._carrier.named(rec, handle.subject_id.encode(), 0))
+
     def _read(self, rec: Record) -> Any:
         """The message; None when the record is carried to the partition that owns its key."""
         if rec.value is None:
             raise MalformedMessage("value.missing", "the record has no value")
         message = strict.decode(rec.kind, rec.value)
+        if type(message) is ContactOutcome and names_approval(message):
+            return message  # whose it is, the handle says, whatever the key is
         return message if self._mine(rec, message) else None
 
     def _mine(self, rec: Record, message: Any) -> bool:
@@ -155,18 +181,26 @@ class Gate:
     def _recall(self, subject_id: str, recalls: tuple[Recall, ...], at_ms: int) -> None:
         for recalled in recalls:
             token = self._tokens.subject(recalled.requester, subject_id)
-            approval_id = self._tokens.approval(subject_id, recalled.request_id, recalled.approved_ms)
+            request_id, approved_ms = recalled.request_id, recalled.approved_ms
+            approval_id = self._seal(subject_id, request_id, recalled.requester, approved_ms)
+            reference = self._handles.reference(approval_id)
+            if not recalled.has_handle:
+                approval_id = self._tokens.approval(subject_id, request_id, approved_ms)
             self.out.append(
                 Out(
                     Kind.APPROVAL,
                     recalled.requester,
                     token.encode(),
-                    emit.recall(recalled, approval_id, token),
-                    self._events.headers("contact.recalled", f"{approval_id}-recalled", at_ms)
+                    emit.recall(recalled, approval_id, reference, self._partition, token),
+                    self._events.headers("contact.recalled", f"{reference}-recalled", at_ms)
                     if self._events
                     else NO_HEADERS,
                 )
             )
+
+    def _seal(self, subject_id: str, request_id: str, requester: str, approved_ms: int) -> str:
+        """The handle of an approval."""
+        return self._handles.seal(Handle(subject_id, request_id, requester, self._partition, approved_ms))
 
     # --- what cannot be read whole --------------------------------------------------------------------------------
 
@@ -174,20 +208,13 @@ class Gate:
         elsewhere: dict[bytes, None] = {}
         restricts = False
         if rec.value is not None:
-            key = None if rec.key is None else rec.key.decode("utf-8", "replace")
-            for subject_id, event in restrictions(rec.value, key, rec.arrived_ms, rec.arrived_ms, fault):
+            for subject_id, event in self._widest.restrictions(rec, fault):
                 restricts = True
                 subject = subject_id.encode()
-                if not self._carrier.here(subject):
-                    elsewhere[subject] = None
-                    continue
-                try:
+                if self._carrier.here(subject):
                     self._apply(subject, subject_id, event, rec, states)
-                except MalformedMessage as unknown:
-                    # An outcome of a request that this subject never had: an opt-out in it is one of everything.
-                    for named, instead in restrictions(rec.value, key, rec.arrived_ms, rec.arrived_ms, unknown):
-                        if named == subject_id and isinstance(instead, events.ConsentWithdrawn):
-                            self._apply(subject, subject_id, instead, rec, states)
+                else:
+                    elsewhere[subject] = None
         if len(elsewhere) > CARRIED_MOST:
             more = f"; it names more than {CARRIED_MOST} subjects of other partitions, the others are not bound"
             fault = MalformedMessage(fault.reason, fault.detail + more, fault.field)
@@ -287,13 +314,14 @@ class Gate:
         """The decision, and what its requester is told on its own topic: the approval or the refusal."""
         tokens, world, seq, events = self._tokens, self._world, self.seq, self._events
         requester, decided_ms, approved_ms = request.requester, made.decided_ms, made.approved_ms
-        approval_id = (
-            None if approved_ms is None else tokens.approval(request.subject_id, request.request_id, approved_ms)
-        )
+        approval_id = reference = None
+        if approved_ms is not None:
+            approval_id = self._seal(request.subject_id, request.request_id, requester, approved_ms)
+            reference = self._handles.reference(approval_id)
         value, self.prev = emit.decision(
             request=request,
             made=made,
-            approval_id=approval_id,
+            approval_ref=reference,
             policy=None if world.policy is None else world.policy.hash,
             position=position,
             seq=seq,
@@ -305,8 +333,9 @@ class Gate:
         if self.requesters is not None and requester not in self.requesters:
             return
         token = tokens.subject(requester, request.subject_id)
-        if approval_id is not None:
-            value, kind, name = emit.approval(made, request, approval_id, token), "contact.approved", approval_id
+        if approval_id is not None and reference is not None:
+            value = emit.approval(made, request, approval_id, reference, self._partition, token)
+            kind, name = "contact.approved", reference
         else:
             value = emit.refusal(request.request_id, token, request.channel, refusal(made))
             kind, name = "contact.refused", f"{self._partition}-{seq}-refused"
@@ -355,7 +384,6 @@ def _without_topic(made: Decision, before: SubjectState, after: SubjectState) ->
     blocked = Decision(
         reasons=(reason,),
         next_eligible_ms=None,
-        approval_id=None,
         valid_until_ms=None,
         decided_ms=made.decided_ms,
         categories=made.categories,

@@ -30,7 +30,6 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
     reasons: tuple[Reason, ...]
     next_eligible_ms: int | None  # None: passes now, or never
-    approval_id: str | None  # the core has no key: None, the codec derives it from subject, request_id and approved_ms
     valid_until_ms: int | None
     decided_ms: int
     duplicate: bool = False  # the request_id was seen before: its first decision again, no cap used
@@ -53,12 +52,12 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recall(msgspec.Struct, frozen=True, gc=False):
-    """An open approval that became illegal."""
+    """An open approval that became illegal. What stands for it is made by the codec: the core has no key."""
 
-    approval_id: str  # "" from the core; derived by the codec from subject, request_id and approved_ms
     request_id: str
     requester: str
     channel: str
     rule: str  # the rule code it now fails (`consent.withdrawn`)
     reason: RecallWord
     approved_ms: int = 0  # the decision's time
+    has_handle: bool = True  # false: it was approved before there were handles

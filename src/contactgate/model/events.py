@@ -71,9 +71,13 @@ class OutcomeReported(msgspec.Struct, frozen=True, gc=False):
     event_id: str
     request_id: str
     time_ms: int
-    outcome: Outcome
+    outcome: Outcome | None  # None: only a policy can say what `word` means
     matters: tuple[str, ...] | None
     arrived_ms: int
+    word: str = ""  # as reported, if `outcome` is None
+    decided_ms: int | None = None  # of the approval that it proves; None: of the request's newest one
+    proven: bool = True  # it carried the approval's handle, or nothing needs to be proved here
+    restricts_only: bool = False  # it could not be read whole: what it would give back counts for nothing
 
 
 class ContactObserved(msgspec.Struct, frozen=True, gc=False):
@@ -84,12 +88,13 @@ class ContactObserved(msgspec.Struct, frozen=True, gc=False):
     controller: str
     channel: str
     purpose: str
-    outcome: Outcome
+    outcome: Outcome | None  # None: only a policy can say what `word` means
     arrived_ms: int
     requester: str | None = None
     campaign: str | None = None
     address: str | None = None  # keyed token
     matters: tuple[str, ...] = ()
+    word: str = ""  # as reported, if `outcome` is None
 
 
 SubjectEvent = (

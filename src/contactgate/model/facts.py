@@ -110,6 +110,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
     asked_matter: str | None = None  # as the request said it, and the next two: the same request must say them again
     asked_categories: tuple[str, ...] | None = None  # None: it named none
     asked_jurisdictions: tuple[str, ...] | None = None  # None: not known, the approval is of an older layout
+    unclear: bool = False  # never stored, only `core.hearing` says so: what nobody understands was reported of it
 
     @property
     def is_observed(self) -> bool:
@@ -153,7 +154,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
         *,
         event_id: str,
         time_ms: int,
-        outcome: Outcome,
+        outcome: Outcome | None,
         channel: str,
         purpose: str,
         controller: str,
@@ -169,7 +170,7 @@ class Contact(msgspec.Struct, frozen=True, gc=False, array_like=True):
             request_id="",
             valid_until_ms=0,
             outcome=outcome,
-            outcome_ms=time_ms,
+            outcome_ms=0 if outcome is None else time_ms,
             recalled=None,
             channel=channel,
             purpose=purpose,
@@ -201,13 +202,14 @@ class Report(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """
 
     time_ms: int
-    request_id: str
-    decided_ms: int  # the approval's time
+    request_id: str  # "": of an observed contact, that of the event
+    decided_ms: int  # the contact's time; 0: no contact of this request is known
     word: str  # as reported
     proven: bool  # the report carried the approval's handle
     matters: tuple[str, ...] | None  # sorted; None: it named none
     event_id: str
     arrived_ms: int
+    restricts_only: bool = False  # it could not be read whole: what it would give back counts for nothing
 
 
 LASTING: Final = frozenset(("deceased", "minor", "vulnerable"))

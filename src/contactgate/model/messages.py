@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from contactgate.model.decision import RecallWord, RefusalWord, Verdict
-from contactgate.model.facts import Outcome, Relation
+from contactgate.model.facts import Relation
 from contactgate.model.request import Mode
 
 Identifier = Annotated[str, Meta(min_length=1, max_length=128, description="1 to 128 printable characters")]
@@ -31,6 +31,13 @@ Clock = Annotated[
 ]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DataCategory = Identifier
+OutcomeWord = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=64, description="a built-in outcome in any spelling, or one of the policy's `outcomes`"
+    ),
+]
+ApprovalId = Annotated[str, Meta(min_length=1, max_length=2_400, description="as the approval carried it")]
 
 
 class Hours(msgspec.Struct, rename={"from_": "from"}):
@@ -130,6 +137,24 @@ class RelationshipRecorded(msgspec.Struct, gc=False, tag_field="type", tag="rela
     until: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | UnsetType | None = UNSET
 
 
+class ContactObserved(msgspec.Struct, gc=False, tag_field="type", tag="contact.observed"):
+    """A contact that was not decided here."""
+
+    event_id: Identifier
+    subject_id: Identifier
+    time: Instant
+    controller: Identifier
+    channel: Identifier
+    purpose: Identifier
+    outcome: OutcomeWord
+    direction: Literal["inbound", "outbound"] | UnsetType | None = UNSET
+    requester: Identifier | UnsetType | None = UNSET
+    campaign_id: Identifier | UnsetType | None = UNSET
+    address: str | UnsetType | None = UNSET
+    address_token: str | UnsetType | None = UNSET
+    matters: tuple[Identifier, ...] | UnsetType | None = UNSET
+
+
 # --- contact-requests ----------------------------------------------------------------------------------------------
 
 
@@ -158,31 +183,14 @@ class ContactRequested(msgspec.Struct, gc=False, tag_field="type", tag="contact.
 
 
 class ContactOutcome(msgspec.Struct, gc=False, tag_field="type", tag="contact.outcome"):
-    """What became of an approved contact."""
+    """What became of the contact that `approval_id` approved; or of a subject's request, where the policy allows it."""
 
     event_id: Identifier
-    request_id: Identifier
-    subject_id: Identifier
     time: Instant
-    outcome: Outcome
-    matters: tuple[Identifier, ...] | UnsetType | None = UNSET
-
-
-class ContactObserved(msgspec.Struct, gc=False, tag_field="type", tag="contact.observed"):
-    """A contact that was not decided here."""
-
-    event_id: Identifier
-    subject_id: Identifier
-    time: Instant
-    controller: Identifier
-    channel: Identifier
-    purpose: Identifier
-    outcome: Outcome
-    direction: Literal["inbound", "outbound"] | UnsetType | None = UNSET
-    requester: Identifier | UnsetType | None = UNSET
-    campaign_id: Identifier | UnsetType | None = UNSET
-    address: str | UnsetType | None = UNSET
-    address_token: str | UnsetType | None = UNSET
+    outcome: OutcomeWord
+    approval_id: ApprovalId | UnsetType | None = UNSET
+    request_id: Identifier | UnsetType | None = UNSET
+    subject_id: Identifier | UnsetType | None = UNSET
     matters: tuple[Identifier, ...] | UnsetType | None = UNSET
 
 
@@ -237,10 +245,16 @@ class AddressReleased(msgspec.Struct, gc=False, tag_field="type", tag="address.r
 
 
 ConsentMessage = (
-    ConsentGranted | ConsentWithdrawn | SubjectUpdated | SubjectErased | ComplaintReceived | RelationshipRecorded
+    ConsentGranted
+    | ConsentWithdrawn
+    | SubjectUpdated
+    | SubjectErased
+    | ComplaintReceived
+    | RelationshipRecorded
+    | ContactObserved
 )
 RequestMessage = ContactRequested
-OutcomeMessage = ContactOutcome | ContactObserved
+OutcomeMessage = ContactOutcome
 SuppressionMessage = AddressSuppressed | AddressReleased
 
 
@@ -286,7 +300,7 @@ class ContactDecided(msgspec.Struct, gc=False, kw_only=True, tag_field="type", t
     next_eligible_at: str | None
     # `registry.us-ndnc`: a list that must be refreshed until then; absent: none
     assumes: tuple[str, ...] | UnsetType = UNSET
-    approval_id: str | None
+    approval_ref: str | None  # stands for the approval's handle, which its requester alone may know
     valid_until: str | None
     decided_at: str
     policy: str | None
@@ -300,7 +314,9 @@ class ContactDecided(msgspec.Struct, gc=False, kw_only=True, tag_field="type", t
 class ContactApproved(msgspec.Struct, gc=False, tag_field="type", tag="contact.approved"):
     """What a vendor may know of a pass: nothing about the person."""
 
-    approval_id: str
+    approval_id: str  # the handle: who shows it reports of this approval
+    approval_ref: str  # what may stand for it in logs and URLs
+    partition: int  # of contact-outcomes: where reports of it go
     request_id: str
     subject_token: str
     channel: str
@@ -323,6 +339,8 @@ class ContactRecalled(msgspec.Struct, gc=False, tag_field="type", tag="contact.r
     """An approval that must not be used any more."""
 
     approval_id: str
+    approval_ref: str
+    partition: int
     request_id: str
     subject_token: str
     reason: RecallWord

@@ -10,9 +10,9 @@ import tomllib
 import unicodedata
 from functools import lru_cache
 from importlib import resources
-from typing import Final
+from typing import Final, cast
 
-from contactgate.model.facts import LASTING
+from contactgate.model.facts import LASTING, Outcome
 
 CHANNELS: Final = ("voice", "sms", "email", "mail")
 CATEGORIES: Final = frozenset({"basic", "account", "credit", "investment", "insurance"})
@@ -44,6 +44,11 @@ def key_form(key: str) -> str:
     return form[:-1] if form.endswith("s") and not form.endswith("ss") and len(form) > 2 else form
 
 
+def _letters(word: str) -> str:
+    """The plain letters of a word: wide, spaced, accented and decorated spellings of it come out equal."""
+    return "".join([char for char in unicodedata.normalize("NFKD", word).casefold() if "a" <= char <= "z"])
+
+
 def _table(name: str) -> dict[str, str]:
     """Squeezed spelling -> known word, the known words themselves included."""
     found = {squeezed(known): known for known in TABLES[name]}
@@ -60,6 +65,10 @@ TABLES: Final[dict[str, dict[str, list[str]]]] = tomllib.loads(
 _CHANNELS: Final = _table("channels")
 _FLAGS: Final = _table("flags")
 _TYPES: Final = _table("types")
+_OUTCOMES: Final = _table("outcomes")
+_STOPS: Final = frozenset(
+    letters for letters in map(_letters, ("unsubscribed", *TABLES["outcomes"]["unsubscribed"])) if len(letters) > 2
+)
 _KEYS: Final[dict[str, frozenset[str]]] = {
     known: frozenset(key_form(key) for key in (known, *others)) for known, others in TABLES["keys"].items()
 }
@@ -73,6 +82,18 @@ def channel(word: str) -> str | None:
 def flag(word: str) -> str | None:
     """The restricting flag that a word means in any spelling; None if it means none."""
     return _FLAGS.get(squeezed(word))
+
+
+@lru_cache(maxsize=4_096)
+def outcome(word: str) -> Outcome | None:
+    """The outcome that a word means in any spelling; None if only a policy can say.
+
+    An opt-out is found in decorated spellings as well (`S T O P !`), for dialers pass on what people write.
+    """
+    found = _OUTCOMES.get(squeezed(word))
+    if found is None:
+        found = "unsubscribed" if _letters(word) in _STOPS else None
+    return cast("Outcome | None", found)
 
 
 def restricting_type(word: str) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from contactgate.errors import Fault
-from contactgate.model.synonyms import CHANNELS
+from contactgate.model.synonyms import CHANNELS, squeezed
 from contactgate.policy.document import (
     BasisDoc,
     Confidence,
@@ -51,6 +51,7 @@ def document_faults(doc: RulesDoc, raw: object) -> list[Fault]:
         *_channels(doc, raw),
         *_purposes(doc, raw),
         *_unless(doc, raw),
+        *_outcomes(doc),
     ]
 
 
@@ -100,6 +101,15 @@ def _names_twice(doc: RulesDoc) -> Iterator[Fault]:
                 message = f"`{rule.name}` is also the name of {other}: reasons could not tell them apart"
                 yield Fault(f"{section}[{position}].name", message)
             first.setdefault(rule.name, position)
+
+
+def _outcomes(doc: RulesDoc) -> Iterator[Fault]:
+    if isinstance(doc, PolicyDoc):
+        first: dict[str, str] = {}
+        for word, outcome in doc.outcomes.items():
+            other = first.setdefault(squeezed(word), word)
+            if doc.outcomes[other] != outcome:
+                yield Fault(f"outcomes.{word}", f"`{other}` is the same word, and means something else there")
 
 
 def _windows_differ(doc: RulesDoc) -> Iterator[Fault]:

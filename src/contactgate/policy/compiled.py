@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from contactgate.model.facts import Outcome
 from contactgate.model.request import Mode
-from contactgate.model.synonyms import CATEGORIES, CHANNELS, FLAGS
+from contactgate.model.synonyms import CATEGORIES, CHANNELS, FLAGS, squeezed
 from contactgate.policy.document import PolicyDoc
 from contactgate.policy.packs import Pack
 from contactgate.policy.plan import Cap, CoolOff, Limits, Plan, RegistryRule, Requirements, WindowRule, Words, covers
@@ -159,6 +159,7 @@ def _words(document: PolicyDoc, packs: tuple[Pack, ...], purposes: frozenset[str
         controllers=frozenset(document.controllers),
         flags=FLAGS.union(document.flags),
         categories=CATEGORIES.union(document.data_categories),
+        outcomes={squeezed(word): outcome for word, outcome in document.outcomes.items()},
     )
 
 
@@ -174,6 +175,7 @@ def _limits(document: PolicyDoc, sources: tuple[Source, ...]) -> Limits:
         dedup_horizon_ms=document.dedup_horizon,
         contact_history_ms=max(needed),
         unreported_counts=document.unreported == "count",
+        outcomes_by_subject=document.outcomes_by != "approval",
         clock_skew_ms=document.clock_skew,
         requirements=Requirements(require.campaign, require.party, require.notice, require.two_people),
         default_region=document.default_region,

@@ -7,6 +7,7 @@ sources simply stand side by side and all must hold.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -189,6 +190,7 @@ class Limits:
     dedup_horizon_ms: int
     contact_history_ms: int  # contacts older than this may be forgotten; never shorter than any rule looks back
     unreported_counts: bool = True
+    outcomes_by_subject: bool = False  # a report counts without the approval's handle
     clock_skew_ms: int = 600_000  # a restriction that arrives later and is stamped at most so much earlier wins
     requirements: Requirements = field(default_factory=Requirements)
     default_region: str | None = None  # ISO country in which a number without `+` is read
@@ -204,3 +206,4 @@ class Words:
     controllers: frozenset[str] = frozenset()
     flags: frozenset[str] = frozenset()  # built in, and the policy's own
     categories: frozenset[str] = frozenset()  # built in, and the policy's own
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # the policy's own words, squeezed

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import get_args
 
 from contactgate.model import synonyms
-from contactgate.model.facts import Outcome
 from contactgate.model.synonyms import CHANNELS
 from contactgate.policy import zones
 
@@ -88,11 +86,13 @@ def controller(text: str) -> str:
 
 
 def outcome_word(text: str) -> str:
-    """A dialer's own word for what became of a contact; a built-in outcome keeps its meaning."""
-    if synonyms.squeezed(text) in {synonyms.squeezed(outcome) for outcome in get_args(Outcome)}:
-        raise ValueError(f"`{text}` is an outcome of its own and keeps its meaning: remove it")
-    if not 1 <= len(text) <= 128 or not text.isprintable():
-        raise ValueError("an outcome's word is 1 to 128 printable characters")
+    """A dialer's own word for what became of a contact; a built-in one, however it is spelled, keeps its meaning."""
+    meant = synonyms.outcome(text)
+    if meant is not None:
+        same = synonyms.squeezed(text) == synonyms.squeezed(meant)
+        raise ValueError(f"`{text}` {'is built in' if same else f'means `{meant}`'} and keeps its meaning: remove it")
+    if not 1 <= len(text) <= 64 or not text.isprintable():
+        raise ValueError("an outcome's word is 1 to 64 printable characters")
     return text
 
 

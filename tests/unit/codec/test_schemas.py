@@ -85,7 +85,7 @@ def test_what_the_gate_refuses_for_its_shape_the_schema_refuses() -> None:
     check = validator("messages/contact.outcome.json")
     check.validate(good)
     for bad in (
-        {**good, "outcome": "danced"},
+        {**good, "outcome": ""},
         {**good, "subject_id": 7},
         {k: v for k, v in good.items() if k != "time"},
     ):

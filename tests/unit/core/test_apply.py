@@ -24,7 +24,6 @@ from contactgate.core.apply import apply
 from contactgate.core.decide import decide
 from contactgate.core.review import open_until, review
 from contactgate.core.world import World
-from contactgate.errors import MalformedMessage
 from contactgate.model import events
 from contactgate.model.facts import EMPTY, Profile, Span, SubjectState, Withdrawal
 from contactgate.policy.plan import RegistryRule
@@ -176,11 +175,13 @@ def outcome(name: str, at: int = T + MINUTE, **changes: object) -> events.Outcom
     return events.OutcomeReported(f"o-{name}-{at}", "q-1", at, name, **fields)  # type: ignore[arg-type]
 
 
-def test_an_outcome_of_an_unknown_request_is_refused() -> None:
-    """It is malformed, with the code of a dead letter and no address in its words."""
-    with pytest.raises(MalformedMessage) as raised:
-        after(outcome("answered"))
-    assert raised.value.reason == "outcome.unknown_request"
+def test_of_an_outcome_of_an_unknown_request_only_an_opt_out_counts() -> None:
+    """Nobody can say what it was about, so it withdraws everything; without a handle the policy says how much."""
+    assert after(outcome("answered")) == EMPTY
+    (withdrawal,) = after(outcome("unsubscribed")).withdrawals
+    assert (withdrawal.controller, withdrawal.purposes, withdrawal.channels) == (None, None, None)
+    assert after(outcome("unsubscribed", proven=False)).reports[0].decided_ms == 0
+    assert after(outcome("answered", proven=False)) == EMPTY
 
 
 def test_the_more_restricting_outcome_holds_and_of_equal_ones_the_earliest() -> None:

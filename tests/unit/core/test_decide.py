@@ -37,7 +37,7 @@ def test_a_pass_says_until_when_and_leaves_the_id_to_the_codec() -> None:
     """A pass is valid for the approval TTL, has no reasons and no next instant."""
     decision = ask(world(), person())
     assert (decision.passed, decision.valid_until_ms, decision.next_eligible_ms) == (True, T + 15 * MINUTE, None)
-    assert (decision.approval_id, decision.approved_ms, decision.duplicate) == (None, T, False)
+    assert (decision.approved_ms, decision.duplicate) == (T, False)
 
 
 def test_the_shortest_end_bounds_an_approval() -> None:

@@ -60,16 +60,17 @@ class Topics:
         for number, step in enumerate(population.stream(2_500, 50.0)):
             now_ms = START_MS + number * 20
             made = self.feed(step.routed.kind, step.routed.key, step.routed.value, now_ms)
-            if step.request_id and any(b"contact.approved" in value for value in made) and number % 3 == 0:
-                self.outcome(json.loads(step.routed.value), now_ms, "not_attempted" if number % 2 else "delivered")
+            approval = next((value for value in made if b"contact.approved" in value), None)
+            if step.request_id and approval is not None and number % 3 == 0:
+                self.outcome(json.loads(approval), now_ms, "not_attempted" if number % 2 else "delivered")
 
-    def outcome(self, request: dict[str, Any], now_ms: int, outcome: str) -> None:
+    def outcome(self, approval: dict[str, Any], now_ms: int, outcome: str) -> None:
         """A dialer reports at once."""
         message = {
-            "type": "contact.outcome", "event_id": f"o-{request['request_id']}", "request_id": request["request_id"],
-            "subject_id": request["subject_id"], "time": stamp(now_ms), "outcome": outcome,
+            "type": "contact.outcome", "event_id": f"o-{approval['request_id']}", "time": stamp(now_ms),
+            "approval_id": approval["approval_id"], "outcome": outcome,
         }  # fmt: skip
-        self.feed("outcome", request["subject_id"].encode(), json.dumps(message).encode(), now_ms)
+        self.feed("outcome", None, json.dumps(message).encode(), now_ms)
 
     def feed(self, kind: str, key: bytes | None, value: bytes, now_ms: int) -> list[bytes]:
         """Append an input record and what comes of it."""
@@ -169,7 +170,7 @@ def test_a_pass_after_an_opt_out_is_found(topics):
 
 def test_an_opt_out_that_recalls_nothing_is_found(topics):
     """An unused approval that stays open after an opt-out breaks the promise of recall."""
-    answered = {json.loads(row.value)["request_id"] for row in topics.rows["contact-outcomes"]}
+    answered = {json.loads(row.value)["event_id"][2:] for row in topics.rows["contact-outcomes"]}
     decision = next(d for _, d in reversed(passes(topics)) if d["request_id"] not in answered and not d["duplicate"])
     at_ms = millis(decision["decided_at"]) + 1
     opt_out = {
@@ -187,7 +188,7 @@ def test_a_cap_that_is_exceeded_is_found(topics):
     asked = topics.rows["contact-requests"][decision["position"]["request"]]
     for number in range(6):
         place = topics.append("contact-requests", asked.key, asked.value, asked.timestamp)
-        more = {**decision, "approval_id": f"ap-{number}", "position": {**decision["position"], "request": place}}
+        more = {**decision, "approval_ref": f"ar-{number}", "position": {**decision["position"], "request": place}}
         topics.append("contact-decisions", b"k", json.dumps(more).encode(), asked.timestamp)
     assert "caps" in broken(topics)
 

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 EXAMPLES = ROOT / "examples"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-KEYED = ("approval_id", "subject_token", "policy", "prev", "hash")
+KEYED = ("approval_id", "approval_ref", "subject_token", "policy", "prev", "hash")
 MOST_WORDS = 700
 FENCE = re.compile(r"^ *```(\w*)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
 ANYWHERE = {"sh", "console", "yaml", "jsonc"}  # test_commands, test_policy, test_messages

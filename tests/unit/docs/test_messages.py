@@ -123,8 +123,7 @@ def test_outcomes_are_listed_from_the_least_to_the_most_restricting() -> None:
         '{"type":"subject.erased","event_id":"…","subject_id":"…"}',
         '{"type":"subject.erased","event_id":"…","subject_id":"…","time":"…","when":"…"}',
         '{"type":"pause.set","event_id":"…","time":"…","pause_id":"p","scope":{"requester":[…]}}',
-        '{"type":"contact.outcome",…,"outcome":"answered|no_answer"}',
-        '{"type":"contact.outcome",…,"outcome":"answred"}',
+        '{"type":"contact.outcome",…,"outcom":"answered"}',
         '{"type":"party.updated",…,"agreements":[{"controler":"bank"}]}',
     ],
 )

@@ -212,7 +212,7 @@ def test_places_are_kept_apart_by_input_and_by_the_partition_they_come_from(all_
     all_of.pump()
     all_of.work()
     assert all_of.places[2].meta.carried == {"consent/0": 128, "consent/1": 0, "outcome/1": 0}
-    assert [letter["reason"] for letter in all_of.places[2].told("dead")] == ["outcome.unknown_request"]
+    assert [letter["reason"] for letter in all_of.places[2].told("dead")] == ["outcome.unproven"]
 
 
 def test_meta_records_of_before_are_read_and_those_without_carried_records_look_as_before() -> None:

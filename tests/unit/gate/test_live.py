@@ -108,7 +108,7 @@ def test_a_requester_without_a_topic_is_blocked_and_reserves_nothing() -> None:
 
 
 def test_decisions_are_a_chain_and_approvals_say_nothing_about_the_person() -> None:
-    """seq counts from 0, each record names the hash before it; an approval holds six vendor-safe fields."""
+    """seq counts from 0, each record names the hash before it; an approval holds vendor-safe fields only."""
     gate, states, _ = live()
     gate.consent(record("consent", granted()), states)
     for number in range(3):
@@ -119,9 +119,11 @@ def test_decisions_are_a_chain_and_approvals_say_nothing_about_the_person() -> N
     assert verify([out.value for out in decisions]).seq == 2
     approvals = [json.loads(out.value) for out in gate.out if out.kind == "approval"]
     assert all(
-        set(a) == {"type", "approval_id", "request_id", "subject_token", "channel", "valid_until"} for a in approvals
+        set(a)
+        == {"type", "approval_id", "approval_ref", "partition", "request_id", "subject_token", "channel", "valid_until"}
+        for a in approvals
     )
-    assert json.loads(decisions[0].value)["approval_id"] == approvals[0]["approval_id"]
+    assert json.loads(decisions[0].value)["approval_ref"] == approvals[0]["approval_ref"]
     assert dict(decisions[0].headers).keys() >= {"ce_id", "ce_type", "ce_source", "ce_time"}
 
 

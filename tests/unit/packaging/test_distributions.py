@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples" / "decide"
 VERSION = contactgate.__version__
 pytestmark = pytest.mark.slow
-FROM_THE_KEY = ("approval_id", "subject_token", "policy", "prev", "hash")
+FROM_THE_KEY = ("approval_id", "approval_ref", "subject_token", "policy", "prev", "hash")
 
 
 class Built(NamedTuple):

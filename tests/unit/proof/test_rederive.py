@@ -91,7 +91,7 @@ def forge(kept: Kept, **changes) -> Kept:
         ("reasons", []),
         ("next_eligible_at", "2026-11-22T12:00:00.000Z"),
         ("policy", "sha256:" + "0" * 64),
-        ("approval_id", "ap-1"),
+        ("approval_ref", "ar-1"),
         ("valid_until", "2026-11-22T12:00:00.000Z"),
         ("duplicate", True),
         ("requester", "other"),

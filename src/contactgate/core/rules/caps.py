@@ -178,7 +178,9 @@ class CapRule(Rule):
             if start <= oldest:
                 break
             outcome = contact.outcome
-            if outcome is None:
+            if contact.unclear:
+                pass  # it may have been of the counted kind
+            elif outcome is None:
                 if contact.recalled is not None:
                     continue
             elif outcome not in counted or contact.complaint:
@@ -189,7 +191,7 @@ class CapRule(Rule):
             if outcome is None:
                 # An open approval holds its place whatever the cap counts, and even if the clock that gave it is ahead.
                 start = 0
-                if not ctx.limits.unreported_counts:
+                if not ctx.limits.unreported_counts and not contact.unclear:
                     end = min(end, contact.valid_until_ms)
             places.append((start, end, contact))
         ctx.memo[id(self)] = (t, places)
@@ -323,9 +325,10 @@ def _contact_words(contact: Contact, counts: str) -> str:
     if contact.complaint:
         what = f"complaint by event {contact.event_id}"
     elif contact.request_id:
-        what = f"request {contact.request_id}, {contact.outcome or 'no outcome yet'}"
+        said = "reported in a word that nobody knows" if contact.unclear else "no outcome yet"
+        what = f"request {contact.request_id}, {contact.outcome or said}"
     else:
-        what = f"observed by event {contact.event_id}, {contact.outcome}"
+        what = f"observed by event {contact.event_id}, {contact.outcome or 'in a word that nobody knows'}"
     return f"{instant(contact.time_ms)} {what}; {counts}"
 
 
