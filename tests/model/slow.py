@@ -105,7 +105,9 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
         "profile": _profile(mine),
         "grants": [e for e in mine if e["type"] == "consent.granted"],
         "withdrawals": [
-            w for w in _withdrawals(told, policy, approvals, erased) if erased is None or not _outlasts(erased, w)
+            w
+            for w in _withdrawals(told, policy, approvals, erased)
+            if erased is None or not standing.outlasts(erased, w)
         ],
         "contacts": contacts,
         "relationships": _relationships(mine),
@@ -154,11 +156,6 @@ def _erasure(erasures: list[Event]) -> Event | None:
     if not erasures:
         return None
     return {**max(erasures, key=lambda e: ms(e["time"])), "arrived": max(e["arrived"] for e in erasures)}
-
-
-def _outlasts(one: Event, other: Event) -> bool:
-    """Whether of two restrictions the first holds whenever the other does, as far as time says."""
-    return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
 
 
 def _contact(approval: Event, mine: list[Event], policy: Event) -> Event:
@@ -367,7 +364,7 @@ def _includes(one: Event, other: Event) -> bool:
     """Whether an opt-out says all that another says, and not earlier."""
     fields = ("purposes", "channels", "recipients")
     return (
-        _outlasts(one, other)
+        standing.outlasts(one, other)
         and one.get("controller") in (None, other.get("controller"))
         and all(
             one.get(f) is None

@@ -33,3 +33,8 @@ def pauses(history: list[Event], policy: Event) -> list[Event]:
     sets = [e for e in history if e["type"] == "pause.set"]
     ends = [e for e in history if e["type"] in ("pause.set", "pause.lifted") and e.get("by")]
     return [s for s in sets if not any(e["pause_id"] == s["pause_id"] and lifted(s, e, policy) for e in ends)]
+
+
+def outlasts(one: Event, other: Event) -> bool:
+    """Whether of two restrictions the first holds whenever the other does, as far as time says."""
+    return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
