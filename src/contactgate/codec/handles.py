@@ -13,7 +13,8 @@ Must never let an exception of the library out, and never tell why a handle does
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Final
 
@@ -27,7 +28,7 @@ PREFIX: Final = "ap."
 MAX_TEXT: Final = 2_400
 """Longer than the handle of the longest identifiers: three of 128 characters of four bytes, in base64."""
 _DOMAIN: Final = [b"contactgate approval 1"]
-_URL_SAFE: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Handle(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -44,6 +45,10 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Handle).decode
 
 
+def _text(raw: bytes) -> str:
+    return b2a_base64(raw, newline=False).rstrip(b"=").translate(_URL_SAFE).decode("ascii")
+
+
 class Handles:
     """Makes and opens handles; holds the key."""
 
@@ -53,21 +58,19 @@ class Handles:
 
     def seal(self, handle: Handle) -> str:
         """The text of a handle; the same for the same approval."""
-        sealed = self._siv.encrypt(_encode(handle), _DOMAIN)
-        return PREFIX + urlsafe_b64encode(sealed).rstrip(b"=").decode("ascii")
+        return PREFIX + _text(self._siv.encrypt(_encode(handle), _DOMAIN))
 
     def open(self, text: str) -> Handle | None:
         """What a handle says; None for anything that this key did not seal."""
-        body = text[len(PREFIX) :]
-        if not text.startswith(PREFIX) or len(text) > MAX_TEXT or not _URL_SAFE.issuperset(body):
+        if not text.startswith(PREFIX) or len(text) > MAX_TEXT:
             return None
+        body = text[len(PREFIX) :]
         try:
             raw = urlsafe_b64decode(body + "=" * (-len(body) % 4))
-            handle = _decode(self._siv.decrypt(raw, _DOMAIN))
+            # Bits and characters that base64 leaves over could be changed unseen: one approval has one text.
+            return _decode(self._siv.decrypt(raw, _DOMAIN)) if _text(raw) == body else None
         except (InvalidTag, ValueError, msgspec.MsgspecError):
             return None
-        # Bits that base64 leaves over may be flipped unseen: one approval has one text.
-        return handle if self.seal(handle) == text else None
 
     def reference(self, text: str) -> str:
         """What stands for a handle where the handle itself must not: `ar-` and 32 hex digits, keyed."""

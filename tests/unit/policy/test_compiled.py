@@ -100,8 +100,9 @@ def test_channel_and_mode_overrides_both_bind() -> None:
 
 def test_a_rule_for_a_mode_binds_requests_of_that_mode() -> None:
     """A cool-off after an answer machine binds the dialer and not the person who dials."""
-    assert plan({"packs": ["uk"]}, law=("GB",)).cooloffs == ()
-    assert len(plan({"packs": ["uk"]}, law=("GB",), mode="autodialled").cooloffs) == 1
+    live, dialled = (plan({"packs": ["uk"]}, law=("GB",), mode=mode).cooloffs for mode in ("live", "autodialled"))
+    assert [each.rule for each in live] == ["cooloff.uk_abandoned"]
+    assert [each.rule for each in dialled] == ["cooloff.uk_answer_machine", "cooloff.uk_abandoned"]
 
 
 def test_windows_of_one_name_are_one_rule_and_of_two_sources_two() -> None:
