@@ -40,7 +40,7 @@ from tests.chaos.letters import Letters
 from tests.chaos.outputs import META
 from tests.chaos.reading import read_world, read_worlds
 from tests.chaos.relayed import KINDS, Relayed, origin_of
-from tests.chaos.rules import Policy
+from tests.chaos.rules import Policy, unknown_scope
 from tests.chaos.verdict import Findings, Verdict, conclude
 from tests.chaos.walk import Walk
 
@@ -132,7 +132,8 @@ def _world(history: History, found: Findings) -> None:
     for topic, kind in ((CONTROL, "control"), (SUPPRESSIONS, "suppression")):
         for record in history.records(topic, 0):
             found.looked["I6"] += 1
-            reason = read_world(kind, record).reason
+            read = read_world(kind, record)
+            reason = read.reason or ("scope.unknown_word" if unknown_scope(read.message) else None)
             letter = letters.take(kind, 0, record)
             if (reason is None) != (letter is None):
                 found.bad("I6", f"{kind}/0/{record.offset}: {reason or 'good'}, and its dead letter says {letter}")

@@ -138,12 +138,13 @@ class World:
 
 
 def _in_scope(scope: dict[str, Any], request: dict[str, Any]) -> bool:
-    names = {"controllers": "controller", "requesters": "requester", "channels": "channel", "campaigns": "campaign_id"}
+    names = {"controllers": "controller", "requesters": "requester", "campaigns": "campaign_id"}
     for name, allowed in scope.items():
-        if name == "purposes":
-            if not any(covers(p, request["purpose"]) for p in allowed):
+        if name in ("purposes", "channels"):
+            named = {"purposes": allowed} if name == "purposes" else {"channels": allowed}
+            if not Fact.stop(0, 0, named).names(request):
                 return False
-        elif request.get(names[name]) not in allowed:
+        elif folded(request.get(names[name]) or "") not in map(folded, allowed):
             return False
     return True
 
@@ -180,6 +181,12 @@ def unknown_in(kind: str, words: Iterable[str] | None) -> bool:
     return any(not covers("marketing", folded(word)) for word in words or ())
 
 
+def unknown_scope(message: dict[str, Any]) -> bool:
+    """Whether a pause names a channel or a purpose that nobody knows: a dead letter, and it stops all of them."""
+    scope = message.get("scope") or {}
+    return message.get("type") == "pause.set" and any(unknown_in(k, scope.get(k)) for k in ("channels", "purposes"))
+
+
 def news(message: dict[str, Any]) -> bool:
     """Whether an event that can be read names something that nobody knows: a dead letter, and what it says counts."""
     kind, channels, purposes = message["type"], message.get("channels"), message.get("purposes")
@@ -206,6 +213,7 @@ class Fact:
     recipients: list[str] | None
     start_ms: int = 0
     end_ms: int = NEVER
+    categories: list[str] = field(default_factory=list)  # of a consent: which data it covers
 
     @staticmethod
     def stop(at_ms: int, arrived_ms: int, said: dict[str, Any]) -> Fact:
@@ -259,7 +267,7 @@ class Contact:
 def _asked(request: dict[str, Any], name: str) -> Any:
     found = request.get(name)
     if name in ("data_categories", "jurisdictions"):
-        return sorted(set(found or ()))
+        return sorted(set(found or (["basic"] if name == "data_categories" else ())))
     return found or ("live" if name == "mode" else None)
 
 
@@ -301,7 +309,7 @@ class Subject:
             self.grants.append(
                 Fact(
                     at_ms, arrived_ms, message["controller"], message["purposes"], message["channels"],
-                    message.get("recipients"), max(at_ms, start or 0), end,
+                    message.get("recipients"), max(at_ms, start or 0), end, message.get("data_categories") or [],
                 )
             )  # fmt: skip
         elif kind == "consent.withdrawn":
@@ -390,6 +398,7 @@ class Subject:
             if g.start_ms <= at_ms < g.end_ms
             and requester in ([g.controller] if g.recipients is None else g.recipients)
             and g.names(request)
+            and set(request.get("data_categories") or ["basic"]).issubset(g.categories)
             and all(stop.ended_by(g, skew_ms) for stop in stops)
         ]
 

@@ -33,6 +33,10 @@ _TICK_S = 0.04
 _BATCH = 120
 _BATCH_BYTES = 900_000
 _IN_FLIGHT = 96
+PAUSED = (
+    b"{}", b'{"requesters":["mailhouse"]}', b'{"channels":["fax"]}', b'{"requesters":["MailHouse"],"channels":["tel"]}'
+)  # fmt: skip
+"""Scopes of pauses; `fax` is no channel, so that one stops everything."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ class Workload:
             if draw < 0.985 or place < len(chased):
                 messages.append(people.request(b"q%d-%d" % (batch, place), number, now_ms, draw))
                 continue
-            again = people.asked_before(partition) if draw < 0.996 else None
+            again = people.asked_before(partition, now_ms) if draw < 0.996 else None
             messages.append(again or people.bad_request(number, now_ms))
         self._subjects[batch] = subjects
         self.sent += count
@@ -245,7 +249,7 @@ class Workload:
         while not await self._sleep(self.plan.pause_every_s if number else min(2.0, self.plan.pause_every_s)):
             number += 1
             name = b"p-%d" % number
-            scope = b'{"requesters":["mailhouse"]}' if number % 2 else b"{}"
+            scope = PAUSED[number % len(PAUSED)]
             head = b'"event_id":"w%d","time":"%b","pause_id":"%b"'
             value = b'{"type":"pause.set",' + head % (2 * number, stamp(_now_ms()), name) + b',"scope":%b}' % scope
             await self._send(CONTROL, 0, [Message(b"pause:" + name, value)])
