@@ -37,7 +37,8 @@ def _plain(address: str) -> str:
     """What is seen of an address, as `normalise` sees it: full-width digits are digits, hidden characters are none."""
     if address.isascii():
         return address
-    return "".join(char for char in unicodedata.normalize("NFKC", address[:_MOST]) if unicodedata.category(char) != "Cf")
+    text = unicodedata.normalize("NFKC", address[:_MOST])
+    return "".join(char for char in text if unicodedata.category(char) != "Cf")
 
 
 class Contactable(NamedTuple):
