@@ -127,7 +127,7 @@ def _inputs(history: History, topic: str, partition: int, journal: Journal, foun
 
 def _world(history: History, found: Findings) -> None:
     """Control events and suppressions: counted, and a dead letter for each that cannot be read."""
-    read_worlds(history, found)
+    read_worlds(history, found, _policy(history).skew_ms)
     letters = Letters(history, Findings())
     for topic, kind in ((CONTROL, "control"), (SUPPRESSIONS, "suppression")):
         for record in history.records(topic, 0):

@@ -261,15 +261,31 @@ class People:
         pick = self.random
         address = self.phones[number] if pick.random() < 0.6 or lift else self.emails[number]
         kind, more = b"address.suppressed", b',"reason":"manual"'
+        told_ms = at_ms
         if lift:
             kind = b"address.released"
+            told_ms -= 600_000 if pick.random() < 0.2 else 0  # an older one lifts nothing
         elif pick.random() < 0.3:
             more += b',"expires_at":"%b"' % stamp(at_ms + pick.randrange(2_000, 40_000))
         return Message(
             token_of(address),
             b'{"type":"%b","event_id":"%b","time":"%b","address":"%b"%b}'
-            % (kind, self._event(), stamp(at_ms), spelled(address, pick.random()), more),
+            % (kind, self._event(), stamp(told_ms), spelled(address, pick.random()), more),
         )
+
+    def pause(self, name: bytes, scope: bytes, at_ms: int) -> Message:
+        """Something is stopped."""
+        head = b'{"type":"pause.set","event_id":"%b","time":"%b","pause_id":"%b","scope":%b}'
+        return Message(b"pause:" + name, head % (self._event(), stamp(at_ms), name, scope))
+
+    def lifts(self, name: bytes, at_ms: int) -> list[Message]:
+        """It goes on; now and then somebody tries before with a record that nobody signed, or that is older."""
+        head = b'{"type":"pause.lifted","event_id":"%b","time":"%b","pause_id":"%b"%b}'
+        tries = [(at_ms, b',"by":"ops"')]
+        draw = self.random.random()
+        if draw < 0.4:
+            tries.insert(0, (at_ms, b"") if draw < 0.2 else (at_ms - 600_000, b',"by":"ops"'))
+        return [Message(b"pause:" + name, head % (self._event(), stamp(ms), name, by)) for ms, by in tries]
 
     # --- what cannot be read --------------------------------------------------------------------------------------
 

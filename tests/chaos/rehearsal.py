@@ -28,7 +28,7 @@ from tests.chaos.history import (
     History,
     Record,
 )
-from tests.chaos.population import REQUESTERS, Message, People, stamp
+from tests.chaos.population import REQUESTERS, Message, People
 from tests.chaos.workload import PAUSED, POLICY
 
 from contactgate.codec.seal import Sealer
@@ -63,7 +63,7 @@ class Rehearsal:
         self._due: deque[tuple[int, bytes, int]] = deque()
         self._subjects: dict[str, int] = {}
         self._read = dict.fromkeys(REQUESTERS, 0)
-        self._paused: str | None = None
+        self._paused: bytes | None = None
         self._suppressed: list[int] = []
         world = World()
         world.activate(load_policy(POLICY.read_bytes().decode()))
@@ -131,16 +131,13 @@ class Rehearsal:
         self.send(OUTCOMES, told)
 
     def _rule(self) -> None:
-        head = b'"event_id":"w%d","time":"%b","pause_id":"%b"'
         draw = self.pick.random()
         if draw < 0.3 and self._paused is None:
-            self._paused = f"p-{self._batches}"
+            self._paused = b"p-%d" % self._batches
             scope = PAUSED[self._batches % len(PAUSED)]
-            value = b'{"type":"pause.set",' + head % (self._batches, stamp(self.now_ms), self._paused.encode())
-            self.send(CONTROL, [Message(b"pause:" + self._paused.encode(), value + b',"scope":%b}' % scope)])
+            self.send(CONTROL, [self.people.pause(self._paused, scope, self.now_ms)])
         elif self._paused is not None:
-            value = b'{"type":"pause.lifted",' + head % (self._batches, stamp(self.now_ms), self._paused.encode())
-            self.send(CONTROL, [Message(b"pause:" + self._paused.encode(), value + b"}")])
+            self.send(CONTROL, self.people.lifts(self._paused, self.now_ms))
             self._paused = None
         else:
             lift = bool(self._suppressed) and draw < 0.6

@@ -35,7 +35,7 @@ class Walk:
         self._policy = policy
         self._journal = journal
         self._letters = letters
-        self._world = read_worlds(history, Findings())
+        self._world = read_worlds(history, Findings(), policy.skew_ms)
         self._reader = Reader(partition, history.meta["partitions"])
         self._arrivals = Arrivals(history, partition, self._reader, self.found)
         self._records = {t: {r.offset: r for r in history.records(t, partition)} for t in (CONSENT, OUTCOMES, REQUESTS)}

@@ -24,7 +24,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from tests.chaos.history import APPROVALS, CONSENT, CONTROL, OUTCOMES, REQUESTS, SUPPRESSIONS, Recorder
-from tests.chaos.population import REQUESTERS, Message, People, stamp
+from tests.chaos.population import REQUESTERS, Message, People
 
 from contactgate.codec.tokens import Tokens
 
@@ -249,14 +249,10 @@ class Workload:
         while not await self._sleep(self.plan.pause_every_s if number else min(2.0, self.plan.pause_every_s)):
             number += 1
             name = b"p-%d" % number
-            scope = PAUSED[number % len(PAUSED)]
-            head = b'"event_id":"w%d","time":"%b","pause_id":"%b"'
-            value = b'{"type":"pause.set",' + head % (2 * number, stamp(_now_ms()), name) + b',"scope":%b}' % scope
-            await self._send(CONTROL, 0, [Message(b"pause:" + name, value)])
+            await self._send(CONTROL, 0, [self.people.pause(name, PAUSED[number % len(PAUSED)], _now_ms())])
             await self._sleep(9.0 if number % 2 else 1.5)
-            value = b'{"type":"pause.lifted",' + head % (2 * number + 1, stamp(_now_ms()), name) + b',"by":"ann"}'
-            lifted = Message(b"pause:" + name, value)
-            while not await self._send(CONTROL, 0, [lifted]):
+            lifts = self.people.lifts(name, _now_ms())
+            while not await self._send(CONTROL, 0, lifts):
                 await self._sleep(0.5)
 
     async def _suppressions(self) -> None:

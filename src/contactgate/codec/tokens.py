@@ -30,7 +30,6 @@ _WHOLE: Final = re.compile(r".*@.*|(?:\D*\d){7,}\D*").fullmatch
 _UNREADABLE: Final = (
     "neither a number with country code (+44...), an e-mail address nor a postal hash; free text needs channels [mail]"
 )
-_NUMBER_LIKE: Final = re.compile(r"\s*(?:[a-z]+:)?[+(]?[\d\s().\-/+]{5,}", re.IGNORECASE).fullmatch
 
 
 def _plain(address: str) -> str:
@@ -153,23 +152,22 @@ class Tokens:
         found: set[str] = set()
         if postal or "postal:" in address[:7]:
             channels = ("mail",)
-        guess = "email" if "@" in address else "voice" if _NUMBER_LIKE(_plain(address)) else None
-        for channel in channels or (() if guess is None else (guess,)):
-            try:
-                read = self.contactable(channel, address, region)
-            except AddressError:
-                continue
-            found.update((read.token, *read.forms))
-        if guess is not None and not found:
-            try:
-                read = self.contactable(guess, address, region)
-                found.update((read.token, *read.forms))
-            except AddressError:
-                pass
+        guess = "email" if "@" in _plain(address) else "voice"
+        for channel in channels or ():
+            found.update(self._tokens_of(channel, address, region))
+        if not found:
+            found.update(self._tokens_of(guess, address, region))
         fault = None if found else _UNREADABLE
         if channels != ("mail",) and (token := self.at_home(address)) is not None:
             found.add(token)
         return tuple(sorted(found)), fault
+
+    def _tokens_of(self, channel: str, address: str, region: str | None) -> tuple[str, ...]:
+        try:
+            read = self.contactable(channel, address, region)
+        except AddressError:
+            return ()
+        return (read.token, *read.forms)
 
     def suppressed(self, address: str, channels: tuple[str, ...] | None, region: str | None = None) -> tuple[str, ...]:
         """Every token an address may stand for. Raises AddressError when it cannot be read whole."""
