@@ -237,7 +237,9 @@ class People:
             made = self.grant(number, at_ms)
         else:
             made = self.withdrawal(number, at_ms)
-        known.append(made)
+        # What erases or flags has no name in the state; sent again it would count as come again.
+        if b'"subject.' not in (made.value or b""):
+            known.append(made)
         return made
 
     # --- outcomes, suppressions -----------------------------------------------------------------------------------
