@@ -2,7 +2,7 @@
 
 `install(name)` is called by tests.chaos.worker when the harness names a bug; the product knows no switch. Bugs of the
 task are the classes that the simulation seeds as well; bugs of what surrounds it are patches of one function. Those of
-the gate are in `bugs_gate`.
+the gate are in `bugs_gate` and `bugs_again`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.chaos import bugs_gate, faults
+from tests.chaos import bugs_again, bugs_gate, faults
 from tests.chaos.faults import Fault
 from tests.simulation import bugs as simulated
 
@@ -271,6 +271,6 @@ BUGS: tuple[Bug, ...] = (
     Bug("torn-store", "a store write loses a state and keeps its head", _head_without_data, (faults.kill,)),
     *(
         Bug(name, what, put, needed, 6.0 if name in bugs_gate.RARE else 1.0)
-        for name, (what, put, needed) in bugs_gate.BUGS.items()
+        for name, (what, put, needed) in bugs_again.BUGS.items()
     ),
 )  # fmt: skip

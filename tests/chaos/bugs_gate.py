@@ -103,21 +103,6 @@ def _shift_caps(by: int) -> None:
     caps.CapRule.__init__ = shifted  # type: ignore[method-assign]
 
 
-@_bug("no-dedupe", "a request that was seen before is decided again")
-def _no_dedupe() -> None:
-    @_around(gate, "decide")
-    def _(decide: Any, request: Any, before: Any, world: Any, now_ms: int) -> Any:
-        return decide(request, msgspec.structs.replace(before, seen=()), world, now_ms)
-
-
-@_bug("forgets-blocks", "what was blocked is not remembered")
-def _forgets_blocks() -> None:
-    @_around(gate, "decide")
-    def _(decide: Any, request: Any, before: Any, world: Any, now_ms: int) -> Any:
-        made, after = decide(request, before, world, now_ms)
-        return made, before if made.reasons else after
-
-
 @_bug("no-reservation", "an approval does not take its place")
 def _no_reservation() -> None:
     @_around(gate, "decide")

@@ -40,7 +40,7 @@ from tests.chaos.letters import Letters
 from tests.chaos.outputs import META
 from tests.chaos.reading import read_world, read_worlds
 from tests.chaos.relayed import KINDS, Relayed, origin_of
-from tests.chaos.rules import Policy
+from tests.chaos.rules import Policy, unknown_scope
 from tests.chaos.verdict import Findings, Verdict, conclude
 from tests.chaos.walk import Walk
 
@@ -127,12 +127,13 @@ def _inputs(history: History, topic: str, partition: int, journal: Journal, foun
 
 def _world(history: History, found: Findings) -> None:
     """Control events and suppressions: counted, and a dead letter for each that cannot be read."""
-    read_worlds(history, found)
+    read_worlds(history, found, _policy(history).skew_ms)
     letters = Letters(history, Findings())
     for topic, kind in ((CONTROL, "control"), (SUPPRESSIONS, "suppression")):
         for record in history.records(topic, 0):
             found.looked["I6"] += 1
-            reason = read_world(kind, record).reason
+            read = read_world(kind, record)
+            reason = read.reason or ("scope.unknown_word" if unknown_scope(read.message) else None)
             letter = letters.take(kind, 0, record)
             if (reason is None) != (letter is None):
                 found.bad("I6", f"{kind}/0/{record.offset}: {reason or 'good'}, and its dead letter says {letter}")

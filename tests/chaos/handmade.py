@@ -99,7 +99,10 @@ class Tale:
 
     def grant(self, **fields: Any) -> int:
         """A consent to everything that `ask` asks."""
-        given = {"controller": "bank", "purposes": ["marketing"], "channels": ["voice", "email"]}
+        given = {
+            "controller": "bank", "purposes": ["marketing"], "channels": ["voice", "email"],
+            "data_categories": ["basic"],
+        }  # fmt: skip
         return self.tell(CONSENT, "consent.granted", **{**given, "recipients": ["bank"], **fields})
 
     def withdraw(self, **fields: Any) -> int:
@@ -176,6 +179,8 @@ class Tale:
             "duplicate": again, "seq": meta["seq"], "prev": meta["prev"] or "sha256:" + 64 * "0",
         }  # fmt: skip
         self.chain(body, record.key)
+        if not passed:
+            self._refuse(body)
         if passed and not again:
             self.passes[asked["request_id"]] = name
             self.passes[f"until {name}"] = until
@@ -191,6 +196,20 @@ class Tale:
                 "request_id": asked["request_id"],
                 "subject_token": "s1.x", "channel": asked["channel"], "valid_until": until, "duplicate": True,
             })  # fmt: skip
+
+    def _refuse(self, body: dict[str, Any]) -> None:
+        first = body["reasons"][0]
+        kind = first["rule"].partition(".")[0]
+        reason = {"request": "malformed", "pause": "paused", "cap": "not_now"}.get(kind, "not_permitted")
+        whole: dict[str, Any] = {"reason": reason}
+        if reason == "malformed":
+            whole["field"] = "request_id" if body["duplicate"] else [*first["detail"].split("`"), "", ""][1]
+        if reason == "not_now":
+            whole["retry_at"] = stamp(-(-self.free_ms // 900_000) * 900_000)
+        self._out(f"{APPROVALS}{body['requester']}", b"t", {
+            "type": "contact.refused", "request_id": body["request_id"], "subject_token": "s1.x",
+            "channel": body["channel"], **whole,
+        })  # fmt: skip
 
     def chain(self, body: dict[str, Any], key: bytes | None) -> None:
         """Append a decision to the chain as it stands."""

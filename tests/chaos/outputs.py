@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from tests.chaos.history import APPROVALS, CHANGELOG, DECISIONS, History, Record
+from tests.chaos.refusals import Refusals
 from tests.chaos.verdict import Findings
 
 META = b"\0meta"
@@ -82,6 +83,7 @@ class Outputs:
         self.decisions: dict[int, dict[str, Any]] = {}
         self.approved: dict[str, list[Approval]] = defaultdict(list)
         self.again: dict[str, list[Approval]] = defaultdict(list)  # those that say that they repeat one
+        self.refusals = Refusals(partition, found)
         self._ids: dict[str, bytes | None] = {}  # of approvals that were given: their CloudEvents id
         self.recalls: dict[int, dict[str, Recall]] = defaultdict(dict)  # by the time of their transaction
         self._tokens: dict[tuple[str, str], str] = {}
@@ -124,6 +126,9 @@ class Outputs:
         for record in records:
             message = _decode(record.value or b"{}")
             fields, kind = set(message), message.get("type")
+            if kind == "contact.refused":
+                self.refusals.keep(topic.removeprefix(APPROVALS), message)
+                continue
             again = kind == "contact.approved" and message.get("duplicate") is True
             allowed = _APPROVED | {"duplicate"} if again else _APPROVED if kind == "contact.approved" else _RECALLED
             if fields != allowed:

@@ -16,6 +16,15 @@ CONTROLLERS = ("bank", "insurer")
 EMAIL_DOMAIN = "canary.example"
 
 _SECOND_MS = 1_000
+_GRANTED = (b'"voice","email"',) * 8 + (b'"voice"',) * 4 + (b'"email"',) * 4 + (b'"voice","fax"', b'"Voice","email"')
+"""Channels of a consent; one with a word that nobody knows gives nothing, nor does another spelling."""
+_FLAGS = (
+    *(b'"flags_removed":["minor","vulnerable"],"by":"desk"',) * 6,
+    b'"flags":[],"flags_removed":["minor"],"by":"desk"',
+    b'"flags_removed":["minor"]',  # nobody says who: a dead letter
+    b'"flags":[]', b'"flags":[]', b'"flags":null', b'"flags":["business"]',  # none of these ends one that lasts
+    b'"flags":["minor"]', b'"flags":["Vulnerable"]', b'"flags":["tourist"]', b'"flags":["minor","tourist"]',
+)  # fmt: skip
 
 
 class Message(NamedTuple):
@@ -105,10 +114,28 @@ class People:
             self._asked[self.partition[number]].append(message)
         return message
 
-    def asked_before(self, partition: int) -> Message | None:
-        """A request that was sent before, to the byte."""
-        known = self._asked[partition]
-        return known[self.random.randrange(len(known))] if known else None
+    def asked_before(self, partition: int, at_ms: int) -> Message | None:
+        """A request that was sent before: to the byte, with another time, or for something else under its name.
+
+        Mostly one of those that were sent last, whose approvals may still be open.
+        """
+        known, pick = self._asked[partition], self.random
+        if not known:
+            return None
+        last = len(known) - 1
+        key, value = known[
+            last - pick.randrange(min(last + 1, 40)) if pick.random() < 0.6 else pick.randrange(last + 1)
+        ]
+        draw, value = pick.random(), value or b""
+        if draw < 0.2:
+            head, _, rest = value.partition(b'"time":"')
+            value = head + b'"time":"' + stamp(at_ms) + rest[rest.index(b'"') :]
+        elif draw < 0.35:
+            loans, cards = b'"marketing.loans"', b'"marketing.cards"'
+            value = value.replace(loans, cards) if loans in value else value.replace(cards, loans)
+        elif draw < 0.4:
+            value = value[:-1] + b',"mode":"autodialled"}'
+        return Message(key, value)
 
     # --- consent events -------------------------------------------------------------------------------------------
 
@@ -117,9 +144,11 @@ class People:
         return b"e%d" % self._events
 
     def _time(self, at_ms: int) -> bytes:
-        """Now, or (one in twelve) late by up to two minutes."""
-        late = self.random.random() < 1 / 12
-        return stamp(at_ms - self.random.randrange(120_000) if late else at_ms)
+        """Now, late by up to two minutes (one in twelve), or by a clock that is ahead by up to twenty seconds."""
+        draw = self.random.random()
+        if draw < 1 / 12:
+            return stamp(at_ms - self.random.randrange(120_000))
+        return stamp(at_ms + self.random.randrange(20_000) if draw > 0.98 else at_ms)
 
     def first_grant(self, number: int, at_ms: int) -> Message:
         """What nearly everybody agreed to before the run."""
@@ -132,7 +161,7 @@ class People:
         return Message(
             self.keys[number],
             b'{"type":"consent.granted","event_id":"%b","subject_id":"%b","time":"%b","controller":"%b",'
-            b'"purposes":[%b],"channels":[%b]%b}'
+            b'"purposes":[%b],"channels":[%b],"data_categories":["basic","account"]%b}'
             % (self._event(), self.keys[number], time, controller, purposes, channels, more),
         )
 
@@ -149,7 +178,7 @@ class People:
         return self._grant(
             number, self._time(at_ms), pick.choice((b"bank", b"bank", b"bank", b"insurer")),
             pick.choice((b'"marketing"', b'"marketing"', b'"marketing.loans"', b'"marketing.loans","marketing.cards"')),
-            pick.choice((b'"voice","email"', b'"voice","email"', b'"voice"', b'"email"')), more,
+            pick.choice(_GRANTED), more,
         )  # fmt: skip
 
     def withdrawal(self, number: int, at_ms: int) -> Message:
@@ -161,6 +190,9 @@ class People:
                 b',"controller":"bank"', b',"controller":"insurer"', b',"channels":["voice"]', b',"channels":["email"]',
                 b',"controller":"bank","purposes":["marketing"]', b',"purposes":["marketing.loans"]',
                 b',"controller":"bank","recipients":["callcentre"]',
+                b',"channels":["Phone"]', b',"channels":["E-Mail "]',
+                b',"controller":"BANK","purposes":["Marketing"]', b',"channels":["fax"]',
+                b',"controller":"bank","purposes":["promotions"]', b',"controller":"bank","recipients":["CallCentre"]',
             ))  # fmt: skip
         return Message(
             self.keys[number],
@@ -178,15 +210,16 @@ class People:
                 self.keys[number], b'{"type":"subject.erased","event_id":"%b","subject_id":"%b","time":"%b"}' % start
             )
         if kind < 0.65:
-            more = pick.choice((b"", b',"controller":"bank"', b',"controller":"bank","channel":"voice"'))
+            more = pick.choice((b"", b',"controller":"bank"', b',"controller":"bank","channel":"voice"',
+                                b',"controller":"Bank","channel":"telephone"', b',"channel":"pager"'))  # fmt: skip
             return Message(
                 self.keys[number],
                 b'{"type":"complaint.received","event_id":"%b","subject_id":"%b","time":"%b"%b}' % (*start, more),
             )
-        flags = pick.choice((b"[]", b"[]", b"null", b'["minor"]', b'["vulnerable"]', b'["business"]'))
         return Message(
             self.keys[number],
-            b'{"type":"subject.updated","event_id":"%b","subject_id":"%b","time":"%b","flags":%b}' % (*start, flags),
+            b'{"type":"subject.updated","event_id":"%b","subject_id":"%b","time":"%b",%b}'
+            % (*start, pick.choice(_FLAGS)),
         )
 
     def consent_event(self, partition: int, at_ms: int, approved: int | None = None) -> Message:
@@ -204,7 +237,9 @@ class People:
             made = self.grant(number, at_ms)
         else:
             made = self.withdrawal(number, at_ms)
-        known.append(made)
+        # What erases or flags has no name in the state; sent again it would count as come again.
+        if b'"subject.' not in (made.value or b""):
+            known.append(made)
         return made
 
     # --- outcomes, suppressions -----------------------------------------------------------------------------------
@@ -228,15 +263,31 @@ class People:
         pick = self.random
         address = self.phones[number] if pick.random() < 0.6 or lift else self.emails[number]
         kind, more = b"address.suppressed", b',"reason":"manual"'
+        told_ms = at_ms
         if lift:
             kind = b"address.released"
+            told_ms -= 600_000 if pick.random() < 0.2 else 0  # an older one lifts nothing
         elif pick.random() < 0.3:
             more += b',"expires_at":"%b"' % stamp(at_ms + pick.randrange(2_000, 40_000))
         return Message(
             token_of(address),
             b'{"type":"%b","event_id":"%b","time":"%b","address":"%b"%b}'
-            % (kind, self._event(), stamp(at_ms), spelled(address, pick.random()), more),
+            % (kind, self._event(), stamp(told_ms), spelled(address, pick.random()), more),
         )
+
+    def pause(self, name: bytes, scope: bytes, at_ms: int) -> Message:
+        """Something is stopped."""
+        head = b'{"type":"pause.set","event_id":"%b","time":"%b","pause_id":"%b","scope":%b}'
+        return Message(b"pause:" + name, head % (self._event(), stamp(at_ms), name, scope))
+
+    def lifts(self, name: bytes, at_ms: int) -> list[Message]:
+        """It goes on; now and then somebody tries before with a record that nobody signed, or that is older."""
+        head = b'{"type":"pause.lifted","event_id":"%b","time":"%b","pause_id":"%b"%b}'
+        tries = [(at_ms, b',"by":"ops"')]
+        draw = self.random.random()
+        if draw < 0.4:
+            tries.insert(0, (at_ms, b"") if draw < 0.2 else (at_ms - 600_000, b',"by":"ops"'))
+        return [Message(b"pause:" + name, head % (self._event(), stamp(ms), name, by)) for ms, by in tries]
 
     # --- what cannot be read --------------------------------------------------------------------------------------
 

@@ -274,9 +274,9 @@ def _widest(record: Record, reason: str) -> tuple[tuple[str, dict[str, Any], int
     )
 
 
-def read_worlds(history: History, found: Findings) -> World:
+def read_worlds(history: History, found: Findings, skew_ms: int) -> World:
     """Pauses and suppressions at every position."""
-    world = World()
+    world = World(skew_ms)
     for topic, kind in ((CONTROL, "control"), (SUPPRESSIONS, "suppression")):
         for record in history.records(topic, 0):
             read = read_world(kind, record)
@@ -289,5 +289,5 @@ def read_worlds(history: History, found: Findings) -> World:
                 message["expires_ms"] = NEVER if expires is None else instant(expires)
             found.seen["pauses"] += message["type"] == "pause.set"
             found.seen["suppressions"] += message["type"] == "address.suppressed"
-            world.change(record.offset, message)
+            world.change(record.offset, message, read.at_ms, record.timestamp_ms)
     return world

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 NEVER = 1 << 62
 FLAGS = ("deceased", "minor", "vulnerable", "business")
@@ -90,60 +90,74 @@ class Policy:
         return Policy(ttl_ms, skew_ms, consent, caps)
 
 
-@dataclass(frozen=True)
-class Suppression:
-    """An address under a stop from one offset of the suppression topic until another."""
+class Told(NamedTuple):
+    """A record of the world: where it lies, when it says it was, when it came, what it says."""
 
     since: int
-    until: int
-    expires_ms: int
+    at_ms: int
+    arrived_ms: int
+    said: dict[str, Any]
+
+    def ended_by(self, lifts: Iterable[Told], below: int, skew_ms: int) -> bool:
+        """Of a stop: whether one of these, as far as they lie below an offset, is newer."""
+        when = (self.at_ms, self.arrived_ms)
+        return any(lift.since < below and ended(*when, lift.at_ms, lift.arrived_ms, skew_ms) for lift in lifts)
 
 
 @dataclass
 class World:
-    """Pauses and suppressions at every position of their topics."""
+    """Pauses and suppressions at every position of their topics, in whatever order they came."""
 
-    pauses: list[tuple[int, dict[str, dict[str, Any]]]] = field(default_factory=lambda: [(0, {})])
-    suppressions: dict[str, list[Suppression]] = field(default_factory=dict)
+    skew_ms: int
+    pauses: dict[str, tuple[list[Told], list[Told]]] = field(default_factory=dict)  # what sets it, what lifts it
+    suppressions: dict[str, list[Told]] = field(default_factory=dict)
+    releases: dict[str, list[Told]] = field(default_factory=dict)
 
-    def change(self, offset: int, message: dict[str, Any]) -> None:
+    def change(self, offset: int, message: dict[str, Any], at_ms: int, arrived_ms: int) -> None:
         """Fold one control or suppression event."""
-        kind = message["type"]
+        told, kind = Told(offset, at_ms, arrived_ms, message), message["type"]
         if kind.startswith("pause."):
-            now = dict(self.pauses[-1][1])
-            now.pop(message["pause_id"], None)
+            sets, lifts = self.pauses.setdefault(message["pause_id"], ([], []))
             if kind == "pause.set":
-                now[message["pause_id"]] = message.get("scope") or {}
-            self.pauses.append((offset + 1, now))
+                sets.append(told)
+            if message.get("by"):  # who says so again replaces what was said before
+                lifts.append(told)
             return
-        known = self.suppressions.setdefault(message["address"], [])
-        if kind == "address.released":
-            known[:] = [Suppression(s.since, min(s.until, offset), s.expires_ms) for s in known]
-        else:
-            known.append(Suppression(offset, NEVER, message["expires_ms"]))
+        known = self.releases if kind == "address.released" else self.suppressions
+        known.setdefault(message["address"], []).append(told)
 
     def pausing(self, control: int, request: dict[str, Any]) -> list[str]:
         """The pauses on a request when everything below `control` was applied."""
-        low, high = 0, len(self.pauses)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.pauses[middle][0] <= control else (low, middle)
-        return [name for name, scope in self.pauses[low][1].items() if _in_scope(scope, request)]
+        return [
+            name
+            for name, (sets, lifts) in self.pauses.items()
+            if any(
+                stop.since < control
+                and not stop.ended_by(lifts, control, self.skew_ms)
+                and _in_scope(stop.said.get("scope") or {}, request)
+                for stop in sets
+            )
+        ]
 
     def suppressed(self, suppression: int, address: str | None, at_ms: int) -> bool:
         """Whether an address is under a stop when everything below `suppression` was applied."""
+        name = address or ""
         return any(
-            s.since < suppression <= s.until and at_ms < s.expires_ms for s in self.suppressions.get(address or "", ())
+            stop.since < suppression
+            and at_ms < stop.said["expires_ms"]
+            and not stop.ended_by(self.releases.get(name, ()), suppression, self.skew_ms)
+            for stop in self.suppressions.get(name, ())
         )
 
 
 def _in_scope(scope: dict[str, Any], request: dict[str, Any]) -> bool:
-    names = {"controllers": "controller", "requesters": "requester", "channels": "channel", "campaigns": "campaign_id"}
+    names = {"controllers": "controller", "requesters": "requester", "campaigns": "campaign_id"}
     for name, allowed in scope.items():
-        if name == "purposes":
-            if not any(covers(p, request["purpose"]) for p in allowed):
+        if name in ("purposes", "channels"):
+            named = {"purposes": allowed} if name == "purposes" else {"channels": allowed}
+            if not Fact.stop(0, 0, named).names(request):
                 return False
-        elif request.get(names[name]) not in allowed:
+        elif folded(request.get(names[name]) or "") not in map(folded, allowed):
             return False
     return True
 
@@ -180,6 +194,12 @@ def unknown_in(kind: str, words: Iterable[str] | None) -> bool:
     return any(not covers("marketing", folded(word)) for word in words or ())
 
 
+def unknown_scope(message: dict[str, Any]) -> bool:
+    """Whether a pause names a channel or a purpose that nobody knows: a dead letter, and it stops all of them."""
+    scope = message.get("scope") or {}
+    return message.get("type") == "pause.set" and any(unknown_in(k, scope.get(k)) for k in ("channels", "purposes"))
+
+
 def news(message: dict[str, Any]) -> bool:
     """Whether an event that can be read names something that nobody knows: a dead letter, and what it says counts."""
     kind, channels, purposes = message["type"], message.get("channels"), message.get("purposes")
@@ -206,6 +226,7 @@ class Fact:
     recipients: list[str] | None
     start_ms: int = 0
     end_ms: int = NEVER
+    categories: list[str] = field(default_factory=list)  # of a consent: which data it covers
 
     @staticmethod
     def stop(at_ms: int, arrived_ms: int, said: dict[str, Any]) -> Fact:
@@ -259,7 +280,7 @@ class Contact:
 def _asked(request: dict[str, Any], name: str) -> Any:
     found = request.get(name)
     if name in ("data_categories", "jurisdictions"):
-        return sorted(set(found or ()))
+        return sorted(set(found or (["basic"] if name == "data_categories" else ())))
     return found or ("live" if name == "mode" else None)
 
 
@@ -301,7 +322,7 @@ class Subject:
             self.grants.append(
                 Fact(
                     at_ms, arrived_ms, message["controller"], message["purposes"], message["channels"],
-                    message.get("recipients"), max(at_ms, start or 0), end,
+                    message.get("recipients"), max(at_ms, start or 0), end, message.get("data_categories") or [],
                 )
             )  # fmt: skip
         elif kind == "consent.withdrawn":
@@ -390,6 +411,7 @@ class Subject:
             if g.start_ms <= at_ms < g.end_ms
             and requester in ([g.controller] if g.recipients is None else g.recipients)
             and g.names(request)
+            and set(request.get("data_categories") or ["basic"]).issubset(g.categories)
             and all(stop.ended_by(g, skew_ms) for stop in stops)
         ]
 

@@ -46,7 +46,7 @@ def whole() -> Tale:
     tale.tell(CONTROL, "pause.set", key="pause:p", pause_id="p", scope={})
     tale.ask("paused")
     tale.wait(10).commit("pause.p", review=b"subject-9", recalls={"later": "paused"})
-    tale.tell(CONTROL, "pause.lifted", key="pause:p", pause_id="p", by="ann")
+    tale.tell(CONTROL, "pause.lifted", key="pause:p", pause_id="p", by="ops")
     tale.tell(SUPPRESSIONS, "address.suppressed", key="a1", address="+12022000001")
     tale.ask("stopped")
     for number, address in enumerate(("tel:+1-202-200-0001", "\uff0b\uff11 202.200.0001", "0012022000001")):

@@ -57,6 +57,19 @@ def repeated_as_new() -> Tale:
     return tale.edit("approvals.bank", 1, lambda value: value.replace(b',"duplicate":true', b""))
 
 
+def blocked_in_silence() -> Tale:
+    """A requester was not told that its request is blocked."""
+    tale = asked(Tale(), 1).commit("consent.missing")
+    tale.topics["approvals.bank"].pop()
+    return tale
+
+
+def refused_with_the_reason() -> Tale:
+    """A requester was told more than that the person may not be contacted."""
+    tale = asked(Tale(), 1).commit("consent.missing")
+    return tale.edit("approvals.bank", 0, lambda value: value.replace(b"not_permitted", b"consent.missing"))
+
+
 def lost_to_a_clock() -> Tale:
     """An opt-out came after the consent, from a clock that was 20 s behind, and lost."""
     tale = consented().wait(5_000)
@@ -102,5 +115,7 @@ LIES: list[tuple[str, Callable[[], Tale]]] = [
     ("I3", old_block_again),
     ("I6", unknown_word_in_silence),
     ("I21", repeated_in_silence),
+    ("I21", blocked_in_silence),
+    ("I21", refused_with_the_reason),
     ("I21", repeated_as_new),
 ]

@@ -35,7 +35,7 @@ class Walk:
         self._policy = policy
         self._journal = journal
         self._letters = letters
-        self._world = read_worlds(history, Findings())
+        self._world = read_worlds(history, Findings(), policy.skew_ms)
         self._reader = Reader(partition, history.meta["partitions"])
         self._arrivals = Arrivals(history, partition, self._reader, self.found)
         self._records = {t: {r.offset: r for r in history.records(t, partition)} for t in (CONSENT, OUTCOMES, REQUESTS)}
@@ -300,6 +300,7 @@ class Walk:
         decision = self._decisions.pop(record.offset, None)
         if read.reason is not None:
             self._fate("request", record, read.reason)
+            self._outputs.refusals.of_letter(record.value)
             if decision is None:
                 return seq
             self._bad("I6", f"request {record.offset} is no message ({read.reason}) and was decided")
@@ -359,7 +360,10 @@ class Walk:
                 "I3", f"request {record.offset} is {'' if again else 'not '}a repetition and was answered otherwise"
             )
         repeats = Repeats(self.found, self._outputs, f"partition {self._p}: request {record.offset}")
-        if known is not None and (differs := known.differs(asked)) is not None:
+        differs = None if known is None else known.differs(asked)
+        if not passed:
+            self._outputs.refusals.of_block(decision, differs or ("request_id" if again else None))
+        if differs is not None:
             repeats.conflict(decision, differs)
         elif known is not None and again:
             repeats.answer(decision, known, forbidden, told, now_ms)
@@ -456,6 +460,7 @@ class Walk:
     def _end(self, last: Meta) -> None:
         for offset in self._decisions:
             self._bad("I5", f"a decision of request {offset}, which no transaction covers")
+        self._outputs.refusals.rest()
         for approval_id in (*self._outputs.approved, *self._outputs.again):
             self._bad("I21", f"{approval_id} was sent without a pass")
         for topic, name in ((CONSENT, "consent"), (OUTCOMES, "outcome"), (REQUESTS, "request")):

@@ -24,7 +24,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from tests.chaos.history import APPROVALS, CONSENT, CONTROL, OUTCOMES, REQUESTS, SUPPRESSIONS, Recorder
-from tests.chaos.population import REQUESTERS, Message, People, stamp
+from tests.chaos.population import REQUESTERS, Message, People
 
 from contactgate.codec.tokens import Tokens
 
@@ -33,6 +33,10 @@ _TICK_S = 0.04
 _BATCH = 120
 _BATCH_BYTES = 900_000
 _IN_FLIGHT = 96
+PAUSED = (
+    b"{}", b'{"requesters":["mailhouse"]}', b'{"channels":["fax"]}', b'{"requesters":["MailHouse"],"channels":["tel"]}'
+)  # fmt: skip
+"""Scopes of pauses; `fax` is no channel, so that one stops everything."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ class Workload:
             if draw < 0.985 or place < len(chased):
                 messages.append(people.request(b"q%d-%d" % (batch, place), number, now_ms, draw))
                 continue
-            again = people.asked_before(partition) if draw < 0.996 else None
+            again = people.asked_before(partition, now_ms) if draw < 0.996 else None
             messages.append(again or people.bad_request(number, now_ms))
         self._subjects[batch] = subjects
         self.sent += count
@@ -245,14 +249,10 @@ class Workload:
         while not await self._sleep(self.plan.pause_every_s if number else min(2.0, self.plan.pause_every_s)):
             number += 1
             name = b"p-%d" % number
-            scope = b'{"requesters":["mailhouse"]}' if number % 2 else b"{}"
-            head = b'"event_id":"w%d","time":"%b","pause_id":"%b"'
-            value = b'{"type":"pause.set",' + head % (2 * number, stamp(_now_ms()), name) + b',"scope":%b}' % scope
-            await self._send(CONTROL, 0, [Message(b"pause:" + name, value)])
+            await self._send(CONTROL, 0, [self.people.pause(name, PAUSED[number % len(PAUSED)], _now_ms())])
             await self._sleep(9.0 if number % 2 else 1.5)
-            value = b'{"type":"pause.lifted",' + head % (2 * number + 1, stamp(_now_ms()), name) + b',"by":"ann"}'
-            lifted = Message(b"pause:" + name, value)
-            while not await self._send(CONTROL, 0, [lifted]):
+            lifts = self.people.lifts(name, _now_ms())
+            while not await self._send(CONTROL, 0, lifts):
                 await self._sleep(0.5)
 
     async def _suppressions(self) -> None:

@@ -169,7 +169,7 @@ class Clients:
             f'"sim_ms":{at_ms},"controller":"bank","purposes":["marketing"],"channels":["sms"],"recipients":["cc"]'
         )
         if kind == "consent.granted":
-            head += ',"evidence":{"method":"web","ref":"x"}'
+            head += ',"data_categories":["basic"],"evidence":{"method":"web","ref":"x"}'
         return (head + "}").encode()
 
     def request(self, subject: Subject, request_id: str, matter: str = "") -> None:

@@ -9,6 +9,7 @@ INVARIANT (no clear address): a clear address never leaves this module, is never
 from __future__ import annotations
 
 import re
+import unicodedata
 from binascii import b2a_base64
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -20,6 +21,7 @@ from contactgate.model.numbering import number_jurisdictions, number_zones
 
 KEY_BYTES: Final = 32
 _CACHE: Final = 65_536
+_MOST: Final = 1_024  # characters of an address
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _TOKEN: Final = re.compile(r"a1\.[A-Za-z0-9_-]{21}[AQgw]").fullmatch
 _SEVERAL: Final = re.compile(r"[,;/|\n]|\s(?:and|or|und|et|y)\s|&")
@@ -28,7 +30,14 @@ _WHOLE: Final = re.compile(r".*@.*|(?:\D*\d){7,}\D*").fullmatch
 _UNREADABLE: Final = (
     "neither a number with country code (+44...), an e-mail address nor a postal hash; free text needs channels [mail]"
 )
-_NUMBER_LIKE: Final = re.compile(r"[+(]?[\d\s().\-/+]{5,}").fullmatch
+
+
+def _plain(address: str) -> str:
+    """What is seen of an address, as `normalise` sees it: full-width digits are digits, hidden characters are none."""
+    if address.isascii():
+        return address
+    text = unicodedata.normalize("NFKC", address[:_MOST])
+    return "".join(char for char in text if unicodedata.category(char) != "Cf")
 
 
 class Contactable(NamedTuple):
@@ -143,23 +152,22 @@ class Tokens:
         found: set[str] = set()
         if postal or "postal:" in address[:7]:
             channels = ("mail",)
-        guess = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else None
-        for channel in channels or (() if guess is None else (guess,)):
-            try:
-                read = self.contactable(channel, address, region)
-            except AddressError:
-                continue
-            found.update((read.token, *read.forms))
-        if guess is not None and not found:
-            try:
-                read = self.contactable(guess, address, region)
-                found.update((read.token, *read.forms))
-            except AddressError:
-                pass
+        guess = "email" if "@" in _plain(address) else "voice"
+        for channel in channels or ():
+            found.update(self._tokens_of(channel, address, region))
+        if not found:
+            found.update(self._tokens_of(guess, address, region))
         fault = None if found else _UNREADABLE
         if channels != ("mail",) and (token := self.at_home(address)) is not None:
             found.add(token)
         return tuple(sorted(found)), fault
+
+    def _tokens_of(self, channel: str, address: str, region: str | None) -> tuple[str, ...]:
+        try:
+            read = self.contactable(channel, address, region)
+        except AddressError:
+            return ()
+        return (read.token, *read.forms)
 
     def suppressed(self, address: str, channels: tuple[str, ...] | None, region: str | None = None) -> tuple[str, ...]:
         """Every token an address may stand for. Raises AddressError when it cannot be read whole."""

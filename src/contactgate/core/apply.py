@@ -41,7 +41,7 @@ from contactgate.model.facts import (
     SubjectState,
     Withdrawal,
 )
-from contactgate.policy.plan import covers
+from contactgate.policy.plan import MAX_CLOCK_SKEW_MS, covers
 
 _REPEATS = 8
 """How many of the newest consents that say the same are kept.
@@ -49,6 +49,9 @@ _REPEATS = 8
 The newest may have come from a clock that is ahead. And a partition that stalled reads its consents before outcomes
 that are older: those are judged at their own time, when only what came before the newest was given.
 """
+
+_OPT_OUTS = 32
+"""How many opt-outs a person may have before those that others include are forgotten."""
 
 _MARKS = 32
 """How many marks a person may have before they are folded into at most one of each sort (`_fewer`)."""
@@ -63,7 +66,7 @@ def apply(event: SubjectEvent, state: SubjectState, world: World, now_ms: int) -
     if isinstance(event, Erased):
         return _erased(event, state, world, now_ms)
     after = _fold(event, state)
-    same = after.profile is state.profile and after.withdrawals is state.withdrawals
+    same = after.profile is state.profile and not _withdraws_more(state, after)
     if same and (after.reports is state.reports or not _says_more(state, after, world)):
         return after, ()  # only contacts changed, and those recall nothing
     return review(after, world, now_ms)
@@ -121,12 +124,31 @@ def withdraw(state: SubjectState, withdrawal: Withdrawal) -> SubjectState:
     profile = state.profile
     if outlasts(profile.erased_ms, profile.erased_arrived_ms, withdrawal.time_ms, withdrawal.arrived_ms):
         return state
-    if any(_same_event(withdrawal, known) or _includes(known, withdrawal) for known in state.withdrawals):
+    if any(_same_event(withdrawal, known) or _replaces(known, withdrawal) for known in state.withdrawals):
         return state
-    others = [known for known in state.withdrawals if not _includes(withdrawal, known)]
+    others = [known for known in state.withdrawals if not _replaces(withdrawal, known)]
+    if len(others) >= _OPT_OUTS:
+        others = [each for each in others if not any(_includes(other, each) for other in others if other is not each)]
     withdrawals = tuple(sorted((*others, withdrawal), key=_event_order))
     grants = tuple(given for given in state.grants if not _undoes(withdrawal, given))
     return SubjectState(state.profile, grants, withdrawals, state.contacts, state.reports)
+
+
+def _replaces(one: Withdrawal, other: Withdrawal) -> bool:
+    """Whether an opt-out may be forgotten for another that says as much.
+
+    Not while clocks may differ by more than lies between the two: by its event_id it is known when it is sent again,
+    and so does not come after a consent that it came before.
+    """
+    return one.time_ms - other.time_ms > MAX_CLOCK_SKEW_MS and _includes(one, other)
+
+
+def _withdraws_more(before: SubjectState, after: SubjectState) -> bool:
+    """Whether an opt-out was kept that no other one includes."""
+    known = before.withdrawals
+    return after.withdrawals is not known and any(
+        not any(_includes(one, each) for one in known) for each in after.withdrawals if each not in known
+    )
 
 
 def _same_event(one: Grant | Withdrawal, other: Grant | Withdrawal) -> bool:

@@ -27,6 +27,7 @@ PURE = (
     "walk",
     "handmade",
     "outputs",
+    "refusals",
     "repeats",
     "stories",
     "stories_again",

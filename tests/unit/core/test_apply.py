@@ -1,5 +1,6 @@
 """What each event leaves behind, what it recalls, and that the order of events does not matter."""
 
+import msgspec
 import pytest
 from tests.kit.corekit import (
     DAY,
@@ -82,10 +83,28 @@ def test_the_same_event_twice_changes_nothing() -> None:
 
 def test_a_wider_newer_withdrawal_replaces_narrower_ones() -> None:
     """Only what still can matter is kept; of two equal ones the smaller event id."""
-    narrow = opt_out(T - 1, "w1", channels=("voice",))
+    narrow = opt_out(T - 86_400_001, "w1", channels=("voice",))
     assert len(after(narrow, opt_out()).withdrawals) == 1
     assert after(opt_out(), narrow) == after(narrow, opt_out())
     assert after(opt_out(event_id="a"), opt_out(event_id="b")) == after(opt_out(event_id="b"), opt_out(event_id="a"))
+
+
+def test_an_opt_out_that_is_sent_again_does_not_arrive_again() -> None:
+    """It is known by its event_id, though a wider one says all of it: a consent given between the two still counts."""
+    narrow, wide = opt_out(T - 90, "w1", channels=("voice",)), opt_out(T - 80, "w2")
+    given = events.GrantGiven(consent(time_ms=T - 50, event_id="g"))
+    again = events.ConsentWithdrawn(msgspec.structs.replace(narrow.withdrawal, arrived_ms=T - 1))
+    assert ask(world(), after(narrow, wide, given, again)).passed
+    other = events.ConsentWithdrawn(msgspec.structs.replace(again.withdrawal, event_id="w3"))
+    assert not ask(world(), after(narrow, wide, given, other)).passed
+
+
+def test_more_than_thirty_two_opt_outs_are_folded_into_those_that_include_them() -> None:
+    """What a person is said to have withdrawn over and over takes no more room than that."""
+    many = [opt_out(T - 1_000 + n, f"w{n}", channels=("voice",)) for n in range(200)]
+    kept = after(*many, opt_out(T, "all")).withdrawals
+    assert len(kept) <= 33
+    assert kept[-1].event_id == "all"
 
 
 def test_of_a_repeated_consent_the_newest_eight_are_kept() -> None:

@@ -44,6 +44,16 @@ def test_a_suppressed_contact_is_blocked_in_every_spelling(row: int, channel: st
     assert told(turned) == {"address.suppressed"}
 
 
+@pytest.mark.parametrize(("row", "channel", "known", "spelled"), [each for each in SPELLED if each[1] != "mail"])
+def test_a_suppression_that_names_no_channel_binds_in_every_spelling(
+    row: int, channel: str, known: str, spelled: str
+) -> None:
+    """Rows 61 to 69: what kind of address it is stands in the address, however that is spelled."""
+    stop = {key: value for key, value in suppressed(channel, spelled).items() if key != "channels"}
+    out = run(granted(channels=[channel]), stop, requested(channel=channel, address=known))
+    assert told(out) == {"address.suppressed"}
+
+
 @pytest.mark.parametrize(("row", "channel", "address"), REFUSED)
 def test_an_address_that_cannot_be_read_never_passes(row: int, channel: str, address: str) -> None:
     """Rows 64 and 69 to 71: no fresh contact comes of an address that is no plain one."""
