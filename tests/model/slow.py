@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import date
 from itertools import chain
-from typing import Any
 
 from tests.model import words
+from tests.model.addresses import list_read, observed_address, place, request_read
 from tests.model.answers import FIELDS, categories, malformed_fields, refusal
 from tests.model.calendar import (
     DAY,
@@ -35,7 +35,8 @@ from tests.model.frequency import (
     windows,
 )
 from tests.model.lists import registries
-from tests.model.rules import Event, Known, covers, grant_start, lifted, places_of, zones_of
+from tests.model.rules import Event, Known, covers, grant_end, grant_start, places_of, purpose_rules, zones_of
+from tests.model.world import by_key, holding, pauses, policy_of
 
 HORIZON_MS = 400 * DAY_MS
 WEEKS_MS = 15 * DAY_MS  # one zone's wall clock without holidays shows nothing after two weeks that it did not before
@@ -58,8 +59,12 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
         now = ms(event["time"])
         latest = max(latest, now)
         if event["type"] == "contact.requested":
-            answers.append(_answer(event, now, history, approvals, policy))
+            answers.append(_answer(request_read(event, policy), now, history, approvals, policy))
             continue
+        if event["type"] == "subject.updated" and event.get("flags_removed") and not event.get("by"):
+            continue  # a dead letter
+        if event["type"] == "registry.published":
+            event = list_read(event, policy)
         if event["type"] == "contact.outcome" and not _approval(approvals, event):
             # An outcome for an unknown request is a dead letter; an opt-out in it still counts, at its widest.
             if event["outcome"] not in WITHDRAWING:
@@ -69,7 +74,7 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
-        policy = _policy(history, policy)
+        policy = policy_of(history, policy)
         answers.extend(_recalls(event, now if "subject_id" in event else latest, history, approvals, policy))
         if event["type"] == "subject.erased":
             approvals[:] = [a for a in approvals if a["subject_id"] != event["subject_id"] or a["decided"] > now]
@@ -110,6 +115,7 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
             "matters": e.get("matters") or [],
             "reported": True,
             "places": None,
+            "address": observed_address(e, policy),
         }
         for e in observed.values()
     ]
@@ -134,25 +140,25 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
             for e in complaints.values()
         ],
         "wrong_addresses": {
-            (e["of"]["request"] if e["type"] == "contact.outcome" else e).get("address")
+            e["of"]["request"].get("address") if e["type"] == "contact.outcome" else observed_address(e, policy)
             for e in mine
             if e["type"] in ("contact.outcome", "contact.observed") and e["outcome"] == "wrong_number"
         }
         - {None},
         "notices": [
             notice
-            for told in _by_key(history, "notice.published", lambda e: (e["notice_id"], e["version"])).values()
-            for notice in _holding(told, policy)
+            for told in by_key(history, "notice.published", lambda e: (e["notice_id"], e["version"])).values()
+            for notice in holding(told, policy)
         ],
         "parties": {
-            key: _holding(told, policy)
-            for key, told in _by_key(history, "party.updated", lambda e: e["party_id"]).items()
+            key: holding(told, policy)
+            for key, told in by_key(history, "party.updated", lambda e: e["party_id"]).items()
         },
         "campaigns": {
-            key: _holding(told, policy)
-            for key, told in _by_key(history, "campaign.updated", lambda e: e["campaign_id"]).items()
+            key: holding(told, policy)
+            for key, told in by_key(history, "campaign.updated", lambda e: e["campaign_id"]).items()
         },
-        "pauses": _pauses(history, policy),
+        "pauses": pauses(history, policy),
         "suppressions": [e for e in history if e["type"] == "address.suppressed"],
         "releases": [e for e in history if e["type"] == "address.released"],
         "registries": registries(history),
@@ -169,25 +175,6 @@ def _erasure(erasures: list[Event]) -> Event | None:
 def _outlasts(one: Event, other: Event) -> bool:
     """Whether of two restrictions the first holds whenever the other does, as far as time says."""
     return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
-
-
-def _by_key(history: list[Event], kind: str, key: Any) -> dict[Any, list[Event]]:
-    found: dict[Any, list[Event]] = {}
-    for e in history:
-        if e["type"] == kind:
-            found.setdefault(key(e), []).append(e)
-    return found
-
-
-def _holding(told: list[Event], policy: Event) -> list[Event]:
-    """The records of one key that hold: no newer one has lifted them."""
-    return [e for e in told if not any(lifted(e, other, policy) for other in told)]
-
-
-def _policy(history: list[Event], now: Event) -> Event:
-    """The policy in force: of those activated the one that is newer than all; histories have one such."""
-    told = [e for e in history if e["type"] == "policy.activated"]
-    return max(told, key=lambda e: ms(e["time"]))["document"] if told else now  # type: ignore[no-any-return]
 
 
 def _contact(approval: Event, mine: list[Event]) -> Event:
@@ -219,7 +206,7 @@ def _profile(mine: list[Event]) -> Event:
         if "timezones" in e:
             profile["zones"] = e["timezones"] or []
         if "jurisdictions" in e:
-            profile["places"] = e["jurisdictions"] or []
+            profile["places"] = [place(code) for code in e["jurisdictions"] or []]
         if "flags" in e:
             profile["flags"] = [flag for flag in words.flags(e["flags"] or []) if flag not in LASTING_FLAGS]
         if "preferred_windows" in e:
@@ -269,13 +256,6 @@ def _withdrawal_by(event: Event, contact: Event) -> Event:
 
 def _said(event: Event) -> Event:
     return {"time": event["time"], "arrived": event["arrived"]}
-
-
-def _pauses(history: list[Event], policy: Event) -> list[Event]:
-    """The records that set a pause and that neither its end nor a newer record that says who has lifted."""
-    sets = [e for e in history if e["type"] == "pause.set"]
-    ends = [e for e in history if e["type"] in ("pause.set", "pause.lifted") and e.get("by")]
-    return [s for s in sets if not any(e["pause_id"] == s["pause_id"] and lifted(s, e, policy) for e in ends)]
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
@@ -406,6 +386,8 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
         found.add(grant_start(g))
         if g.get("expires_at"):
             found.add(ms(g["expires_at"]))
+        ends = [grant_end(known, policy, request, g, rule) for rule in purpose_rules(policy, request)]
+        found.update(end for end in ends if end is not None)
     ranged = [a for told in known["parties"].values() for p in told for a in p.get("agreements") or []]
     ranged += [c for told in known["campaigns"].values() for c in told]
     for thing in ranged:
@@ -434,8 +416,8 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
             days = duration(rule["max_age"]) // DAY_MS
             grace = duration(rule["grace"]) // DAY_MS if rule.get("grace") else 0
             for version in known["registries"]:
-                for place in places:
-                    found.add(first_instant(local_date(ms(version["as_of"]), place) + (days + 1) * DAY, zone))
+                for there in places:
+                    found.add(first_instant(local_date(ms(version["as_of"]), there) + (days + 1) * DAY, zone))
                 since = version["listed"].get(request.get("address"))
                 if since is not None and since > date.min:
                     found.add(first_instant(since + grace * DAY, zone))

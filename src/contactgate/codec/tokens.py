@@ -28,7 +28,6 @@ _WHOLE: Final = re.compile(r".*@.*|(?:\D*\d){7,}\D*").fullmatch
 _UNREADABLE: Final = (
     "neither a number with country code (+44...), an e-mail address nor a postal hash; free text needs channels [mail]"
 )
-_NUMBER_LIKE: Final = re.compile(r"[+(]?[\d\s().\-/+]{5,}").fullmatch
 
 
 class Contactable(NamedTuple):
@@ -143,14 +142,14 @@ class Tokens:
         found: set[str] = set()
         if postal or "postal:" in address[:7]:
             channels = ("mail",)
-        guess = "email" if "@" in address else "voice" if _NUMBER_LIKE(address) else None
-        for channel in channels or (() if guess is None else (guess,)):
+        guess = "email" if "@" in address else "voice"
+        for channel in channels or (guess,):
             try:
                 read = self.contactable(channel, address, region)
             except AddressError:
                 continue
             found.update((read.token, *read.forms))
-        if guess is not None and not found:
+        if not found:
             try:
                 read = self.contactable(guess, address, region)
                 found.update((read.token, *read.forms))
