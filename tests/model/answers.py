@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.model.addresses import unknown_places
+
 Event = dict[str, Any]
 Known = dict[str, Any]
 
@@ -50,9 +52,11 @@ def refusal(rules: set[str], fields: dict[str, str], eligible: int | None) -> Ev
 def malformed_fields(request: Event) -> dict[str, str]:
     """What is told of each code, the first that applies first."""
     needs = request["channel"] in ("voice", "sms", "email") and not request.get("address")
+    strange = unknown_places(request.get("jurisdictions") or [])
+    first = "address" if needs else "jurisdictions" if strange else None
     return {
-        **({"request.malformed": "address"} if needs else {}),
+        **({"request.malformed": first} if first else {}),
         "request.answered": "request_id",
         "request.expired": "not_after",
-        **({} if needs else {"request.malformed": "data_categories"}),
+        **({} if first else {"request.malformed": "data_categories"}),
     }

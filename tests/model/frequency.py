@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.model import words
+from tests.model import addresses, words
 from tests.model.calendar import DAY, duration, first_instant, local_date, ms, open_at, period, zone_named
 from tests.model.rules import (
     Event,
@@ -212,6 +212,10 @@ def times(known: Known, policy: Event, request: Event, at: int) -> set[str]:
         found.add("request.expired")
     if request["channel"] in ("voice", "sms", "email") and not request.get("address"):
         found.add("request.malformed")
+    if addresses.unknown_places(request.get("jurisdictions") or []):
+        found.add("request.malformed")
+    if addresses.unknown_places(known["profile"]["places"]):
+        found.add("policy.unavailable")
     return found
 
 

@@ -29,7 +29,7 @@ from tests.model.frequency import (
     rule_zones,
     windows,
 )
-from tests.model.rules import Event, Known, grant_start, zones_of
+from tests.model.rules import Event, Known, grant_end, grant_start, purpose_rules, zones_of
 
 HORIZON_MS = 400 * DAY_MS
 WEEKS_MS = 15 * DAY_MS  # one zone's wall clock without holidays shows nothing after two weeks that it did not before
@@ -43,6 +43,8 @@ def _instants(known: Known, policy: Event, request: Event) -> set[int]:
         found.add(grant_start(g))
         if g.get("expires_at"):
             found.add(ms(g["expires_at"]))
+        ends = [grant_end(known, policy, request, g, rule) for rule in purpose_rules(policy, request)]
+        found.update(end for end in ends if end is not None)
     ranged = [a for told in known["parties"].values() for p in told for a in p.get("agreements") or []]
     ranged += [c for told in known["campaigns"].values() for c in told]
     for thing in ranged:

@@ -11,12 +11,14 @@ from itertools import product
 from typing import Any
 
 from tests.model import words
+from tests.model.addresses import at_home, meant
 from tests.model.calendar import (
     DAY,
     DAY_MS,
     NUMBER_PLACES,
     NUMBER_ZONES,
     duration,
+    first_instant,
     local_date,
     ms,
     zone_named,
@@ -164,9 +166,33 @@ def grant_start(grant: Event) -> int:
     return max(ms(grant["time"]), ms(grant.get("effective_at") or grant["time"]))
 
 
-def grant_faults(
-    known: Known, policy: Event, request: Event, grant: Event, evidence: list[str] | None, at: int
-) -> list[str]:
+def month_date(day: date, months: int) -> date:
+    """The first date on which some months from a date are over, counted forwards or backwards."""
+    forward = months_after(day, months)
+    return min(
+        (forward - n * DAY for n in range(5) if months_after(forward - n * DAY, -months) >= day), default=forward
+    )
+
+
+def grant_end(known: Known, policy: Event, request: Event, grant: Event, rule: Event) -> int | None:
+    """The end of the longest time for which a consent of this age holds; None: no period is set."""
+    if "max_period" not in rule:
+        return None
+    months, given = int(rule["max_period"].removesuffix("mo")), ms(grant["time"])
+    if rule.get("anniversary") == "included":
+        zone = zone_named(policy.get("zone", "UTC"))
+        assert zone is not None
+        return first_instant(months_after(local_date(given, zone), months) + DAY, zone)
+    zones = zones_of(known, request)
+    if zones:
+        return min(first_instant(month_date(local_date(given, zone), months), zone) for zone in zones)
+    west, east = zone_named("Etc/GMT+12"), zone_named("Etc/GMT-14")
+    assert west is not None
+    assert east is not None
+    return first_instant(month_date(local_date(given, west), months), east)
+
+
+def grant_faults(known: Known, policy: Event, request: Event, grant: Event, rule: Event, at: int) -> list[str]:
     """Everything that keeps one live grant from allowing the request."""
     faults = notice_faults(known, policy, grant)
     recipients = grant.get("recipients")
@@ -174,11 +200,13 @@ def grant_faults(
         faults.append("consent.recipient")
     if not set(request.get("data_categories") or []) <= set(grant.get("data_categories") or []):
         faults.append("consent.data_category")
+    evidence = rule.get("evidence")
     if evidence is not None and (grant.get("evidence") or {}).get("method") not in evidence:
         faults.append("consent.evidence")
     if at < grant_start(grant):
         faults.append("consent.not_yet_effective")
-    if grant.get("expires_at") and at >= ms(grant["expires_at"]):
+    end = grant_end(known, policy, request, grant, rule)
+    if (grant.get("expires_at") and at >= ms(grant["expires_at"])) or (end is not None and at >= end):
         faults.append("consent.expired")
     return faults
 
@@ -189,7 +217,7 @@ def valid_grants(known: Known, policy: Event, request: Event, at: int) -> list[E
     return [
         g
         for g in live_grants(known, policy, request)
-        if not any(grant_faults(known, policy, request, g, rule.get("evidence"), at) for rule in rules)
+        if not any(grant_faults(known, policy, request, g, rule, at) for rule in rules)
     ]
 
 
@@ -214,7 +242,7 @@ def _consent(known: Known, policy: Event, request: Event, rule: Event, at: int) 
     faults = []
     for g in grants:
         ended = [] if g in live else ["consent.withdrawn"]
-        faults.append((grant_faults(known, policy, request, g, rule.get("evidence"), at) + ended, g))
+        faults.append((grant_faults(known, policy, request, g, rule, at) + ended, g))
     fewest = min(len(found) for found, _ in faults)
     closest, _ = max((p for p in faults if len(p[0]) == fewest), key=lambda p: (ms(p[1]["time"]), p[1]["event_id"]))
     return set(closest)
@@ -318,10 +346,13 @@ def suppressions(known: Known, policy: Event, request: Event, at: int) -> set[st
     if address is None:
         return set()
     hit = address in known["wrong_addresses"] or any(
-        s["address"] == address
+        address in meant(s, policy)
         and words.reaches(known, policy, words.of_one(s), request)
         and not any(
-            r["address"] == s["address"] and lifted(s, r, policy) and words.releases(known, policy, r, s)
+            address in meant(r, policy)
+            and not at_home(s)
+            and lifted(s, r, policy)
+            and words.releases(known, policy, r, s)
             for r in known["releases"]
         )
         and not (s.get("expires_at") and at >= ms(s["expires_at"]))

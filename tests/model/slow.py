@@ -6,6 +6,7 @@ Must never import contactgate.
 from __future__ import annotations
 
 from tests.model import standing, words
+from tests.model.addresses import list_read, observed_address, place, request_read
 from tests.model.answers import FIELDS, categories, malformed_fields, refusal
 from tests.model.calendar import (
     duration,
@@ -39,8 +40,12 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
         now = ms(event["time"])
         latest = max(latest, now)
         if event["type"] == "contact.requested":
-            answers.append(_answer(event, now, history, approvals, policy))
+            answers.append(_answer(request_read(event, policy), now, history, approvals, policy))
             continue
+        if event["type"] == "subject.updated" and event.get("flags_removed") and not event.get("by"):
+            continue  # a dead letter
+        if event["type"] == "registry.published":
+            event = list_read(event, policy)
         if event["type"] == "contact.outcome" and not _approval(approvals, event):
             # An outcome for an unknown request is a dead letter; an opt-out in it still counts, at its widest.
             if words.outcome(event["outcome"]) is None:
@@ -96,6 +101,7 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
             "matters": e.get("matters") or [],
             "reported": True,
             "places": None,
+            "address": observed_address(e, policy),
         }
         for e in observed.values()
     ]
@@ -124,7 +130,7 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
             for e in complaints.values()
         ],
         "wrong_addresses": {
-            (e["of"]["request"] if e["type"] == "contact.outcome" else e).get("address")
+            e["of"]["request"].get("address") if e["type"] == "contact.outcome" else observed_address(e, policy)
             for e in mine
             if e["type"] in ("contact.outcome", "contact.observed")
             and words.outcome(e["outcome"], policy) == "wrong_number"
@@ -191,7 +197,7 @@ def _profile(mine: list[Event]) -> Event:
         if "timezones" in e:
             profile["zones"] = e["timezones"] or []
         if "jurisdictions" in e:
-            profile["places"] = e["jurisdictions"] or []
+            profile["places"] = [place(code) for code in e["jurisdictions"] or []]
         if "flags" in e:
             profile["flags"] = [flag for flag in words.flags(e["flags"] or []) if flag not in LASTING_FLAGS]
         if "preferred_windows" in e:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from tests.property.policies import (
+    AT_HOME,
     CATEGORIES,
     CHANNELS,
     CONTROLLERS,
@@ -23,8 +24,10 @@ from tests.property.policies import (
     OWN_OUTCOMES,
     PURPOSES,
     REQUESTERS,
+    SPELT,
     STEPS,
     THEMES,
+    UNREADABLE,
     ZONES,
     Event,
     PolicyMaker,
@@ -35,6 +38,8 @@ ODD_CHANNELS = ["phone", "電話", "SMS ", "Text", "fax"]
 ODD_PURPOSES = ["Marketing", " MARKETING.insurance", "marketing.insurence", "marketing.insurance.home", "promo"]
 ODD_NAMES = ["BANK ", "Insurer", "CallCentre", "bank-ag"]
 ODD_CATEGORIES = ["health", "shoes"]
+ODD_PLACES = ["UK", "US-ZZ", "England"]
+HOMES = [["US"], ["US-NY"], ["GB", "US"], [], ["UK"], ["XX", "US"], ["uk"]]
 ODD_FLAGS = ["dead", "已故", "underage", "vip"]
 """Words in other spellings, and words that nobody knows."""
 AGAIN = {
@@ -78,6 +83,35 @@ class Maker(PolicyMaker):
             return None
         return instant(self.now + self.rng.choice([-DAY, -MINUTE, 0, 1, 5 * MINUTE, HOUR, DAY, 3 * DAY]))
 
+    def written(self, channel: str, usual: str) -> str:
+        """The usual address on a channel; or one of few subscribers in one of its spellings, or what is unreadable."""
+        if "numbers" not in self.themes:
+            return usual
+        if channel == "mail":
+            return self.rng.choice(["5 Main Street, Springfield", "5  MAIN Street,  springfield"])
+        if channel == "email":
+            return self.rng.choice(SPELT["ann@gmail.com"])
+        if self.maybe(0.05):
+            return self.rng.choice(UNREADABLE)
+        if self.maybe(0.3):
+            return self.rng.choice(AT_HOME[self.region or self.rng.choice(["US", "GB"])])
+        home = {"US": "+12125550123", "GB": "+442079460123", "MX": "+525512345678", "BR": "+5511981234567"}
+        often = home.get(self.region or "")
+        named = often if often and self.maybe(0.6) else self.rng.choice([n for n in SPELT if "@" not in n])
+        return self.rng.choice([named, *SPELT[named]])
+
+    def wrong_number(self) -> Event:
+        """A number that was somebody else's."""
+        return self.of_subject(
+            "contact.observed",
+            controller="bank",
+            direction="outbound",
+            channel="voice",
+            purpose="collection",
+            outcome=self.rng.choice(["wrong_number", "wrong_number", "answered"]),
+            address=self.written("voice", NUMBERS[0]),
+        )
+
     def request(self) -> Event:
         """A contact request; now and then the same again."""
         if self.requests and self.maybe(0.12):
@@ -87,6 +121,8 @@ class Maker(PolicyMaker):
         rng = self.rng
         controller = "bank" if self.maybe(0.8) else "insurer"
         channel = "voice" if self.maybe(0.7) else rng.choice(CHANNELS)
+        if "numbers" in self.themes and self.maybe(0.1):
+            channel = "mail"
         number = "+12125550123" if self.maybe(0.7) else rng.choice(NUMBERS)
         event = self.of_subject(
             "contact.requested",
@@ -97,7 +133,9 @@ class Maker(PolicyMaker):
             if self.maybe(0.99)
             else rng.choice(["research", *ODD_PURPOSES[2:]]),
             channel=channel,
-            address=None if self.maybe(0.015) else "person@example.com" if channel == "email" else number,
+            address=None
+            if self.maybe(0.015)
+            else self.written(channel, "person@example.com" if channel == "email" else number),
             campaign_id="c-1" if self.maybe(0.6) else None,
             data_categories=["basic"] if self.maybe(0.3) else self.said(self.optional(CATEGORIES, 0.1), ODD_CATEGORIES),
             matter_id=rng.choice(["d-1", "d-1", "d-2"]) if self.maybe(0.5) else None,
@@ -106,7 +144,7 @@ class Maker(PolicyMaker):
             if "registry" in self.themes and self.maybe(0.25)
             else self.soon(0.03),
             not_after=self.soon(0.04),
-            jurisdictions=[self.rng.choice(["US", "GB", "US-NY"])]
+            jurisdictions=[self.rng.choice(["US", "GB", "US-NY"]) if self.maybe(0.9) else self.rng.choice(ODD_PLACES)]
             if "places" in self.themes and self.maybe(0.3)
             else None,
         )
@@ -334,6 +372,7 @@ class Maker(PolicyMaker):
     def suppression(self) -> Event:
         """An address that must not be used, or its release."""
         address = self.rng.choice([*NUMBERS[:2], NUMBERS[0], "person@example.com"])
+        address = self.written("email" if "@" in address else "voice", address)
         reasons = ["manual", "stop_reply"]
         scope = {
             "channels": self.said(self.optional(CHANNELS, 0.3), ODD_CHANNELS),
@@ -347,7 +386,12 @@ class Maker(PolicyMaker):
             elif self.maybe(0.3):
                 scope = {"events": [f"e-{self.rng.randrange(max(1, self.count - 12), self.count + 2)}" for _ in "123"]}
             reasons_of = self.optional(reasons, 0.2)
+            if "@" not in address and (address[0] != "+" or "," in address):
+                address = NUMBERS[0]  # digits without calling code release only the same digits
             return self.late(self.event("address.released", address=address, reason="x", reasons=reasons_of, **scope))
+        if "numbers" in self.themes and self.maybe(0.15):
+            postal = self.rng.choice([{"channels": ["mail"]}, {"kind": "postal", "channels": None}])
+            return self.event("address.suppressed", address=self.written("mail", ""), **{**scope, **postal})
         return self.late(
             self.event(
                 "address.suppressed",
@@ -398,7 +442,7 @@ class Maker(PolicyMaker):
         firsts = [getattr(self, name)() for theme in sorted(self.themes) for name in THEMES[theme]]
         events += [event for event in firsts if event is not None]
         while len(events) < length:
-            self.now += self.rng.choice(STEPS)
+            self.now += self.rng.choice([*STEPS, 27 * DAY, 31 * DAY, 365 * DAY] if "periods" in self.themes else STEPS)
             event = self.rng.choice(sources)()
             if event is not None:
                 events.append(event)
@@ -425,7 +469,7 @@ class Maker(PolicyMaker):
     def place(self) -> Event:
         """Where the person lives."""
         self.now += 1
-        return self.of_subject("subject.updated", jurisdictions=self.rng.choice([["US"], ["US-NY"], ["GB", "US"], []]))
+        return self.of_subject("subject.updated", jurisdictions=self.rng.choice(HOMES))
 
     def activation(self) -> Event:
         """Another policy from now on; or one that was stamped before the one in force, and comes late."""

@@ -60,6 +60,26 @@ METHODS = ["written", "web", "recorded_call"]
 CATEGORIES = ["basic", "account"]
 
 
+SPELT = {
+    "+12125550123": ["+1 (212) 555-0123", "tel:+1-212-555-0123", "0012125550123"],
+    "+442079460123": ["+44 (0)20 7946 0123", "+44 20 7946 0123"],
+    "+525512345678": ["+52 1 55 1234 5678", "+52 55 1234 5678"],
+    "+5511981234567": ["+55 11 8123-4567", "+55 11 98123-4567"],
+    "+2250708123456": ["+225 08 12 34 56", "+225 07 08 12 34 56"],
+    "+2290197123456": ["+229 97 12 34 56", "+229 01 97 12 34 56"],
+    "ann@gmail.com": ["ann@googlemail.com", "Ann <ANN@gmail.com>", "mailto:ann@gmail.com"],
+}
+"""Subscribers, and how each may be written."""
+AT_HOME = {
+    "US": ["(212) 555-0123", "1 212 555 0123", "2125550123"],
+    "GB": ["020 7946 0123", "2079460123"],
+    "MX": ["55 1234 5678"],
+    "BR": ["(11) 98123-4567", "11 8123-4567", "011 98123-4567"],
+}
+"""The same in the region of the number, without a calling code."""
+UNREADABLE = ["call me", "12", "+12125550123, +442079460123"]
+
+
 def instant(at: int) -> str:
     """RFC 3339 of milliseconds since the epoch."""
     return (EPOCH + timedelta(milliseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
@@ -82,6 +102,8 @@ THEMES: dict[str, list[str]] = {
     "words": ["withdrawal", "grant", "naming"],
     "categories": ["campaign", "campaign", "grant"],
     "erasure": ["erased", "grant", "grant", "grant"],
+    "numbers": ["suppression", "wrong_number"],
+    "periods": ["grant", "grant"],
 }
 
 
@@ -95,6 +117,7 @@ class PolicyMaker:
         self.start = self.now = (start - EPOCH) // timedelta(milliseconds=1)
         self.horizon = rng.choice(["30d", "30d", "30d", "1h"])
         self.themes = {theme for theme in THEMES if rng.random() < 0.17}
+        self.region = rng.choice([None, *AT_HOME]) if "numbers" in self.themes else None
 
     def maybe(self, chance: float) -> bool:
         """True with that chance."""
@@ -126,6 +149,8 @@ class PolicyMaker:
                 "notice": "notice" in self.themes and self.maybe(0.5),
                 "two_people": self.maybe(0.5),
             },
+            **({"default_region": self.region} if self.region else {}),
+            **({"zone": rng.choice(["UTC", "Europe/Paris", "America/New_York"])} if "periods" in self.themes else {}),
             "purposes": self.bases(),
             **({"data_categories": ["health"]} if "words" in self.themes and self.maybe(0.5) else {}),
             "caps": [self.cap(n) for n in range(rng.choice([1, 1, 2, 3]) if "cap" in self.themes else 0)],
@@ -144,6 +169,10 @@ class PolicyMaker:
             marketing["consent"] = self.rng.choice(["opt_in", "opt_in", "opt_out"])
         if self.maybe(0.3):
             marketing["evidence"] = self.some(METHODS)
+        if "periods" in self.themes:
+            marketing |= {"consent": "opt_in", "max_period": self.rng.choice(["1mo", "1mo", "12mo"])}
+            if self.maybe(0.6):
+                marketing["anniversary"] = "included"
         if self.maybe(0.2):
             marketing["channels"] = {
                 self.rng.choice(CHANNELS): {"consent": self.rng.choice(["opt_in", "opt_out", "none"])}

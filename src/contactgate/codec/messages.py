@@ -268,10 +268,13 @@ def outcome(
 
 
 def observed(message: messages.ContactObserved, at_ms: int, arrived_ms: int, tokens: Tokens) -> events.ContactObserved:
-    """A contact that was not decided here; an address that cannot be read is unknown, or a number as it is at home."""
+    """A contact that was not decided here; an address that cannot be read is unknown, and so any.
+
+    But a wrong number is known as it was written: a policy may read it.
+    """
     found, unread = contactable(tokens, message.channel, message.address or None, message.address_token or None)
     token = found.token if found else None
-    if unread and message.address and not message.address_token and message.channel not in ("email", "mail"):
+    if unread and message.outcome == "wrong_number" and message.address and not message.address_token:
         token = tokens.at_home(message.address)
     return events.ContactObserved(
         event_id=message.event_id,

@@ -88,6 +88,13 @@ def test_it_binds_alike_before_and_after_the_policy_that_reads_it(written: str) 
             assert told(*events, *asks, region=first)[0] == [SUPPRESSED, []]
 
 
+@pytest.mark.parametrize("written", ["tel:+1-212-555-0123", "+1 212 555 0123 ext. 5", "sms:+12125550123"])
+def test_whatever_a_request_may_write_a_suppression_may(written: str) -> None:
+    """Without channels as well, which would tell that it is a number."""
+    decided, letters, _ = told(suppressed(written), asked("r-1", "+12125550123"), asked("r-2", written))
+    assert (decided, letters) == ([SUPPRESSED, SUPPRESSED], [])
+
+
 def test_an_observed_wrong_number_is_known_as_it_was_written() -> None:
     """A number that was somebody else's is not called again, whether or not a policy could read it then."""
     observed = {
