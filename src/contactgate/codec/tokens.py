@@ -30,7 +30,6 @@ _WHOLE: Final = re.compile(r".*@.*|(?:\D*\d){7,}\D*").fullmatch
 _UNREADABLE: Final = (
     "neither a number with country code (+44...), an e-mail address nor a postal hash; free text needs channels [mail]"
 )
-<<<<<<< HEAD
 
 
 def _plain(address: str) -> str:
@@ -39,8 +38,6 @@ def _plain(address: str) -> str:
         return address
     text = unicodedata.normalize("NFKC", address[:_MOST])
     return "".join(char for char in text if unicodedata.category(char) != "Cf")
-=======
->>>>>>> laws
 
 
 class Contactable(NamedTuple):
@@ -155,27 +152,11 @@ class Tokens:
         found: set[str] = set()
         if postal or "postal:" in address[:7]:
             channels = ("mail",)
-<<<<<<< HEAD
         guess = "email" if "@" in _plain(address) else "voice"
         for channel in channels or ():
             found.update(self._tokens_of(channel, address, region))
         if not found:
             found.update(self._tokens_of(guess, address, region))
-=======
-        guess = "email" if "@" in address else "voice"
-        for channel in channels or (guess,):
-            try:
-                read = self.contactable(channel, address, region)
-            except AddressError:
-                continue
-            found.update((read.token, *read.forms))
-        if not found:
-            try:
-                read = self.contactable(guess, address, region)
-                found.update((read.token, *read.forms))
-            except AddressError:
-                pass
->>>>>>> laws
         fault = None if found else _UNREADABLE
         if channels != ("mail",) and (token := self.at_home(address)) is not None:
             found.add(token)
