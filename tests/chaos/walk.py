@@ -159,8 +159,10 @@ class Walk:
             self.found.looked["I14"] += 1
             contacts = self._subjects[key].contacts if key in self._subjects else []
             until = max((contact.until_ms for contact in contacts if contact.open(meta.now_ms)), default=0)
+            # What was reported is judged with a policy, so a state may take a used approval for an open one.
+            latest = max((c.until_ms for c in contacts if c.recalled is None and c.until_ms > meta.now_ms), default=0)
             told = int.from_bytes(value[1:7], "big")
-            if value and told != until:
+            if value and not until <= told <= latest:
                 self._bad("I14", f"the state of {key.decode()} at {meta.seq} is open until {told}, not {until}")
 
     def _fate(self, kind: str, record: Record, reason: str | None) -> None:

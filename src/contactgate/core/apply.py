@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from contactgate.core.consents import grant, includes, withdraw, withdraws_more
 from contactgate.core.decide import approval_of, is_open, with_contact
 from contactgate.core.hearing import everything, heard, marketing, opt_out, reports_after, told, with_report
 from contactgate.core.lifting import outlasts
@@ -31,7 +32,6 @@ from contactgate.model.events import (
 )
 from contactgate.model.facts import (
     Contact,
-    Grant,
     Mark,
     Outcome,
     Profile,
@@ -41,17 +41,6 @@ from contactgate.model.facts import (
     SubjectState,
     Withdrawal,
 )
-from contactgate.policy.plan import MAX_CLOCK_SKEW_MS, covers
-
-_REPEATS = 8
-"""How many of the newest consents that say the same are kept.
-
-The newest may have come from a clock that is ahead. And a partition that stalled reads its consents before outcomes
-that are older: those are judged at their own time, when only what came before the newest was given.
-"""
-
-_OPT_OUTS = 32
-"""How many opt-outs a person may have before those that others include are forgotten."""
 
 _MARKS = 32
 """How many marks a person may have before they are folded into at most one of each sort (`_fewer`)."""
@@ -66,7 +55,7 @@ def apply(event: SubjectEvent, state: SubjectState, world: World, now_ms: int) -
     if isinstance(event, Erased):
         return _erased(event, state, world, now_ms)
     after = _fold(event, state)
-    same = after.profile is state.profile and not _withdraws_more(state, after)
+    same = after.profile is state.profile and not withdraws_more(state, after)
     if same and (after.reports is state.reports or not _says_more(state, after, world)):
         return after, ()  # only contacts changed, and those recall nothing
     return review(after, world, now_ms)
@@ -76,7 +65,7 @@ def _says_more(before: SubjectState, after: SubjectState, world: World) -> bool:
     """Whether reports that came say, as the policy reads them, what an approval may have to be recalled for."""
     known, now = heard(before, world.policy), heard(after, world.policy)
     new = [each for each in now.withdrawals if each not in known.withdrawals]
-    return now.profile != known.profile or any(not any(_includes(k, each) for k in known.withdrawals) for each in new)
+    return now.profile != known.profile or any(not any(includes(k, each) for k in known.withdrawals) for each in new)
 
 
 def _fold(event: SubjectEvent, state: SubjectState) -> SubjectState:
@@ -93,126 +82,6 @@ def _fold(event: SubjectEvent, state: SubjectState) -> SubjectState:
     if isinstance(event, RelationshipRecorded):
         return relate(state, event)
     raise AssertionError(f"no such event: {type(event).__name__}")
-
-
-# --- consent ------------------------------------------------------------------------------------------------------
-
-
-def grant(state: SubjectState, given: Grant) -> SubjectState:
-    """Keeps a consent, unless an erasure or a withdrawal of all of it is stamped as late, or it is known."""
-    if given.time_ms <= state.profile.erased_ms or any(_same_event(given, known) for known in state.grants):
-        return state
-    for withdrawal in state.withdrawals:
-        if _undoes(withdrawal, given):
-            return state
-    kept = state.grants
-    repeated = [known for known in kept if _repeats(known, given)]
-    if len(repeated) >= _REPEATS:
-        oldest = min(repeated, key=_event_order)
-        if _event_order(given) < _event_order(oldest):
-            return state
-        kept = tuple(known for known in kept if known is not oldest)
-    if kept and _event_order(kept[-1]) > _event_order(given):
-        grants = tuple(sorted((*kept, given), key=_event_order))
-    else:
-        grants = (*kept, given)
-    return SubjectState(state.profile, grants, state.withdrawals, state.contacts, state.reports)
-
-
-def withdraw(state: SubjectState, withdrawal: Withdrawal) -> SubjectState:
-    """Keeps an opt-out, unless it says nothing that is not known, and drops every consent that it undoes."""
-    profile = state.profile
-    if outlasts(profile.erased_ms, profile.erased_arrived_ms, withdrawal.time_ms, withdrawal.arrived_ms):
-        return state
-    if any(_same_event(withdrawal, known) or _replaces(known, withdrawal) for known in state.withdrawals):
-        return state
-    others = [known for known in state.withdrawals if not _replaces(withdrawal, known)]
-    if len(others) >= _OPT_OUTS:
-        others = [each for each in others if not any(_includes(other, each) for other in others if other is not each)]
-    withdrawals = tuple(sorted((*others, withdrawal), key=_event_order))
-    grants = tuple(given for given in state.grants if not _undoes(withdrawal, given))
-    return SubjectState(state.profile, grants, withdrawals, state.contacts, state.reports)
-
-
-def _replaces(one: Withdrawal, other: Withdrawal) -> bool:
-    """Whether an opt-out may be forgotten for another that says as much.
-
-    Not while clocks may differ by more than lies between the two: by its event_id it is known when it is sent again,
-    and so does not come after a consent that it came before.
-    """
-    return one.time_ms - other.time_ms > MAX_CLOCK_SKEW_MS and _includes(one, other)
-
-
-def _withdraws_more(before: SubjectState, after: SubjectState) -> bool:
-    """Whether an opt-out was kept that no other one includes."""
-    known = before.withdrawals
-    return after.withdrawals is not known and any(
-        not any(_includes(one, each) for one in known) for each in after.withdrawals if each not in known
-    )
-
-
-def _same_event(one: Grant | Withdrawal, other: Grant | Withdrawal) -> bool:
-    """Whether both are one event. It counts as arrived when it was first carried, however often it comes again."""
-    return one.event_id == other.event_id and msgspec.structs.replace(one, arrived_ms=other.arrived_ms) == other
-
-
-def _event_order(fact: Grant | Withdrawal) -> tuple[int, str]:
-    return (fact.time_ms, fact.event_id)
-
-
-def _undoes(withdrawal: Withdrawal, given: Grant) -> bool:
-    """Whether an opt-out reaches everything that a consent covers, and is not older, whichever arrived first."""
-    recipients = (given.controller,) if given.recipients is None else given.recipients
-    return (
-        withdrawal.time_ms >= given.time_ms
-        and (withdrawal.controller is None or withdrawal.controller == given.controller)
-        and _within(given.channels, withdrawal.channels)
-        and _within(recipients, withdrawal.recipients)
-        and _purposes_within(given.purposes, withdrawal.purposes)
-    )
-
-
-def _includes(one: Withdrawal, other: Withdrawal) -> bool:
-    """Whether an opt-out says all that another says, and is not older nor arrived earlier.
-
-    Of two equal ones the smaller event id stays.
-    """
-    if not outlasts(one.time_ms, one.arrived_ms, other.time_ms, other.arrived_ms):
-        return False
-    inside = (
-        (one.controller is None or one.controller == other.controller)
-        and (one.channels is None or (other.channels is not None and _within(other.channels, one.channels)))
-        and (one.recipients is None or (other.recipients is not None and _within(other.recipients, one.recipients)))
-        and (one.purposes is None or (other.purposes is not None and _purposes_within(other.purposes, one.purposes)))
-    )
-    if not inside:
-        return False
-    return not (one.event_id > other.event_id and _includes(other, one))
-
-
-def _repeats(one: Grant, other: Grant) -> bool:
-    """Whether two consents say exactly the same. Not under a notice: which version was in force then is the point."""
-    return (
-        one.notice_id is None
-        and other.notice_id is None
-        and one.controller == other.controller
-        and one.purposes == other.purposes
-        and one.channels == other.channels
-        and one.recipients == other.recipients
-        and one.categories == other.categories
-        and one.evidence == other.evidence
-        and one.windows == other.windows
-        and one.expires_ms == other.expires_ms
-        and one.effective_ms == other.effective_ms
-    )
-
-
-def _within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
-    return outer is None or all(each in outer for each in inner)
-
-
-def _purposes_within(inner: tuple[str, ...], outer: tuple[str, ...] | None) -> bool:
-    return outer is None or all(any(covers(prefix, each) for prefix in outer) for each in inner)
 
 
 # --- the person ---------------------------------------------------------------------------------------------------
