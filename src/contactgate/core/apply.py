@@ -306,10 +306,8 @@ def _noted(state: SubjectState, report: Report, contact: Contact | None) -> Subj
         return state
     after = SubjectState(profile, state.grants, state.withdrawals, state.contacts, reports)
     for each in gone:
-        if not each.proven:
-            after = withdraw(after, marketing(each))
-        else:
-            after = withdraw(after, everything(each) if contact is None else opt_out(contact, each))
+        proven = everything(each) if contact is None else opt_out(contact, each)
+        after = withdraw(after, proven if each.proven else marketing(each))
     return after
 
 
