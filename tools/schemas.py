@@ -31,7 +31,12 @@ WIRE: Final[dict[str, tuple[type[msgspec.Struct], ...]]] = {
     "contact-outcomes": (messages.OutcomeMessage,),
     "address-suppressions": get_args(messages.SuppressionMessage),
     "contact-decisions": (messages.ContactDecided,),
-    "approvals": (messages.ContactApproved, messages.ContactRefused, messages.ContactRecalled),
+    "approvals": (
+        messages.ContactApproved,
+        messages.ContactRefused,
+        messages.ContactRecalled,
+        messages.PermissionWithdrawn,
+    ),
     "dead-letters": (messages.DeadLetter,),
 }
 """Which structs travel on which topic."""

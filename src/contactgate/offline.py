@@ -109,8 +109,19 @@ class Fold:
                 self._open.add(key)
         else:
             gate.take_event(message, told_ms, rec, self.states)
-        made = [out.value for out in gate.out]
+        return self._made()
+
+    def _made(self) -> list[bytes]:
+        """What the gate made of a line. What it gives the relay is folded at once: there is one partition."""
+        gate = self._gate
+        made = [out.value for out in gate.out if out.kind != Kind.RELAY]
+        carried = [out for out in gate.out if out.kind == Kind.RELAY]
         gate.out.clear()
+        for out in carried:
+            kind = Kind.SUPPRESSION
+            rec = Record(kind, 0, self._next[kind], self._latest_ms, out.key, out.value, headers=out.headers)
+            self._next[kind] += 1
+            made += self._world_changed(self._feed.suppression(rec))
         return made
 
     def _arrive(self) -> int:
@@ -151,9 +162,7 @@ class Fold:
             gate.refuse(rec, self.states)
         else:
             gate.consent(rec, self.states)
-        made = [out.value for out in gate.out]
-        gate.out.clear()
-        return made
+        return self._made()
 
     def _world_changed(self, change: Change | None) -> list[bytes]:
         """What a change of the world recalls: of what is open at the latest time, however old the line is."""

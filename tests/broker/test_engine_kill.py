@@ -311,12 +311,15 @@ def _check_decisions(load: Load, facts: Facts, decisions: list[Record]) -> dict[
 
 
 def _check_approvals(facts: Facts, passed: dict[str, str], approvals: list[Record]) -> None:
-    """One approval a pass; an opt-out recalls what it finds open, once, and nothing else is recalled."""
+    """One approval a pass; an opt-out recalls what it finds open, once, and nothing else is recalled.
+
+    The dialer is told of everybody who opted out after it had an approval.
+    """
     told: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for record in approvals:
         assert b"mail.example" not in (record.value or b"")
         message = _decode(record.value or b"")
-        told[message["type"]][message["request_id"]] += 1
+        told[message["type"]][message.get("request_id") or message["subject_token"]] += 1
     assert told["contact.approved"] == dict.fromkeys(passed, 1)
     recalled = told["contact.recalled"]
     assert set(recalled.values()) == {1}
@@ -324,3 +327,4 @@ def _check_approvals(facts: Facts, passed: dict[str, str], approvals: list[Recor
     assert open_till_then <= set(recalled)
     assert all(passed[each] in facts.opted_out for each in recalled)
     assert len(open_till_then) > 500
+    assert len(told["permission.withdrawn"]) >= len({passed[each] for each in open_till_then})

@@ -27,6 +27,7 @@ _APPROVED = {
     "valid_until",
 }
 _RECALLED = {"type", "approval_id", "approval_ref", "partition", "request_id", "subject_token", "reason"}
+_WITHDRAWN = {"type", "controller", "subject_token", "channels", "purposes", "time"}
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -129,6 +130,8 @@ class Outputs:
             if kind == "contact.refused":
                 self.refusals.keep(topic.removeprefix(APPROVALS), message)
                 continue
+            if kind == "permission.withdrawn" and {"subject_token", "time"} <= fields <= _WITHDRAWN:
+                continue  # who must be told is the model's question (tests/property)
             again = kind == "contact.approved" and message.get("duplicate") is True
             allowed = _APPROVED | {"duplicate"} if again else _APPROVED if kind == "contact.approved" else _RECALLED
             if fields != allowed:

@@ -5,7 +5,9 @@ Must never import contactgate.
 
 from __future__ import annotations
 
-from tests.model import standing, words
+from collections.abc import Callable
+
+from tests.model import closing, standing, words
 from tests.model.addresses import list_read, observed_address, place, request_read
 from tests.model.answers import FIELDS, categories, malformed_fields, refusal
 from tests.model.calendar import (
@@ -20,17 +22,21 @@ from tests.model.frequency import (
 )
 from tests.model.instants import assumed, next_eligible, valid_until
 from tests.model.lists import registries
-from tests.model.rules import Event, Known, covers, places_of
+from tests.model.optouts import WITHDRAWING, includes, lost, outlasts, withdrawals
+from tests.model.rules import Event, Known, places_of
 
 LASTING_FLAGS = ("deceased", "minor", "vulnerable")
-WITHDRAWING = ("unsubscribed", "complained")
 
 
-def decide(events: list[Event], policy: Event) -> list[Event]:
+Watch = Callable[[Event, list[Event], list[Event], Event], None]
+
+
+def decide(events: list[Event], policy: Event, watch: Watch | None = None) -> list[Event]:
     """One entry per decision and per recall, in order.
 
     A decision is {request_id, subject_id, verdict, rules, next_eligible, assumes, categories, told, valid_until,
     duplicate}, where `told` is what the requester of a block is told; a recall {recalled}.
+    `watch` is called with every event that counts, the history with it, the approvals and the policy.
     """
     history: list[Event] = []
     approvals: list[Event] = []
@@ -51,15 +57,20 @@ def decide(events: list[Event], policy: Event) -> list[Event]:
             if words.outcome(event["outcome"]) is None:
                 event = {**event, "of": None}  # only a policy can say what it means
             elif words.outcome(event["outcome"]) in WITHDRAWING:
-                kept = ("subject_id", "time", "arrived")
-                event = {"type": "consent.withdrawn", **{k: event[k] for k in kept}}
+                kept = ("subject_id", "time", "arrived", "n")
+                event = {"type": "consent.withdrawn", **{k: event[k] for k in kept if k in event}}
             else:
                 continue
         elif event["type"] == "contact.outcome":
             event = {**event, "of": _approval(approvals, event)[-1]}  # a request_id may come again after the horizon
         history.append(event)
         policy = standing.policy_of(history, policy)
+        if watch is not None:
+            watch(event, history, approvals, policy)
         answers.extend(_recalls(event, now if "subject_id" in event else latest, history, approvals, policy))
+        for more in closing.written(history, approvals, policy, know):
+            history.append(more)
+            answers.extend(_recalls(more, latest, history, approvals, policy))
         if event["type"] == "subject.erased":
             approvals[:] = [a for a in approvals if a["subject_id"] != event["subject_id"] or a["decided"] > now]
     return answers
@@ -111,9 +122,7 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
         "profile": _profile(mine),
         "grants": [e for e in mine if e["type"] == "consent.granted"],
         "withdrawals": [
-            w
-            for w in _withdrawals(told, policy, approvals, erased)
-            if erased is None or not standing.outlasts(erased, w)
+            w for w in withdrawals(told, policy, approvals, erased) if erased is None or not outlasts(erased, w)
         ],
         "contacts": contacts,
         "relationships": _relationships(mine),
@@ -134,7 +143,7 @@ def know(subject: str, history: list[Event], approvals: list[Event], policy: Eve
             for e in mine
             if e["type"] in ("contact.outcome", "contact.observed")
             and words.outcome(e["outcome"], policy) == "wrong_number"
-            and not _lost(e, approvals, erased)
+            and not lost(e, approvals, erased)
         }
         - {None},
         "notices": [
@@ -216,49 +225,6 @@ def _relationships(mine: list[Event]) -> list[Event]:
     """What was told last of every relationship of one kind and date."""
     told = sorted((e for e in mine if e["type"] == "relationship.recorded"), key=lambda e: ms(e["time"]))
     return list({(e["controller"], e["kind"], e["date"]): e for e in told}.values())
-
-
-def _lost(event: Event, approvals: list[Event], erased: Event | None) -> bool:
-    """Whether a report in a policy's own word is of a contact that is not known, or not any more."""
-    if words.outcome(event["outcome"]) is not None:
-        return False
-    if event["type"] == "contact.observed":
-        return erased is not None and ms(event["time"]) <= ms(erased["time"])
-    return not any(a is event["of"] for a in approvals)
-
-
-def _withdrawals(mine: list[Event], policy: Event, approvals: list[Event], erased: Event | None) -> list[Event]:
-    """Withdrawals said, complaints, and outcomes that withdraw."""
-    found = [e for e in mine if e["type"] == "consent.withdrawn"]
-    for e in mine:
-        if e["type"] == "complaint.received":
-            channels = [e["channel"]] if e.get("channel") else None
-            found.append(
-                {**_said(e), "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
-            )
-        if e["type"] not in ("contact.outcome", "contact.observed"):
-            continue
-        if words.outcome(e["outcome"], policy) in WITHDRAWING:
-            if _lost(e, approvals, erased):
-                found.append({**_said(e), "controller": None, "purposes": None, "channels": None})
-            else:
-                found.append(_withdrawal_by(e, e["of"]["request"] if e["type"] == "contact.outcome" else e))
-    return found
-
-
-def _withdrawal_by(event: Event, contact: Event) -> Event:
-    return {
-        **_said(event),
-        "controller": contact["controller"],
-        "purposes": [contact["purpose"]]
-        if covers("marketing", contact["purpose"])
-        else [contact["purpose"], "marketing"],
-        "channels": [contact["channel"]],
-    }
-
-
-def _said(event: Event) -> Event:
-    return {"time": event["time"], "arrived": event["arrived"]}
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
@@ -363,18 +329,4 @@ def _says_something(before: Known, after: Known) -> bool:
     if any(before[k] != after[k] for k in ("profile", "relationships", "wrong_addresses", "erased")):
         return True
     new = [w for w in after["withdrawals"] if w not in before["withdrawals"]]
-    return any(not any(_includes(known, w) for known in before["withdrawals"]) for w in new)
-
-
-def _includes(one: Event, other: Event) -> bool:
-    """Whether an opt-out says all that another says, and not earlier."""
-    fields = ("purposes", "channels", "recipients")
-    return (
-        standing.outlasts(one, other)
-        and one.get("controller") in (None, other.get("controller"))
-        and all(
-            one.get(f) is None
-            or (other.get(f) is not None and all(any(covers(p, v) for p in one[f]) for v in other[f]))
-            for f in fields
-        )
-    )
+    return any(not any(includes(known, w) for known in before["withdrawals"]) for w in new)

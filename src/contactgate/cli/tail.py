@@ -181,6 +181,13 @@ def _recalled(message: dict[str, Any], line: Text) -> Text:
     return line.append(f"{message['request_id']} {message['approval_ref']}: {message['reason']}")
 
 
+def _withdrawn(message: dict[str, Any], line: Text) -> Text:
+    line.append("WITHDRAWN ", style="bold yellow")
+    scope = [", ".join(message.get(name) or ["all " + name]) for name in ("channels", "purposes")]
+    whom = message.get("controller", "all controllers")
+    return line.append(f"{message['subject_token']} {whom}: {scope[0]} for {scope[1]}, {message['time']}")
+
+
 def _dead(message: dict[str, Any], line: Text) -> Text:
     line.append("DEAD ", style="bold magenta")
     line.append(f"{message['reason']}", style="magenta")
@@ -215,6 +222,7 @@ _WORDS: dict[str, Callable[[dict[str, Any], Text], Text]] = {
     "contact.approved": _approved,
     "contact.refused": _refused,
     "contact.recalled": _recalled,
+    "permission.withdrawn": _withdrawn,
     "dead.letter": _dead,
 }
 

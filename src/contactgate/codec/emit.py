@@ -13,6 +13,7 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from contactgate.core import chain
+from contactgate.core.told import Told
 from contactgate.model.decision import SEMANTICS, Decision, Recall, Refusal
 from contactgate.model.facts import Reason
 from contactgate.model.instants import stamp
@@ -23,6 +24,7 @@ from contactgate.model.messages import (
     ContactRecalled,
     ContactRefused,
     DeadLetter,
+    PermissionWithdrawn,
     WirePosition,
     WireReason,
 )
@@ -117,6 +119,20 @@ def recall(recalled: Recall, approval_id: str, approval_ref: str, partition: int
     """One `contact.recalled` for the topic its approval went to."""
     return _encode(
         ContactRecalled(approval_id, approval_ref, partition, recalled.request_id, subject_token, recalled.reason)
+    )
+
+
+def withdrawn(lost: Told, subject_token: str) -> bytes:
+    """One `permission.withdrawn` for the requester's own topic."""
+    controller, channels, purposes = lost.controller, lost.channels, lost.purposes
+    return _encode(
+        PermissionWithdrawn(
+            controller=UNSET if controller is None else controller,
+            subject_token=subject_token,
+            channels=UNSET if channels is None else channels,
+            purposes=UNSET if purposes is None else purposes,
+            time=stamp(lost.time_ms),
+        )
     )
 
 

@@ -350,6 +350,7 @@ def suppressions(message: messages.AddressSuppressed, arrived_ms: int) -> list[S
                 expires_ms=optional_ms(item.expires_at),
                 event_id=item.event_id,
                 arrived_ms=arrived_ms,
+                origin=message.origin or "",
             )
         )
     return found

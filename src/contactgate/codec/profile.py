@@ -7,6 +7,8 @@
     relationships: controller, kind, date, until, id of the event, when it was learned
     when the erasure arrived, relative to the person's erasure; nil if there was none
     marks: word, whether it ends the flag, when it was said, relative to the first, and how much later that arrived
+    addresses that the person closed, left out if there are none: when, relative to the first, address, shared part
+    (controller, channel, purposes, whether by a complaint), id of the event, how much later it arrived
 
 What there is none of is nil. The first layout keeps the first two elsewhere, and identifiers and address tokens as
 text, which is read alike. The first two layouts end with the relationships: what arrived when was not kept, so it
@@ -30,7 +32,7 @@ from contactgate.codec.packing import (
     shared,
     unpack_spans,
 )
-from contactgate.model.facts import LASTING, Mark, Profile, Relation, Relationship
+from contactgate.model.facts import LASTING, Closure, Mark, Profile, Relation, Relationship
 
 NOBODY: Final = Profile()
 
@@ -61,8 +63,42 @@ def pack_profile(p: Profile) -> bytes:
             or None,
             p.erased_arrived_ms - p.erased_ms if p.erased_ms else None,
             [(CODE.get(m.word, m.word), m.ends, m.time_ms - base, m.arrived_ms - m.time_ms) for m in p.marks] or None,
+            *([_closed(p.closed, base)] if p.closed else ()),
         )
     )
+
+
+def _closed(closures: tuple[Closure, ...], base: int) -> list[tuple[Any, ...]]:
+    return [
+        (
+            c.time_ms - base,
+            pack_address(c.address),
+            pack_shared((c.controller, c.channel, c.purposes, c.complained)),
+            pack_identifier(c.event_id),
+            c.arrived_ms - c.time_ms,
+        )
+        for c in closures
+    ]
+
+
+def _read_closed(rows: list[Any], base_ms: int) -> tuple[Closure, ...]:
+    found = []
+    for time, token, part, event_id, later_ms in rows:
+        controller, channel, purposes, complained = shared(part)
+        time_ms = time + base_ms
+        found.append(
+            Closure(
+                time_ms=time_ms,
+                address=address(token),
+                controller=controller,
+                channel=channel,
+                purposes=purposes,
+                event_id=identifier(event_id),
+                complained=complained,
+                arrived_ms=time_ms + later_ms,
+            )
+        )
+    return tuple(found)
 
 
 def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
@@ -75,7 +111,7 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
 
     erased = at(erased_ms)
     if later:
-        arrived, marked = later
+        arrived, marked, *closed = later
         marks = tuple(
             [
                 Mark(WORDS[word] if type(word) is int else word, ends, at(time), at(time) + later_ms)
@@ -83,7 +119,7 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
             ]
         )
     else:
-        arrived = 0
+        arrived, closed = 0, []
         since = at(flags_ms)
         marks = tuple([Mark(flag, False, since, since) for flag in flags if flag in LASTING])
         flags = tuple([flag for flag in flags if flag not in LASTING])
@@ -113,4 +149,5 @@ def read_profile(base_ms: int, facts: bytes, row: list[Any]) -> Profile:
         erased_ms=erased,
         erased_arrived_ms=erased + arrived if erased else 0,
         marks=marks,
+        closed=_read_closed(closed[0], base_ms) if closed else (),
     )

@@ -11,9 +11,19 @@ from __future__ import annotations
 
 import msgspec
 
+from contactgate.core.closing import close
 from contactgate.core.consents import grant, includes, withdraw, withdraws_more
 from contactgate.core.decide import approval_of, is_open, with_contact
-from contactgate.core.hearing import everything, heard, marketing, opt_out, reports_after, told, with_report
+from contactgate.core.hearing import (
+    by_complaint,
+    everything,
+    heard,
+    marketing,
+    opt_out,
+    reports_after,
+    told,
+    with_report,
+)
 from contactgate.core.lifting import outlasts
 from contactgate.core.outcomes import OPT_OUTS, RESTRICTING
 from contactgate.core.review import recall, review
@@ -39,7 +49,6 @@ from contactgate.model.facts import (
     Report,
     Span,
     SubjectState,
-    Withdrawal,
 )
 
 _MARKS = 32
@@ -101,7 +110,8 @@ def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
     preferred, preferred_ms = profile.preferred, profile.preferred_ms
     if event.preferred is not None and (at, _spans(event.preferred)) > (preferred_ms, _spans(preferred)):
         preferred, preferred_ms = event.preferred, at
-    merged = Profile(
+    merged = msgspec.structs.replace(
+        profile,
         timezones=timezones,
         timezones_ms=timezones_ms,
         jurisdictions=jurisdictions,
@@ -110,10 +120,6 @@ def update(state: SubjectState, event: ProfileUpdated) -> SubjectState:
         flags_ms=flags_ms,
         preferred=preferred,
         preferred_ms=preferred_ms,
-        relationships=profile.relationships,
-        wrong_addresses=profile.wrong_addresses,
-        erased_ms=profile.erased_ms,
-        erased_arrived_ms=profile.erased_arrived_ms,
         marks=marks,
     )
     return _with_profile(state, merged)
@@ -346,7 +352,7 @@ def observe(state: SubjectState, event: ContactObserved) -> SubjectState:
 def _heeded(state: SubjectState, contact: Contact, said: Outcome, report: Report) -> SubjectState:
     """The state with what an outcome says about the person's will, and about the address."""
     if said in OPT_OUTS:
-        return withdraw(state, opt_out(contact, report))
+        return withdraw(close(state, contact, said, report), opt_out(contact, report))
     if said == "wrong_number" and contact.address is not None and report.time_ms > state.profile.erased_ms:
         wrong = tuple(sorted({*state.profile.wrong_addresses, contact.address}))
         return _with_profile(state, msgspec.structs.replace(state.profile, wrong_addresses=wrong))
@@ -366,17 +372,7 @@ def complain(state: SubjectState, event: ComplaintReceived) -> SubjectState:
         controller=event.controller or "",
         complaint=True,
     )
-    channels = None if event.channel is None else (event.channel,)
-    opt_out = Withdrawal(
-        time_ms=event.time_ms,
-        controller=event.controller,
-        purposes=("marketing",),
-        channels=channels,
-        recipients=None,
-        event_id=event.event_id,
-        arrived_ms=event.arrived_ms,
-    )
-    return withdraw(_with_contact(state, contact), opt_out)
+    return withdraw(_with_contact(state, contact), by_complaint(event))
 
 
 def _known(state: SubjectState, event_id: str) -> bool:

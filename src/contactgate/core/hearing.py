@@ -18,6 +18,7 @@ from contactgate.core.lifting import outlasts
 from contactgate.core.outcomes import OPT_OUTS, RESTRICTING, SEVERITY
 from contactgate.core.world import Policy
 from contactgate.model import synonyms
+from contactgate.model.events import ComplaintReceived
 from contactgate.model.facts import Contact, Outcome, Report, SubjectState, Withdrawal
 from contactgate.policy.plan import covers
 
@@ -125,6 +126,19 @@ def opt_out(contact: Contact, report: Report) -> Withdrawal:
 def marketing(report: Report) -> Withdrawal:
     """What an opt-out that nothing proves withdraws of the one person that it names."""
     return _withdrawal(report, purposes=("marketing",))
+
+
+def by_complaint(event: ComplaintReceived) -> Withdrawal:
+    """What a complaint withdraws: marketing, for the controller and the channel that it names."""
+    return Withdrawal(
+        time_ms=event.time_ms,
+        controller=event.controller,
+        purposes=("marketing",),
+        channels=None if event.channel is None else (event.channel,),
+        recipients=None,
+        event_id=event.event_id,
+        arrived_ms=event.arrived_ms,
+    )
 
 
 def everything(report: Report) -> Withdrawal:

@@ -38,6 +38,7 @@ class Dialers:
         self.approved: dict[str, str] = {}  # request -> what may be shown of its approval
         self.recalled: dict[str, str] = {}  # request -> vendor-safe reason
         self.refused: dict[str, tuple[str, str | None]] = {}  # request -> vendor-safe reason, when to ask again
+        self.withdrawn: set[str] = set()  # tokens of people who took a permission back
         self.reported = 0
         self.failure: BaseException | None = None
         self.left_alone: set[str] = set()
@@ -71,6 +72,9 @@ class Dialers:
             self._reading.close()
 
     def _read(self, message: dict[str, Any]) -> None:
+        if message["type"] == "permission.withdrawn":
+            self.withdrawn.add(message["subject_token"])
+            return
         request_id = message.get("request_id", "")
         if message["type"] == "contact.recalled":
             self.recalled[request_id] = message["reason"]

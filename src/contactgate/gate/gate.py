@@ -9,6 +9,7 @@ caller commits both or neither. Must never look at a clock, do I/O, or raise on 
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -17,15 +18,18 @@ import msgspec
 from contactgate.codec import emit, strict
 from contactgate.codec import messages as read
 from contactgate.codec.asking import asking
+from contactgate.codec.closing import Closing
 from contactgate.codec.handles import Handle, Handles
 from contactgate.codec.restrictions import Widest
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core.apply import apply
+from contactgate.core.closing import closures, openings
 from contactgate.core.decide import decide
 from contactgate.core.refusal import refusal
 from contactgate.core.review import review
 from contactgate.core.superseded import superseded
+from contactgate.core.told import Told, told
 from contactgate.core.vocabulary import Unknown, Vocabulary
 from contactgate.core.world import World
 from contactgate.errors import MalformedMessage, StoreError
@@ -34,7 +38,7 @@ from contactgate.gate.letters import DeadLetters, check_time, ours, unknown_word
 from contactgate.gate.reporting import Reporter, names_approval, news, opts_out
 from contactgate.model import events
 from contactgate.model.decision import Decision, Recall, Refusal
-from contactgate.model.facts import Reason, SubjectState
+from contactgate.model.facts import Closure, Reason, SubjectState
 from contactgate.model.instants import to_ms
 from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Origin, Out, Position, Record, States
 from contactgate.model.messages import ContactOutcome, ContactRequested
@@ -75,6 +79,7 @@ class Gate:
         self._partition = partition
         self._letters = DeadLetters(source, sealer)
         self._events = emit.CloudEvents(source) if source else None
+        self._closing = Closing(tokens)
         self._carrier = Carrier(tokens, partition, strict_partition)
         self.requesters = requesters
         self.seq = seq
@@ -177,6 +182,37 @@ class Gate:
                 self.superseded += 1
         if recalls:
             self._recall(subject_id, recalls, rec.timestamp_ms)
+        if after is not before:
+            for lost in told(event, before, after, self._world, rec.timestamp_ms, self.requesters):
+                self._tell(subject_id, lost)
+            if after.profile.closed:
+                self._write(subject_id, event, before, after, rec)
+
+    def _write(
+        self, subject_id: str, event: events.SubjectEvent, before: SubjectState, after: SubjectState, rec: Record
+    ) -> None:
+        """Give the relay the suppressions that an outcome asks for, and the releases that a consent does."""
+        writes, world = self._closing, self._world
+        made = [(each.address, writes.suppression(subject_id, each)) for each in closures(before, after)]
+
+        def binds(one: Closure) -> bool:
+            name = writes.event_id(subject_id, one)
+            return any(each.event_id == name for each in world.suppressed(one.address))
+
+        opened = openings(event, before, after, world, binds)
+        made += [(each.address, writes.release(subject_id, each)) for each in opened]
+        for index, (address, value) in enumerate(made):
+            self.out.append(self._carrier.out(rec, Kind.SUPPRESSION, address.encode(), value, index))
+
+    def _tell(self, subject_id: str, lost: Told) -> None:
+        """What a requester loses by an event, on its own topic."""
+        token = self._tokens.subject(lost.requester, subject_id)
+        value = emit.withdrawn(lost, token)
+        headers = NO_HEADERS
+        if self._events is not None:
+            name = blake2b(lost.event_id.encode() + b"\0" + value, digest_size=16).hexdigest()
+            headers = self._events.headers("permission.withdrawn", f"pw-{name}", lost.time_ms)
+        self.out.append(Out(Kind.APPROVAL, lost.requester, token.encode(), value, headers))
 
     def _recall(self, subject_id: str, recalls: tuple[Recall, ...], at_ms: int) -> None:
         for recalled in recalls:

@@ -208,7 +208,8 @@ class WorldFeed:
                 )
                 for item in items
             )
-            self._tell(rec, next(filter(None, told), None))
+            if rec.origin is None:  # not written by us
+                self._tell(rec, next(filter(None, told), None))
             changes = [self._world.suppress(t, item) for item in items for t in bound]
             if half_read is not None:
                 self.out.append(self._letters.letter(rec, half_read))

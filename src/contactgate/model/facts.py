@@ -225,6 +225,19 @@ class Mark(msgspec.Struct, frozen=True, gc=False, array_like=True):
     arrived_ms: int
 
 
+class Closure(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """That the person closed an address by an outcome, which a suppression of it says to everybody (rule 43)."""
+
+    time_ms: int
+    address: str  # keyed token
+    controller: str
+    channel: str
+    purposes: tuple[str, ...]  # sorted
+    event_id: str  # of the outcome
+    complained: bool
+    arrived_ms: int
+
+
 class Relationship(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An established business relationship with one controller."""
 
@@ -252,6 +265,7 @@ class Profile(msgspec.Struct, frozen=True, gc=False, array_like=True):
     erased_ms: int = 0  # 0: never
     erased_arrived_ms: int = 0  # of several erasures the latest time and the latest arrival
     marks: tuple[Mark, ...] = ()  # sorted; of each word those that no other makes superfluous
+    closed: tuple[Closure, ...] = ()  # sorted; an erasure leaves them, for it ends no suppression
 
 
 class SubjectState(msgspec.Struct, frozen=True, gc=False, array_like=True):

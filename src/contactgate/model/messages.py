@@ -224,6 +224,7 @@ class AddressSuppressed(msgspec.Struct, gc=False, tag_field="type", tag="address
     reason: Identifier | UnsetType | None = UNSET
     expires_at: Instant | UnsetType | None = UNSET
     kind: Annotated[str, Meta(pattern="^postal$")] | UnsetType | None = UNSET  # `address` is free text of a letter
+    origin: Identifier | UnsetType | None = UNSET  # ours: whose will it is; only what has the same is merged
     also: tuple[LiveSuppression, ...] | UnsetType | None = UNSET
 
 
@@ -344,6 +345,16 @@ class ContactRecalled(msgspec.Struct, gc=False, tag_field="type", tag="contact.r
     request_id: str
     subject_token: str
     reason: RecallWord
+
+
+class PermissionWithdrawn(msgspec.Struct, gc=False, kw_only=True, tag_field="type", tag="permission.withdrawn"):
+    """A permission that a requester had is gone: it must not use the person's data for it any more."""
+
+    controller: str | UnsetType = UNSET  # absent, as the two lists: all that the requester had
+    subject_token: str
+    channels: tuple[str, ...] | UnsetType = UNSET
+    purposes: tuple[str, ...] | UnsetType = UNSET
+    time: str  # of the opt-out
 
 
 class DeadLetter(msgspec.Struct, gc=False, tag_field="type", tag="dead.letter", omit_defaults=True):

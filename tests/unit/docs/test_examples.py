@@ -104,7 +104,14 @@ def test_the_example_of_decide_shows_every_kind_of_answer() -> None:
     rules = {reason["rule"].split(":")[0].split(".")[0] for line in lines for reason in line.get("reasons", [])}
     assert {"cap", "gap", "cooloff", "window", "registry"} <= rules
     kinds = {line["type"] for line in lines}
-    assert kinds == {"contact.decided", "contact.approved", "contact.refused", "contact.recalled", "dead.letter"}
+    assert kinds == {
+        "contact.decided",
+        "contact.approved",
+        "contact.refused",
+        "contact.recalled",
+        "permission.withdrawn",
+        "dead.letter",
+    }
     assert {line["verdict"] for line in lines if line["type"] == "contact.decided"} == {"pass", "block"}
 
 

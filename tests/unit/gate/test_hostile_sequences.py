@@ -124,7 +124,8 @@ def test_an_opt_out_in_the_same_millisecond_blocks_or_recalls() -> None:
     same = withdrawn(time=at(30))
     assert verdict(run(granted(), same, requested())) == "block"
     out = run(granted(), requested(), same)
-    assert [o["type"] for o in out] == ["contact.decided", "contact.approved", "contact.recalled"]
+    answered, told = ["contact.decided", "contact.approved", "contact.recalled"], ["permission.withdrawn"] * 2
+    assert [o["type"] for o in out] == answered + told
 
 
 def test_after_an_erasure_only_a_new_consent_permits() -> None:

@@ -61,7 +61,8 @@ def test_a_withdrawal_beats_an_approval_decided_after_it() -> None:
     """A withdrawal that comes late, with a time before the approval, still recalls it while it is open."""
     events = [REQUEST, {"type": "consent.withdrawn", "event_id": "e-1", **PERSON, "time": "2026-06-01T11:59:00Z"}]
     opt_out = {"marketing": {"consent": "opt_out"}}
-    assert kinds(events, purposes=opt_out) == ["contact.decided", "contact.approved", "contact.recalled"]
+    made = ["contact.decided", "contact.approved", "contact.recalled", "permission.withdrawn"]
+    assert kinds(events, purposes=opt_out) == made
 
 
 def test_a_recall_is_remembered_as_long_as_the_request_may_come_again() -> None:

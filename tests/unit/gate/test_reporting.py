@@ -120,7 +120,8 @@ def test_an_unproven_opt_out_withdraws_marketing_and_recalls() -> None:
     place = Place()
     message = report(subject_id="s-1", request_id="never", outcome="S T O P", time=at(11))
     place.gate.outcome(Record("outcome", 0, 0, NOW_MS + 120_000, b"s-1", text(message)), place.states)
-    recall, letter = (json.loads(out.value) for out in place.gate.out)
+    recall, *told, letter = (json.loads(out.value) for out in place.gate.out)
+    assert {each["type"] for each in told} == {"permission.withdrawn"}
     assert letter["reason"] == "outcome.unproven"
     assert recall["approval_id"] == place.approval["approval_id"]
     assert recall["approval_ref"] == place.approval["approval_ref"]
