@@ -246,13 +246,13 @@ def _withdrawals(mine: list[Event], policy: Event, approvals: list[Event], erase
         if e["type"] == "complaint.received":
             channels = [e["channel"]] if e.get("channel") else None
             found.append(
-                {**_said(e), "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
+                {**standing.said(e), "controller": e.get("controller"), "purposes": ["marketing"], "channels": channels}
             )
         if e["type"] not in ("contact.outcome", "contact.observed"):
             continue
         if words.outcome(e["outcome"], policy) in WITHDRAWING:
             if _lost(e, approvals, erased):
-                found.append({**_said(e), "controller": None, "purposes": None, "channels": None})
+                found.append({**standing.said(e), "controller": None, "purposes": None, "channels": None})
             else:
                 found.append(_withdrawal_by(e, e["of"]["request"] if e["type"] == "contact.outcome" else e))
     return found
@@ -260,17 +260,13 @@ def _withdrawals(mine: list[Event], policy: Event, approvals: list[Event], erase
 
 def _withdrawal_by(event: Event, contact: Event) -> Event:
     return {
-        **_said(event),
+        **standing.said(event),
         "controller": contact["controller"],
         "purposes": [contact["purpose"]]
         if covers("marketing", contact["purpose"])
         else [contact["purpose"], "marketing"],
         "channels": [contact["channel"]],
     }
-
-
-def _said(event: Event) -> Event:
-    return {"time": event["time"], "arrived": event["arrived"]}
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------

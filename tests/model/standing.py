@@ -38,3 +38,8 @@ def pauses(history: list[Event], policy: Event) -> list[Event]:
 def outlasts(one: Event, other: Event) -> bool:
     """Whether of two restrictions the first holds whenever the other does, as far as time says."""
     return ms(one["time"]) >= ms(other["time"]) and bool(one["arrived"] >= other["arrived"])
+
+
+def said(event: Event) -> Event:
+    """When an event was stamped and arrived."""
+    return {"time": event["time"], "arrived": event["arrived"]}
