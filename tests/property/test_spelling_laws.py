@@ -1,6 +1,6 @@
 """Laws of restrictions whatever their words and their clocks: nothing that restricts is lost for how it was said.
 
-500 examples each; `CONTACTGATE_LONG=1` (`make properties`) runs 10,000.
+250 examples each; `CONTACTGATE_LONG=1` (`make properties`) runs 10,000.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.property.test_laws import last_decision, last_request, quiet
 
 pytestmark = [pytest.mark.timeout(PATIENCE_S)]
 laws = settings(
-    max_examples=examples(250),
+    max_examples=examples(),
     deadline=None,
     derandomize=not LONG,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
