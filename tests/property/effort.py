@@ -1,4 +1,4 @@
-"""How many examples a law is tried with: 500 in `make test`, always the same; 10,000 others in `make properties`."""
+"""How many examples a law is tried with: 250 in `make test`, always the same; 10,000 others in `make properties`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 LONG = os.environ.get("CONTACTGATE_LONG") == "1"
 
 
-def examples(usual: int = 500) -> int:
+def examples(usual: int = 250) -> int:
     """How many."""
     return max(10_000, usual) if LONG else usual
 

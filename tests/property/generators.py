@@ -11,7 +11,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 from tests.property.policies import (
-    AT_HOME,
     CATEGORIES,
     CHANNELS,
     CONTROLLERS,
@@ -24,10 +23,8 @@ from tests.property.policies import (
     OWN_OUTCOMES,
     PURPOSES,
     REQUESTERS,
-    SPELT,
     STEPS,
     THEMES,
-    UNREADABLE,
     ZONES,
     Event,
     PolicyMaker,
@@ -82,23 +79,6 @@ class Maker(PolicyMaker):
         if not self.maybe(chance):
             return None
         return instant(self.now + self.rng.choice([-DAY, -MINUTE, 0, 1, 5 * MINUTE, HOUR, DAY, 3 * DAY]))
-
-    def written(self, channel: str, usual: str) -> str:
-        """The usual address on a channel; or one of few subscribers in one of its spellings, or what is unreadable."""
-        if "numbers" not in self.themes:
-            return usual
-        if channel == "mail":
-            return self.rng.choice(["5 Main Street, Springfield", "5  MAIN Street,  springfield"])
-        if channel == "email":
-            return self.rng.choice(SPELT["ann@gmail.com"])
-        if self.maybe(0.05):
-            return self.rng.choice(UNREADABLE)
-        if self.maybe(0.3):
-            return self.rng.choice(AT_HOME[self.region or self.rng.choice(["US", "GB"])])
-        home = {"US": "+12125550123", "GB": "+442079460123", "MX": "+525512345678", "BR": "+5511981234567"}
-        often = home.get(self.region or "")
-        named = often if often and self.maybe(0.6) else self.rng.choice([n for n in SPELT if "@" not in n])
-        return self.rng.choice([named, *SPELT[named]])
 
     def wrong_number(self) -> Event:
         """A number that was somebody else's."""
@@ -251,10 +231,6 @@ class Maker(PolicyMaker):
         else:
             event[self.rng.choice(["timezone", "flags", "preferred_windows"])] = None
         return event
-
-    def own_hours(self) -> Event:
-        """Hours a person chooses, perhaps for some channels."""
-        return {**self.hours(), **({"channels": self.some(CHANNELS)} if self.maybe(0.2) else {})}
 
     def outcome(self) -> Event | None:
         """What became of a request."""

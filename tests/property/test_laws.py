@@ -1,6 +1,6 @@
 """Laws of deciding that hold for every policy and every history.
 
-500 examples each; `CONTACTGATE_LONG=1` (`make properties`) runs 10,000.
+250 examples each; `CONTACTGATE_LONG=1` (`make properties`) runs 10,000.
 """
 
 from __future__ import annotations
