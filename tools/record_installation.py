@@ -53,8 +53,8 @@ def world() -> Iterator[Sent]:
     """Policy, notice, parties, campaigns, a list, a pause that was lifted and one that is in force."""
     long_ago, late = stamp(-86_400 * 300), stamp(86_400 * 3_000)
 
-    def event(key: str, kind: str, **fields: Any) -> Sent:
-        return "control-events", key, {"type": kind, "event_id": key, "time": stamp(-3_600), **fields}
+    def event(key: str, kind: str, *, ago_s: float = 3_600, **fields: Any) -> Sent:
+        return "control-events", key, {"type": kind, "event_id": key, "time": stamp(-ago_s), **fields}
 
     yield event("policy:active", "policy.activated", document=POLICY)
     yield event(
@@ -75,7 +75,7 @@ def world() -> Iterator[Sent]:
             created_by="ann", approved_by="bob", valid_from=long_ago, valid_until=late,
         )  # fmt: skip
     yield event("pause:old", "pause.set", pause_id="old", reason="a test", scope={})
-    yield event("pause:old", "pause.lifted", pause_id="old", by="ann")
+    yield event("pause:old", "pause.lifted", ago_s=1_800, pause_id="old", by="ann")
     yield event("pause:sms", "pause.set", pause_id="sms", reason="no gateway", scope={"channels": ["sms"]})
     suppressed = {"type": "address.suppressed", "event_id": "a", "time": stamp(-60), "reason": "stop_reply"}
     yield "address-suppressions", "", {**suppressed, "address": number("s~suppressed")}

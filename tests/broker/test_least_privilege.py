@@ -157,7 +157,7 @@ def _publish(guarded: Guarded, who: str, topic: str, key: bytes | None, message:
 
 
 def test_everybody_works_with_these_rights_alone(guarded: Guarded, tmp_path: Path) -> None:
-    """Compliance's policy, campaigns' requests, capture's opt-out, and what the dialer hears of it."""
+    """Compliance's policy, campaigns' requests, the dialer's outcome, capture's opt-out, and the recalls."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     policy = {"type": "policy.activated", "event_id": "p", "time": moment, "document": POLICY}
     _publish(guarded, "compliance", "control-events", b"policy:active", policy)
@@ -190,9 +190,15 @@ def test_everybody_works_with_these_rights_alone(guarded: Guarded, tmp_path: Pat
     try:
         worker.start("--bootstrap", guarded.sasl, "--prefix", PREFIX)
         wait_until(lambda: hears("contact.approved", "r1", "r2", "r3"), lambda: f"the approvals are read: {worker}")
+        approval = told["contact.approved"]["r1"]
+        outcome = {
+            "type": "contact.outcome", "event_id": "o", "time": moment, "outcome": "unsubscribed",
+            "approval_id": approval["approval_id"],
+        }  # fmt: skip
         opt_out = {"type": "consent.withdrawn", "event_id": "w", "time": moment, "subject_id": "t"}
+        _publish(guarded, "dialer", "contact-outcomes", None, outcome)
         _publish(guarded, "capture", "consent-events", b"t", opt_out)
-        wait_until(lambda: hears("contact.recalled", "r3"), lambda: f"the recalls are read: {worker}")
+        wait_until(lambda: hears("contact.recalled", "r2", "r3"), lambda: f"the recalls are read: {worker}")
         wait_until(lambda: worker.get("/readyz")[0] == 200, lambda: f"the worker is ready: {worker}")
         assert worker.stop() == 0
         log = worker.log.read_text()

@@ -162,9 +162,14 @@ def _decision(message: dict[str, Any], line: Text) -> Text:
     return line.append(f"  eligible {again}" if again else "  no time at which it would pass", style="cyan")
 
 
+def _reference(message: dict[str, Any]) -> str:
+    """What may be shown of an approval; before 0.3 its id was no secret."""
+    return str(message.get("approval_ref") or message["approval_id"])
+
+
 def _approved(message: dict[str, Any], line: Text) -> Text:
     line.append("APPROVED ", style="bold green")
-    line.append(f"{message['request_id']} {message['approval_ref']} {message['channel']} ")
+    line.append(f"{message['request_id']} {_reference(message)} {message['channel']} ")
     return line.append(f"until {_clock(message['valid_until'])}", style="green")
 
 
@@ -178,7 +183,7 @@ def _refused(message: dict[str, Any], line: Text) -> Text:
 
 def _recalled(message: dict[str, Any], line: Text) -> Text:
     line.append("RECALLED ", style="bold yellow")
-    return line.append(f"{message['request_id']} {message['approval_ref']}: {message['reason']}")
+    return line.append(f"{message['request_id']} {_reference(message)}: {message['reason']}")
 
 
 def _withdrawn(message: dict[str, Any], line: Text) -> Text:

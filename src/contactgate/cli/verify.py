@@ -130,7 +130,10 @@ def _rederived(topics: Provable, number: int, walk: Walk, rules: Rules) -> bool:
     if found.differing:
         print("were the token key, the --policy and the release those of the workers? if so, the log was changed")
     print(f"partition {number}: {_summary(found)}")
-    return found.differing == 0
+    unread = 0 if walk.broken is not None else walk.count - found.read
+    if unread:
+        print(f"partition {number}: {unread:,} decisions are in the chain, and this release cannot read them")
+    return found.differing == 0 and not unread
 
 
 def _summary(found: Rederived) -> str:
@@ -146,6 +149,6 @@ def _summary(found: Rederived) -> str:
     if found.gone:
         parts.append(f"{found.gone:,} cannot be derived, for retention removed their requests")
     if found.unsure:
-        parts.append(f"{found.unsure:,} come out otherwise, which proves nothing: they rest on requests that are gone")
+        parts.append(f"{found.unsure:,} come out otherwise, which proves nothing: they rest on requests that are gone, or on others' answers")
     placed = f"{found.from_metas:,} placed by transaction records, {found.from_decisions:,} by their own positions"
     return f"{'; '.join(parts)} ({placed})"

@@ -301,7 +301,7 @@ class ContactDecided(msgspec.Struct, gc=False, kw_only=True, tag_field="type", t
     next_eligible_at: str | None
     # `registry.us-ndnc`: a list that must be refreshed until then; absent: none
     assumes: tuple[str, ...] | UnsetType = UNSET
-    approval_ref: str | None  # stands for the approval's handle, which its requester alone may know
+    approval_ref: str | UnsetType | None = UNSET  # stands for the approval's handle, which its requester alone may know
     valid_until: str | None
     decided_at: str
     policy: str | None

@@ -54,7 +54,7 @@ def inputs_of(decided: Decided) -> tuple[int, int, int, int]:
 
 
 _CHAIN = frozenset({"seq", "prev", "hash", "semantics"})
-_LATER = frozenset({"controller", "purpose", "data_categories", "mode", "assumes"})
+_LATER = frozenset({"controller", "purpose", "data_categories", "mode", "assumes", "approval_ref"})
 """Fields that decisions of releases before 0.3 do not have."""
 
 

@@ -69,6 +69,7 @@ class Difference(NamedTuple):
 class Rederived:
     """One partition, derived again."""
 
+    read: int = 0  # decisions
     equal: int = 0
     gone: int = 0  # decisions whose request retention has removed
     carried: int = 0  # records that are decided, or in force, in the partition of their key
@@ -191,7 +192,7 @@ class _Book:
         self._begin = begin  # the first request that is still on its topic
         self._first: int | None = None
         self._all_subjects = all_subjects
-        self._forgotten: set[str] = set()  # subjects whose older requests are gone, and with them their contacts
+        self._forgotten: set[str] = set()  # subjects whose older requests are gone or were decided otherwise by others
         self._semantics = SEMANTICS  # of the decisions that were announced last
 
     def announce(self, made: list[Kept]) -> None:
@@ -199,6 +200,7 @@ class _Book:
         if self._first is None:
             self._first = made[0].decided.position.request
         self._semantics = made[-1].decided.semantics
+        self.result.read += len(made)
         for kept in made:
             self.expected[kept.decided.position.request] = kept
 
@@ -216,7 +218,9 @@ class _Book:
         """One decision was made again."""
         if kept.decided.semantics != SEMANTICS:
             self.result.others[kept.decided.semantics] += 1
-            self.result.others_differing += bool(difference)
+            if difference:  # what today's state has of this subject is not what its later decisions rest on
+                self.result.others_differing += 1
+                self._forgotten.add(kept.decided.subject_id)
         elif difference and kept.decided.subject_id in self._forgotten:
             self.result.unsure += 1
         elif difference:
