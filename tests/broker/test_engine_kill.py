@@ -119,6 +119,7 @@ class Load:
             {
                 "type": "consent.granted", "event_id": f"g-{subject}", "subject_id": subject, "time": _now(),
                 "controller": "bank", "purposes": ["marketing"], "channels": ["email"], "recipients": ["dialer"],
+                "data_categories": ["basic"],
             }
         )  # fmt: skip
         self._feed.send(Routed(CONSENT, subject.encode(), value), lambda _: self._granted.add(subject))

@@ -128,6 +128,29 @@ def test_a_list_is_fresh_through_its_last_local_date() -> None:
     assert stale.next_eligible_ms is None
 
 
+def test_a_forecast_supposes_that_lists_go_on_being_refreshed() -> None:
+    """A list that is fresh now and too old by then is named; one that is fresh then is not; stale now is never."""
+    made = listing()
+    made.put_registry(registry(T - DAY))
+    for days, assumes in ((29, ()), (31, ("registry.dnc",))):
+        later = ask(made, person(), not_before_ms=T + days * DAY)
+        assert (later.next_eligible_ms, later.assumes) == (T + days * DAY, assumes)
+    stale = listing()
+    stale.put_registry(registry(T - 40 * DAY))
+    never = ask(stale, person(), not_before_ms=T + DAY)
+    assert (never.next_eligible_ms, never.assumes) == (None, ())
+
+
+def test_a_forecast_supposes_nothing_of_who_is_exempt_then() -> None:
+    """Exempt by consent now and then, the age of the list does not matter; exempt only now, a stale list is never."""
+    made = listing(unless_consent=True)
+    made.put_registry(registry(T - 99 * DAY))
+    later = ask(made, person(), not_before_ms=T + DAY)
+    assert (later.next_eligible_ms, later.assumes) == (T + DAY, ())
+    ends = person(grants=(consent(expires_ms=T + HOUR, effective_ms=None),))
+    assert ask(made, ends, not_before_ms=T + DAY).next_eligible_ms is None
+
+
 def test_an_age_in_months() -> None:
     """One month: a list taken on 4 February is fresh through 4 March."""
     made = listing(max_age_days=None, max_age_months=1)
