@@ -73,11 +73,11 @@ def _yardstick(home: Path, consents: list[Message], requests: list[Message]) -> 
         if message.request < 0:
             rules.apply(state, event)
         else:
-            reasons, repeated = rules.decide(state, event, registry)
-            decision, prev = rules.decision(event, reasons, repeated, seq, prev)
+            reasons, before_ms = rules.decide(state, event, registry)
+            decision, prev = rules.decision(event, reasons, before_ms, seq, prev)
             json.dumps(decision)
             if not reasons:
-                json.dumps(rules.approval(event))
+                json.dumps(rules.approval(event, before_ms))
             seq += 1
         states[message.key] = json.dumps(state)
     return time.process_time() - began

@@ -115,8 +115,8 @@ class Rehearsal:
         for requester in REQUESTERS:
             records = self.topics.get(APPROVALS + requester, [])
             for record in records[self._read[requester] :]:
-                request_id = _decode(record.value or b"")["request_id"]
                 if b"contact.approved" in (record.value or b"") and self.pick.random() < 0.6:
+                    request_id = _decode(record.value or b"")["request_id"]
                     at_ms = self.now_ms + self.pick.randrange(3_000)
                     self._due.append((at_ms, request_id.encode(), self._subjects[request_id]))
             self._read[requester] = len(records)

@@ -25,7 +25,7 @@ REQUEST = Request(
 
 def test_an_approval_keeps_what_its_review_asks_for() -> None:
     """The request made from an approval asks for the same contact, in the same zones and by the same means."""
-    contact = Contact.approved(REQUEST, ("US", "US-FL"), at_ms=7, valid_until_ms=9)
+    contact = Contact.approved(REQUEST, ("income",), ("US", "US-FL"), at_ms=7, valid_until_ms=9)
     again = request_of(contact)
     assert differs(contact, REQUEST) is None
     assert (again.matter, again.mode, again.number_zones) == ("m-1", "prerecorded", ("America/New_York",))
