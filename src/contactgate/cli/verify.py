@@ -149,7 +149,7 @@ def _summary(found: Rederived) -> str:
     if found.gone:
         parts.append(f"{found.gone:,} cannot be derived, for retention removed their requests")
     if found.unsure:
-        why = "they rest on requests that are gone, or on others' answers"
-        parts.append(f"{found.unsure:,} come out otherwise, which proves nothing: {why}")
+        what = "they rest on requests that are gone, or on others' answers"
+        parts.append(f"{found.unsure:,} come out otherwise, which proves nothing: {what}")
     placed = f"{found.from_metas:,} placed by transaction records, {found.from_decisions:,} by their own positions"
     return f"{'; '.join(parts)} ({placed})"

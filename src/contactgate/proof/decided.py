@@ -61,9 +61,12 @@ _LATER = frozenset({"controller", "purpose", "data_categories", "mode", "assumes
 def differences(recorded: Decided, derived: Decided) -> tuple[str, ...]:
     """Every field in which two decisions differ, with both values; the chain's own fields and the version apart.
 
-    What an older release did not write is not compared.
+    What an older release did not write is not compared; nor is a policy's hash with that of other rules, for it covers
+    what a policy can say by them.
     """
     left_out = _CHAIN | _LATER if recorded.controller is UNSET else _CHAIN
+    if recorded.semantics != derived.semantics:
+        left_out |= {"policy"}
     return tuple(
         f"{name}: recorded {_shown(was)}, derived {_shown(now)}"
         for name in recorded.__struct_fields__

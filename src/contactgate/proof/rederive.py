@@ -99,9 +99,11 @@ class Looked(NamedTuple):
 class _Witness:
     """A ports.GatePort around the gate."""
 
-    def __init__(self, gate: Gate, world: World, tokens: Tokens, book: _Book) -> None:
+    def __init__(self, gate: Gate, older: Gate, world: World, tokens: Tokens, book: _Book) -> None:
+        """`older`: the gate for outcomes that a release read which asked for no proof of them."""
         self.key = gate.key
         self._gate = gate
+        self._older = older
         self._world = world
         self._tokens = tokens
         self._book = book
@@ -124,7 +126,12 @@ class _Witness:
         self._drop()
 
     def outcome(self, rec: Record, states: States[SubjectState]) -> None:
-        self._gate.outcome(rec, states)
+        if self._book.by_others:
+            self._older.outcome(rec, states)
+            self._gate.out += self._older.out
+            self._older.out.clear()
+        else:
+            self._gate.outcome(rec, states)
         self._drop()
 
     def review(self, subject: bytes, states: States[SubjectState], now_ms: int) -> None:
@@ -193,16 +200,24 @@ class _Book:
         self._first: int | None = None
         self._all_subjects = all_subjects
         self._forgotten: set[str] = set()  # subjects whose older requests are gone or were decided otherwise by others
-        self._semantics = SEMANTICS  # of the decisions that were announced last
+        self._semantics = SEMANTICS  # of the transaction that is replayed
 
     def announce(self, made: list[Kept]) -> None:
         """These decisions come next."""
         if self._first is None:
             self._first = made[0].decided.position.request
-        self._semantics = made[-1].decided.semantics
         self.result.read += len(made)
         for kept in made:
             self.expected[kept.decided.position.request] = kept
+
+    def step(self, meta: Meta) -> None:
+        """This transaction comes next."""
+        self._semantics = meta.semantics
+
+    @property
+    def by_others(self) -> bool:
+        """Whether another version of the rules made the transaction that is replayed."""
+        return self._semantics != SEMANTICS
 
     def close(self) -> None:
         """The steps of the announced decisions are done: what is left had no request."""
@@ -230,7 +245,7 @@ class _Book:
 
     def unexpected(self, offset: int) -> None:
         """The gate decides a request for which no decision is recorded."""
-        if self._semantics != SEMANTICS:
+        if self.by_others:
             self.result.others_differing += 1
         elif self._all_subjects and self._first is not None and offset > self._first:
             what = (f"the request at offset {offset} has no decision",)
@@ -263,15 +278,20 @@ def rederive(
     def announced() -> Iterator[Meta]:
         for made, leading in steps.groups():
             book.announce(made)
-            yield from leading
+            for meta in leading:
+                book.step(meta)
+                yield meta
             book.close()
 
     def make_gate(number: int, seq: int, prev: str) -> Any:
-        gate = Gate(
-            rules.tokens, world, partition=number, seq=seq, prev=prev or GENESIS, source=SOURCE, sealer=None,
-            strict_partition=rules.partitions,
+        gate, older = (
+            Gate(
+                rules.tokens, world, partition=number, seq=seq, prev=prev or GENESIS, source=SOURCE, sealer=None,
+                strict_partition=rules.partitions, trusting=trusting,
+            )
+            for trusting in (False, True)
         )  # fmt: skip
-        return _Witness(gate, world, rules.tokens, book)
+        return _Witness(gate, older, world, rules.tokens, book)
 
     feed = WorldFeed(rules.tokens, world, source=SOURCE, sealer=None, open_list=rules.open_list)
     replay(partition, shared, announced(), make_gate, feed, SubjectCodec(), event_time=rules.event_time)

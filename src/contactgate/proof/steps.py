@@ -72,6 +72,7 @@ class Steps:
             control=first.position.control,
             suppression=first.position.suppression,
             now_ms=instant_ms(last.decided_at),
+            semantics=last.semantics,
         )
         steps = [*self._changes(step), step]
         self._last, self._whole = step, False
@@ -131,6 +132,7 @@ class Steps:
                 now_ms=now_ms,
                 review=review,
                 reviewed=_AFTER_ALL,
+                semantics=step.semantics,
             )
 
 
