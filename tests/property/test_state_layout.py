@@ -13,6 +13,7 @@ from contactgate.errors import StoreCorrupt
 from contactgate.model.facts import (
     EMPTY,
     FOREVER_MS,
+    Closure,
     Contact,
     Grant,
     Mark,
@@ -107,7 +108,7 @@ grants = st.builds(
     instants,
 )
 withdrawals = st.builds(Withdrawal, instants, st.none() | names, maybe_lists, maybe_lists, maybe_lists, ids, instants)
-reports = st.builds(Report, instants, ids, instants, names, st.booleans(), maybe_lists, ids, instants)
+reports = st.builds(Report, instants, ids, instants, names, st.booleans(), maybe_lists, ids, instants, st.booleans())
 marks = st.builds(Mark, st.sampled_from(["deceased", "minor", "other"]), st.booleans(), instants, instants)
 relationships = st.builds(
     Relationship,
@@ -118,6 +119,7 @@ relationships = st.builds(
     ids,
     zero_or,
 )
+closures = st.builds(Closure, instants, names, names, names, lists, ids, st.booleans(), instants)
 profiles = st.just(Profile()) | st.builds(
     Profile,
     lists,
@@ -133,6 +135,7 @@ profiles = st.just(Profile()) | st.builds(
     instants,
     instants,
     st.lists(marks, max_size=2).map(tuple),
+    st.lists(closures, max_size=2).map(tuple),
 )
 
 
@@ -187,15 +190,16 @@ def test_the_layout_knows_every_field() -> None:
     """A field added to a fact must be given a place in the layout before this list is extended."""
     fields = {
         kind.__name__: len(msgspec.structs.fields(kind))
-        for kind in (Contact, Grant, Mark, Profile, Relationship, Report, Span, SubjectState, Withdrawal)
+        for kind in (Closure, Contact, Grant, Mark, Profile, Relationship, Report, Span, SubjectState, Withdrawal)
     }
     assert fields == {
-        "Contact": 23,
+        "Closure": 8,
+        "Contact": 24,  # `unclear` is never stored
         "Grant": 13,
         "Mark": 4,
-        "Profile": 13,
+        "Profile": 14,
         "Relationship": 6,
-        "Report": 8,
+        "Report": 9,
         "Span": 7,
         "SubjectState": 5,
         "Withdrawal": 7,

@@ -13,6 +13,7 @@ import pytest
 from contactgate.codec import state as layout
 from contactgate.model.facts import (
     FOREVER_MS,
+    Closure,
     Contact,
     Grant,
     Mark,
@@ -229,6 +230,18 @@ NOW = SubjectState(
     msgspec.structs.replace(
         EVERYTHING.profile,
         erased_arrived_ms=T + 5,
+        closed=(
+            Closure(
+                time_ms=T - 3,
+                address="a1.0123456789abcdefghijkA",
+                controller="bank",
+                channel="email",
+                purposes=("marketing", "service"),
+                event_id="e-10",
+                complained=True,
+                arrived_ms=T + 11,
+            ),
+        ),
         marks=(*EVERYTHING.profile.marks, Mark("minor", True, T + 3, T + 9), Mark("other", False, T + 4, T + 4)),
     ),
     tuple(map(_later, EVERYTHING.grants)),
@@ -266,6 +279,7 @@ NOW = SubjectState(
             matters=None,
             event_id="e-9",
             arrived_ms=T + 1,
+            restricts_only=True,
         ),
     ),
 )
