@@ -25,7 +25,10 @@ def test_the_demo_tells_its_story_and_every_promise_holds(kafka: Bootstrap, monk
     for words in (
         "first decision:", "p-anna opts out of everything", "the next request", "anna-r2 block (consent.withdrawn)",
         "the open approval of anna-r1 was recalled: withdrawn", "is killed with SIGKILL", "has taken over",
-        "held   every request has exactly one decision or dead letter", "held   no clear address in any output",
+        "p-carl opts out; that producer hashes with CRC32", "'s opt-out was carried to its own: carl-r1 is recalled",
+        "carl-r2 block (consent.withdrawn)", "is refused: not_now, retry_at", "under the same id: contact.approved",
+        "held   every request has exactly one decision or dead letter", "held   what lies in a wrong partition",
+        "held   no clear address in any output",
         "promises held",
     ):  # fmt: skip
         assert words in result.output, result.output

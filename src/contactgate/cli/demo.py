@@ -12,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,7 @@ from contactgate.cli.connection import fail
 from contactgate.demo.audit import Finding, judge, malformed
 from contactgate.demo.evidence import from_kafka, gather
 from contactgate.demo.population import REQUESTERS, Population
+from contactgate.demo.retry import REQUESTER, Retry
 from contactgate.demo.run import Run, Sizes
 from contactgate.demo.screen import Screen, summary
 from contactgate.demo.tally import Tally
@@ -123,17 +124,34 @@ def _run(
             run.settle(90)
         finally:
             run.close()
+        broken = [*run.broken, *_retry(address, f"{prefix}retry.", directory / "retry", screen.say)]
         screen.say("reading all topics from the beginning, to judge the run from them alone …")
         found = gather(from_kafka(address), prefix, REQUESTERS)
         findings = [
             *judge(found, document),
             malformed(found, run.malformed),
             Finding(
-                "the scenes went to plan", held=not run.broken, detail="; ".join(run.broken) or "opt-out, recall, kill"
+                "the scenes went to plan",
+                held=not broken,
+                detail="; ".join(broken) or "opt-out, recall, a record in a wrong partition, kill, retry",
             ),
         ]
     summary(console, tally.snapshot(), findings)
     return findings
+
+
+def _retry(address: str, prefix: str, directory: Path, say: Callable[[str], None]) -> list[str]:
+    """The scene on topics with a clock of their own, with a worker for it alone: what it showed to be wrong."""
+    with TopicAdmin(address) as admin:
+        admin.create(topic_specs(Layout(prefix=prefix, partitions=1, requesters=(REQUESTER,), event_time=True)))
+    with Workers(address, prefix, directory, event_time=True) as workers:
+        workers.start(3)
+        scene = Retry(address, prefix, _now_ms(), say, workers.check)
+        try:
+            scene.play()
+        finally:
+            scene.close()
+    return scene.broken
 
 
 def _now_ms() -> int:

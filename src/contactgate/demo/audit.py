@@ -36,6 +36,7 @@ def judge(found: Evidence, policy: dict[str, Any]) -> list[Finding]:
         _approvals(found),
         _refusals(found),
         _recalls(found, policy),
+        _carried(found),
         _chains(found),
         _least_data(found),
     ]
@@ -192,6 +193,17 @@ def _recalls(found: Evidence, policy: dict[str, Any]) -> Finding:
     ]
     text = f"{len(found.recalled):,} recalls; {due:,} opt-outs met an approval that stayed unused"
     return _finding("an opt-out recalls the open approvals it reaches", wrong, text)
+
+
+def _carried(found: Evidence) -> Finding:
+    wrong = []
+    for partition, copies in found.misplaced:
+        if len({origin for _, origin in copies}) != 1 or {place for place, _ in copies} & {partition}:
+            wrong.append(f"a record of partition {partition} was carried to {sorted({place for place, _ in copies})}")
+    if len(found.misplaced) != len(found.carried):
+        wrong.append(f"{len(found.misplaced)} records lay in a wrong partition, {len(found.carried)} were carried")
+    text = f"{len(found.misplaced):,} consent events lay there"
+    return _finding("what lies in a wrong partition is carried to its own, once", wrong, text)
 
 
 def _chains(found: Evidence) -> Finding:

@@ -26,9 +26,12 @@ from contactgate.names import (
 )
 
 _decode = msgspec.json.Decoder().decode
+_ORIGIN = "cg-origin"  # the header of a record that was carried
 _REFUSED = {"type", "request_id", "subject_token", "channel", "reason", "field", "retry_at"}
 Place = tuple[int, int]
 """Partition and offset of a request."""
+Copy = tuple[int, bytes]
+"""Partition of a record that was carried there, and the sealed header that says from where."""
 
 
 @dataclass
@@ -95,6 +98,8 @@ class Evidence:
     recalled: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     clear: list[str] = field(default_factory=list)  # where an address was found in clear; never the address
     outputs: int = 0
+    carried: dict[tuple[bytes, bytes], list[Copy]] = field(default_factory=lambda: defaultdict(list))
+    misplaced: list[tuple[int, list[Copy]]] = field(default_factory=list)  # where it lay, and what was made of it
 
 
 Read = Callable[[list[str]], Iterable[Any]]
@@ -132,7 +137,7 @@ def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
             by_id.setdefault(request["request_id"], request)
     approvals = map(_decode, (rec.value for rec in records(*(approvals_topic("", each) for each in requesters))))
     approved = {each["approval_id"]: each["request_id"] for each in approvals if each["type"] == "contact.approved"}
-    for record in records(CONSENT_EVENTS, CONTACT_OUTCOMES):
+    for record in _in_place(found, list(records(CONSENT_EVENTS)), records(CONTACT_OUTCOMES)):
         message = _object(record.value)
         if message is not None:
             _input(found, message, record.timestamp, approved, by_id)
@@ -156,6 +161,19 @@ def gather(read: Read, prefix: str, requesters: tuple[str, ...]) -> Evidence:
             if letter["topic"].endswith((CONTACT_REQUESTS, "request")):
                 found.dead[letter["partition"], letter["offset"]] += 1
     return found
+
+
+def _in_place(found: Evidence, consents: list[Any], outcomes: Iterable[Any]) -> Iterator[Any]:
+    """All of them but those that lay in a wrong partition and were carried: they are in force where their copy lies."""
+    for record in consents:
+        if (origin := dict(record.headers or ()).get(_ORIGIN)) is not None:
+            found.carried[record.key, record.value].append((record.partition, origin))
+    for record in (*consents, *outcomes):
+        copies = found.carried.get((record.key, record.value))
+        if copies is not None and _ORIGIN not in dict(record.headers or ()):
+            found.misplaced.append((record.partition, copies))
+        else:
+            yield record
 
 
 def _object(value: bytes | None) -> dict[str, Any] | None:

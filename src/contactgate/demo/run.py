@@ -1,17 +1,20 @@
 """One run of the demonstration against running workers: world, history, stream, scenes, quiet end.
 
 Talks to Kafka only, like any campaign system; the one thing it may do to a worker is kill it. The order of the scenes
-is: the stream; in its middle one person opts out; then one worker is killed; at the end a probe in every partition
-shows that everything sent before was applied.
+is: the stream; in its middle one person opts out through a producer that chooses wrong partitions, another one through
+one that does not; then one worker is killed; at the end a probe in every partition shows that all that was sent before
+was applied.
 """
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -23,6 +26,7 @@ from contactgate.demo.population import REQUESTERS, Population
 from contactgate.demo.tally import Tally
 from contactgate.demo.times import DAY_MS, stamp
 from contactgate.errors import BrokerError, BrokerUnavailable
+from contactgate.model.log import murmur2
 from contactgate.names import CONSENT, CONTACT_DECISIONS, CONTROL_EVENTS, DEAD_LETTERS, REQUEST
 
 _decode = msgspec.json.Decoder().decode
@@ -100,11 +104,11 @@ class Run:
         self._say(f"first decision: {_words(self._answers['demo-first'])}")
 
     def stream(self, kill: Callable[[], str]) -> None:
-        """Send the stream at its rate, with the opt-out after three tenths of it and the kill after half.
+        """Send the stream at its rate; an opt-out in a wrong partition, one in its own, and the kill come in between.
 
         A machine too slow for the rate gets less: what is undecided is bounded, and so is the time.
         """
-        parts = ((0.3, self._opt_out), (0.5, lambda: self._kill(kill)))
+        parts = ((0.15, self._misplaced), (0.3, self._opt_out), (0.5, lambda: self._kill(kill)))
         waiting = [(part, threading.Thread(target=self._scene, args=(scene,), daemon=True)) for part, scene in parts]
         scenes = [thread for _, thread in waiting]
         planned_s = self._sizes.requests / self._sizes.rate
@@ -163,15 +167,46 @@ class Run:
             self._watcher.join(5)
         self._feed.close()
 
+    def _misplaced(self) -> None:
+        """Carl opts out through a producer with librdkafka's partitioner: in the wrong partition, and it binds."""
+        partitions = self._sizes.partitions
+        names = (f"p-carl{number or ''}" for number in itertools.count())
+        carl = next(name for name in names if murmur2(name.encode()) % partitions != crc32(name.encode()) % partitions)
+        self._feed.send_now(Routed(CONSENT, carl.encode(), _encode(self._grant(carl, "carl-1"))))
+        self._dialers.left_alone.add("carl-r1")
+        self._ask("carl-r1", carl, "insurer", "email")
+        self._await(lambda: "carl-r1" in self._dialers.approved, 60, "the approval of carl-r1")
+        opt_out = {
+            "type": "consent.withdrawn",
+            "event_id": "carl-2",
+            "subject_id": carl,
+            "time": stamp(self._now_ms()),
+        }
+        wrong = crc32(carl.encode()) % partitions
+        self._feed.send_now(Routed(CONSENT, carl.encode(), _encode(opt_out), wrong))
+        acknowledged = time.monotonic()
+        self._say(f"{carl} opts out; that producer hashes with CRC32: it lies in partition {wrong}, not in {carl}'s")
+        self._await(lambda: "carl-r1" in self._dialers.recalled, 60, "the recall of carl-r1")
+        took = (time.monotonic() - acknowledged) * 1000
+        self._say(f"{carl}'s opt-out was carried to its own: carl-r1 is recalled, {took:.0f} ms after it")
+        self._ask("carl-r2", carl, "insurer", "email")
+        self._await(lambda: "carl-r2" in self._answers, 60, "the decision on carl-r2")
+        self._say(f"and {carl}'s next request: {_words(self._answers['carl-r2'])}")
+        if self._answers["carl-r2"]["verdict"] != "block":
+            self.broken.append("a request passed after an opt-out that was carried")
+
+    def _grant(self, subject_id: str, event_id: str) -> dict[str, Any]:
+        """Somebody agrees to e-mails of the insurer, since yesterday."""
+        return {
+            "type": "consent.granted", "event_id": event_id, "subject_id": subject_id,
+            "time": stamp(self._now_ms() - DAY_MS), "controller": "insurer", "purposes": ["marketing"],
+            "channels": ["email"], "data_categories": ["basic"], "notice_id": "n-insurer-2026",
+            "evidence": {"method": "double_opt_in"},
+        }  # fmt: skip
+
     def _opt_out(self) -> None:
         """Anna agrees, is approved, opts out; her open approval is recalled and the next request blocked."""
-        now_ms = self._now_ms()
-        grant = {
-            "type": "consent.granted", "event_id": "anna-1", "subject_id": _ANNA, "time": stamp(now_ms - DAY_MS),
-            "controller": "insurer", "purposes": ["marketing"], "channels": ["email"], "data_categories": ["basic"],
-            "notice_id": "n-insurer-2026", "evidence": {"method": "double_opt_in"},
-        }  # fmt: skip
-        self._feed.send_now(Routed(CONSENT, _ANNA.encode(), _encode(grant)))
+        self._feed.send_now(Routed(CONSENT, _ANNA.encode(), _encode(self._grant(_ANNA, "anna-1"))))
         self._dialers.left_alone.add("anna-r1")
         self._ask("anna-r1", _ANNA, "insurer", "email")
         self._await(lambda: "anna-r1" in self._dialers.approved, 60, "the approval of anna-r1")
@@ -242,7 +277,7 @@ class Run:
             return
         request_id = message["request_id"]
         self._tally.decided(request_id, [reason["rule"] for reason in message["reasons"]], self._now_ms())
-        if request_id.startswith(("anna-", "demo-")):
+        if request_id.startswith(("anna-", "carl-", "demo-")):
             self._answers[request_id] = message
 
     def _await(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:

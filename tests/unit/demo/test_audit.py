@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from contactgate.codec.origins import ORIGIN
 from contactgate.codec.seal import Sealer
 from contactgate.codec.tokens import Tokens
 from contactgate.core import chain
@@ -98,7 +99,7 @@ class Topics:
     def judge(self) -> dict[str, Finding]:
         """The findings by a word of their promise."""
         found = gather(lambda names: [row for name in names for row in self.rows.get(name, ())], "", REQUESTERS)
-        words = ("one", "opt-out", "caps", "approval", "refusal", "recall", "chain", "clear")
+        words = ("one", "opt-out", "caps", "approval", "refusal", "recall", "carried", "chain", "clear")
         return dict(zip(words, judge(found, read(POLICY, "policy")), strict=True))
 
 
@@ -241,3 +242,22 @@ def test_dead_letters_that_should_not_be_are_found(topics):
     assert "json.duplicate_key 1" in malformed(found, sent).detail
     found.dead_consents = 3
     assert "3 good consent events" in malformed(found, sent).detail
+
+
+def test_an_opt_out_in_a_wrong_partition_counts_where_it_was_carried_to(whole: Topics) -> None:
+    """Its copy is what is in force; a copy in the same partition, or a second one of another origin, is found."""
+    value = json.dumps({
+        "type": "consent.withdrawn", "event_id": "w-astray", "subject_id": "p-nobody", "time": stamp(START_MS),
+    }).encode()  # fmt: skip
+
+    def judged(*copies: tuple[int, bytes]) -> Finding:
+        topics = copy(whole)
+        lies = Row("consent-events", 1, 0, START_MS, b"p-nobody", value, [])
+        rows = [Row("consent-events", at, 9, START_MS, b"p-nobody", value, [(ORIGIN, seal)]) for at, seal in copies]
+        topics.rows = {**whole.rows, "consent-events": [*whole.rows["consent-events"], lies, *rows]}
+        return topics.judge()["carried"]
+
+    assert judged((2, b"x")) == Finding(judged((2, b"x")).promise, True, "1 consent events lay there")
+    assert judged((2, b"x"), (2, b"x")).held, "appended twice, applied once"
+    assert not judged((1, b"x")).held
+    assert not judged((2, b"x"), (2, b"y")).held
