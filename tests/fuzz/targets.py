@@ -78,7 +78,9 @@ def _message(kind: str) -> Callable[[bytes], None]:
                 messages.request(found, at_ms, TOKENS)
             elif kind == "suppression":
                 if exact["type"] == "address.suppressed":
-                    messages.suppressions(found)
+                    messages.suppressions(found, at_ms)
+            elif kind == "outcome" and exact["type"] == "contact.outcome":
+                messages.outcome(found, at_ms, at_ms, None, proven=True)
             else:
                 messages.event(found, at_ms, at_ms, TOKENS)
         except MalformedMessage as fault:

@@ -162,6 +162,8 @@ class Gate:
         key = rec.key
         if not key:
             raise MalformedMessage("key.missing", "the record has no key; it must be the subject_id")
+        if not message.subject_id:  # an outcome may do without it, but then not without its approval
+            raise MalformedMessage("field.missing", "`approval_id` is missing, or `subject_id` and `request_id`")
         if key != message.subject_id.encode():
             raise MalformedMessage("key.mismatch", "the record's key is not its subject_id", "subject_id")
         if not self._carrier.here(key):
