@@ -113,7 +113,7 @@ def meant(stop: Event, policy: Event) -> set[str]:
 
 
 def at_home(stop: Event) -> bool:
-    """Whether a number was written without its calling code: only the same digits release it."""
+    """Whether a number was written without its calling code: what it stands for depends on a region."""
     return re.fullmatch(r"\d{5,15}", _bare(stop["address"])) is not None
 
 

@@ -149,7 +149,13 @@ def works_on(span: dict[str, Any], day: date) -> bool:
     """Whether the hours apply to that start day: its weekday is named and it is no public holiday."""
     if span.get("days") and WEEKDAYS[day.weekday()] not in span["days"]:
         return False
-    return not (span.get("holidays") and day in _public_holidays(span["holidays"], day.year))
+    calendars = [span["holidays"], *span.get("parts", ())] if span.get("holidays") else []
+    return not any(day in _public_holidays(calendar, day.year) for calendar in calendars)
+
+
+def with_parts(span: dict[str, Any], places: Iterable[str]) -> dict[str, Any]:
+    """The hours with the holidays of the parts of their country that the person is known to be in (rule 58)."""
+    return {**span, "parts": [place for place in places if place.startswith(f"{span.get('holidays')}-")]}
 
 
 def span_holds(span: dict[str, Any], wall: datetime) -> bool:

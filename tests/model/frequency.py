@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.model import addresses, words
-from tests.model.calendar import DAY, duration, first_instant, local_date, ms, open_at, period, zone_named
+from tests.model.calendar import DAY, duration, first_instant, local_date, ms, open_at, period, with_parts, zone_named
 from tests.model.rules import (
     Event,
     Known,
@@ -183,8 +183,9 @@ def cooloffs(known: Known, policy: Event, request: Event, at: int) -> set[str]:
 
 def windows(known: Known, policy: Event, request: Event, at: int) -> set[str]:
     """Every named window, and the person's own, is open in every zone the person may be in."""
-    rules = [w for w in policy.get("windows") or [] if selected(w, request, places_of(known, request))]
-    own = [w for w in known["profile"]["preferred"] if selected(w, request, places_of(known, request))]
+    places = places_of(known, request)
+    rules = [with_parts(w, places) for w in policy.get("windows") or [] if selected(w, request, places)]
+    own = [with_parts(w, places) for w in known["profile"]["preferred"] if selected(w, request, places)]
     if not rules and not own:
         return set()
     zones = zones_of(known, request)

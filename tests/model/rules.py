@@ -350,7 +350,7 @@ def suppressions(known: Known, policy: Event, request: Event, at: int) -> set[st
         and words.reaches(known, policy, words.of_one(s), request)
         and not any(
             address in meant(r, policy)
-            and not at_home(s)
+            and (not at_home(s) or r["region"] == policy.get("default_region"))
             and lifted(s, r, policy)
             and words.releases(known, policy, r, s)
             for r in known["releases"]

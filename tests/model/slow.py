@@ -52,6 +52,8 @@ def decide(events: list[Event], policy: Event, watch: Watch | None = None) -> li
             continue  # a dead letter
         if event["type"] == "registry.published":
             event = list_read(event, policy)
+        if event["type"] == "address.released":
+            event = {**event, "region": policy.get("default_region")}  # where a number without + was read for it
         if event["type"] == "contact.outcome" and not _approval(approvals, event):
             # An outcome for an unknown request is a dead letter; an opt-out in it still counts, at its widest.
             if words.outcome(event["outcome"]) is None:

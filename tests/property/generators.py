@@ -10,6 +10,7 @@ import random
 from typing import Any
 
 from hypothesis import strategies as st
+from tests.model.calendar import ms
 from tests.property.policies import (
     CATEGORIES,
     CHANNELS,
@@ -237,6 +238,8 @@ class Maker(PolicyMaker):
         if not self.requests:
             return None
         request = self.rng.choice(self.requests[-3:])
+        if self.now - ms(request["time"]) > 300 * DAY:
+            return None  # what is older than the contact history may be forgotten
         matters = self.rng.choice([["d-1"], ["d-1", "d-2"], ["d-2"]]) if self.maybe(0.1) else None
         outcome = self.reported(OUTCOMES)
         return self.event(
