@@ -13,9 +13,11 @@ from tests.chaos.rules import Contact
 from tests.chaos.verdict import Findings
 
 
-def is_again(known: Contact | None, asked: dict[str, Any]) -> bool:
-    """Whether a request is answered by an approval of its name; one that was given back does not answer it."""
-    return known is not None and known.outcome != "not_attempted" and known.differs(asked) is None
+def is_again(known: Contact | None, asked: dict[str, Any], at_ms: int) -> bool:
+    """Whether a request is answered by an approval of its name; of one that was given back only in its millisecond."""
+    if known is None or (known.outcome == "not_attempted" and known.at_ms < at_ms):
+        return False
+    return known.differs(asked) is None
 
 
 class Repeats:

@@ -356,7 +356,7 @@ class Walk:
         known = subject.approval(asked["request_id"])
         if known is not None and known.at_ms <= now_ms - _DEDUP_MS:
             known = None
-        again = is_again(known, asked)
+        again = is_again(known, asked, now_ms)
         if decision["duplicate"] != again:
             self._bad(
                 "I3", f"request {record.offset} is {'' if again else 'not '}a repetition and was answered otherwise"

@@ -62,6 +62,7 @@ class CountChange(msgspec.Struct):
     restricts: bool
     tokens: frozenset[str] | None
     widened: int = 0
+    superseded: bool = False
 
 
 class CountWorld:

@@ -281,8 +281,8 @@ def _again(approval: Event, request: Event, now: int, known: Known, policy: Even
     request = {**request, "data_categories": approval["request"]["data_categories"]}
     ids = (request["request_id"], approval["decided"])
     contact = next(c for c in known["contacts"] if (c.get("request_id"), c["at"]) == ids)
-    if contact["outcome"] == "not_attempted" and not contact["unclear"]:
-        return None
+    if contact["outcome"] == "not_attempted" and not contact["unclear"] and now > contact["at"]:
+        return None  # an approval is known by its request and its millisecond
     rules = {r for r in failing(RECALLING, known, policy, request, now) if not r.startswith("registry.stale")}
     unused = contact["outcome"] is None and not contact["unclear"]
     if unused and not approval["recalled"] and not rules and now < approval["valid_until"]:

@@ -344,7 +344,8 @@ class _Partition:
             wanted.add("consent")
         known = subject.remembered(request_id, decided_ms)
         differs = known is not None and known["matter"] != source.get("matter_id")
-        again = known is not None and not differs and known["outcome"] != "not_attempted"
+        given_back = known is not None and known["outcome"] == "not_attempted" and known["decided"] < decided_ms
+        again = known is not None and not differs and not given_back
         self.decisions.append({"offset": offset, "name": name, "passed": passed})
         if decision["duplicate"] != again:
             self.bad("I3", f"offset {offset}: {request_id} is {'' if again else 'not '}a repetition")

@@ -309,7 +309,7 @@ class SmallGate:
         approved_ms, until_ms = now_ms, now_ms + TTL_MS
         if before is not None and before[5] != matter:
             reasons, before = ["request.conflict"], None
-        elif before is not None and before[3] != "not_attempted":
+        elif before is not None and (before[3] != "not_attempted" or before[1] >= now_ms):
             approved_ms, until_ms = before[1:3]
             if reasons or not _open(before, now_ms):
                 reasons = ["request.answered", *(reasons if _open(before, now_ms) else ())]

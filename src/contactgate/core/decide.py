@@ -155,8 +155,8 @@ def _again(request: Request, state: SubjectState, world: World, policy: Policy, 
     if field is not None:
         words = f"an approval of this request_id is known, and `{field}` was different; use a new request_id"
         return _blocked((Reason("request.conflict", words, None, field),), categories_of(request, world), now_ms)
-    if contact.outcome == "not_attempted" and not contact.unclear:
-        return None
+    if contact.outcome == "not_attempted" and not contact.unclear and now_ms > contact.time_ms:
+        return None  # a second approval of one request and one millisecond would be the first one again
     open_now = is_open(contact, now_ms)
     reasons = recall_reasons(request_of(contact), state, world, now_ms) if open_now else ()
     if open_now and not reasons:

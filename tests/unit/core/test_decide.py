@@ -169,6 +169,13 @@ def test_an_approval_that_was_given_back_is_decided_anew() -> None:
     assert decide(request(), after, world(), T + 2)[0].approved_ms == T + 1
 
 
+def test_an_approval_that_was_given_back_in_its_own_millisecond_is_not_given_twice() -> None:
+    """An approval is known by its request and its millisecond: what is said of one would be said of both."""
+    back = person(contacts=(contact(time_ms=T, request_id="q-1", outcome="not_attempted", **ASKED),))
+    assert rules(decide(request(), back, world(), T)[0]) == ["request.answered"]
+    assert decide(request(), back, world(), T + 1)[0].approved_ms == T + 1
+
+
 def test_a_duplicate_of_a_pass_that_became_illegal_blocks() -> None:
     """An opt-out, a pause or a recall since the pass beats the echo, and is told beside it."""
     made = world()
