@@ -29,11 +29,16 @@ JUMPS = (0, 1, 2, 1_000, 60_000, 3_600_000, 25_200_000, 86_400_000, 432_000_000,
 """How far the clocks of two askers may lie apart, in milliseconds: up to forty days."""
 
 
+REMEMBERED = {"memo", "kinds", "_vocabulary", "_in_force"}
+"""What a world has found out of its tables."""
+
+
 def without_memory(world: World) -> World:
     """The same tables, nothing remembered."""
     fresh = World()
-    for name in ("policy", "notices", "parties", "campaigns", "pauses", "registries", "suppressions"):
-        setattr(fresh, name, getattr(world, name))
+    for name in World.__slots__:
+        if name not in REMEMBERED:
+            setattr(fresh, name, getattr(world, name))
     return fresh
 
 
