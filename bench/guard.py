@@ -26,8 +26,12 @@ from contactgate.policy.load import load_policy
 from contactgate.policy.reading import read
 from contactgate.registry import opener
 
-BOUNDS = {"live": 1.7, "offline": 1.35}
-"""Most CPU of a decision, in yardsticks: with the state's bytes and RocksDB; in memory."""
+BOUNDS = {"live": 1.9, "offline": 1.7}
+"""Most CPU of a decision, in yardsticks: with the state's bytes and RocksDB; in memory.
+
+Measured 1.58 to 1.61 and 1.36 to 1.44 since every block is answered to its requester and approvals are sealed handles;
+1.7 and 1.35 were the bounds before (docs/performance.md).
+"""
 
 JOB = Job(3, (Phase("guard", 0, 2_000, 600),))
 ROUNDS = 3
