@@ -56,20 +56,7 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
     question = f"{request.requester} for {request.controller}: {request.purpose} by {request.channel}"
     if policy is None:
         missing = RuleExplained("policy.unavailable", False, "no policy is in force", (), None)
-        return Explanation(
-            request_id=request.request_id,
-            asked=question,
-            at_ms=now_ms,
-            passes=False,
-            next_eligible_ms=None,
-            assumes=(),
-            categories=categories_of(request, world),
-            policy=None,
-            jurisdictions=(),
-            zones=None,
-            rules=(missing,),
-            notes=(),
-        )
+        return _closed(request, world, question, now_ms, missing, ())
     state = heard(prune(state, policy, now_ms), policy)
     notes = tuple(_earlier(each) for each in state.contacts if each.request_id == request.request_id)
     try:
@@ -77,20 +64,7 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
         book: Rulebook = kind_at(ctx, now_ms).book
     except Exception:  # noqa: BLE001  a policy that fails blocks, and that is the explanation
         broken = RuleExplained("rule.error:policy", False, "the rules could not be chosen, and so it blocks", (), None)
-        return Explanation(
-            request_id=request.request_id,
-            asked=question,
-            at_ms=now_ms,
-            passes=False,
-            next_eligible_ms=None,
-            assumes=(),
-            categories=categories_of(request, world),
-            policy=policy.hash,
-            jurisdictions=(),
-            zones=None,
-            rules=(broken,),
-            notes=notes,
-        )
+        return _closed(request, world, question, now_ms, broken, notes)
     told = tuple(each for rule in book.rules for each in _rule(rule, ctx, now_ms))
     passes = all(each.holds for each in told)
     asked = book.asked(ctx)
@@ -109,6 +83,26 @@ def explain(request: Request, state: SubjectState, world: World, now_ms: int) ->
         jurisdictions=ctx.jurisdictions,
         zones=None if ctx.zones is None else tuple(zone.name for zone in ctx.zones),
         rules=told,
+        notes=notes,
+    )
+
+
+def _closed(
+    request: Request, world: World, question: str, now_ms: int, why: RuleExplained, notes: tuple[str, ...]
+) -> Explanation:
+    """The answer where no rules could be chosen: blocked for one reason, which time does not end."""
+    return Explanation(
+        request_id=request.request_id,
+        asked=question,
+        at_ms=now_ms,
+        passes=False,
+        next_eligible_ms=None,
+        assumes=(),
+        categories=categories_of(request, world),
+        policy=None if world.policy is None else world.policy.hash,
+        jurisdictions=(),
+        zones=None,
+        rules=(why,),
         notes=notes,
     )
 
