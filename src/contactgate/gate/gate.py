@@ -40,7 +40,7 @@ from contactgate.model import events
 from contactgate.model.decision import Decision, Recall, Refusal
 from contactgate.model.facts import Closure, Reason, SubjectState
 from contactgate.model.instants import to_ms
-from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Origin, Out, Position, Record, States
+from contactgate.model.log import CARRIED_MOST, NO_HEADERS, Headers, Origin, Out, Position, Record, States
 from contactgate.model.messages import ContactOutcome, ContactRequested
 from contactgate.model.request import Request
 from contactgate.model.synonyms import shown
@@ -210,11 +210,17 @@ class Gate:
         """What a requester loses by an event, on its own topic."""
         token = self._tokens.subject(lost.requester, subject_id)
         value = emit.withdrawn(lost, token)
-        headers = NO_HEADERS
-        if self._events is not None:
-            name = blake2b(lost.event_id.encode() + b"\0" + value, digest_size=16).hexdigest()
-            headers = self._events.headers("permission.withdrawn", f"pw-{name}", lost.time_ms)
+        name = blake2b(lost.event_id.encode() + b"\0" + value, digest_size=16).hexdigest()
+        headers = self._headers("permission.withdrawn", f"pw-{name}", lost.time_ms)
         self.out.append(Out(Kind.APPROVAL, lost.requester, token.encode(), value, headers))
+
+    def _headers(self, type_: str, name: str, at_ms: int) -> Headers:
+        """The CloudEvents headers of one record; none offline."""
+        return NO_HEADERS if self._events is None else self._events.headers(type_, name, at_ms)
+
+    def _hears(self, requester: str) -> bool:
+        """Whether a requester has a topic to be told on."""
+        return self.requesters is None or requester in self.requesters
 
     def _recall(self, subject_id: str, recalls: tuple[Recall, ...], at_ms: int) -> None:
         for recalled in recalls:
@@ -224,17 +230,9 @@ class Gate:
             reference = self._handles.reference(approval_id)
             if not recalled.has_handle:
                 approval_id = self._tokens.approval(subject_id, request_id, approved_ms)
-            self.out.append(
-                Out(
-                    Kind.APPROVAL,
-                    recalled.requester,
-                    token.encode(),
-                    emit.recall(recalled, approval_id, reference, self._partition, token),
-                    self._events.headers("contact.recalled", f"{reference}-recalled", at_ms)
-                    if self._events
-                    else NO_HEADERS,
-                )
-            )
+            value = emit.recall(recalled, approval_id, reference, self._partition, token)
+            headers = self._headers("contact.recalled", f"{reference}-recalled", at_ms)
+            self.out.append(Out(Kind.APPROVAL, recalled.requester, token.encode(), value, headers))
 
     def _seal(self, subject_id: str, request_id: str, requester: str, approved_ms: int) -> str:
         """The handle of an approval."""
@@ -265,7 +263,7 @@ class Gate:
     def _answer(self, rec: Record, fault: MalformedMessage) -> None:
         """Tell the requester of a request that cannot be read whole, if who asked can be read of it."""
         asked = asking(rec.kind, rec.value)
-        if asked is None or (self.requesters is not None and asked.requester not in self.requesters):
+        if asked is None or not self._hears(asked.requester):
             return
         named = asked.subject_id
         token = None if named is None else self._tokens.subject(asked.requester, named)
@@ -274,15 +272,9 @@ class Gate:
         field = None if fault.field is None else shown(fault.field)
         told = Refusal("not_permitted") if ours_it_is else Refusal("malformed", field)
         name = f"{rec.kind}-{rec.partition}-{rec.offset}-refused"
-        self.out.append(
-            Out(
-                Kind.APPROVAL,
-                asked.requester,
-                None if token is None else token.encode(),
-                emit.refusal(asked.request_id, token, asked.channel, told),
-                self._events.headers("contact.refused", name, max(rec.timestamp_ms, 0)) if self._events else NO_HEADERS,
-            )
-        )
+        value = emit.refusal(asked.request_id, token, asked.channel, told)
+        headers = self._headers("contact.refused", name, max(rec.timestamp_ms, 0))
+        self.out.append(Out(Kind.APPROVAL, asked.requester, None if token is None else token.encode(), value, headers))
 
     def refuse(self, rec: Record, states: SubjectStates) -> None:
         """Turn a record that belongs on no topic at all into a dead letter, at its widest reading."""
@@ -342,7 +334,7 @@ class Gate:
         subject = rec.key or b""
         before = states.get(subject)
         made, after = decide(request, before, world, now_ms)
-        if self.requesters is not None and request.requester not in self.requesters:
+        if not self._hears(request.requester):
             made, after = _without_topic(made, before, after)
         if after is not before:
             states.put(subject, after)
@@ -350,7 +342,7 @@ class Gate:
 
     def _publish(self, request: Request, made: Decision, subject: bytes, position: Position) -> None:
         """The decision, and what its requester is told on its own topic: the approval or the refusal."""
-        tokens, world, seq, events = self._tokens, self._world, self.seq, self._events
+        world, seq = self._world, self.seq
         requester, decided_ms, approved_ms = request.requester, made.decided_ms, made.approved_ms
         approval_id = reference = None
         if approved_ms is not None:
@@ -366,18 +358,18 @@ class Gate:
             prev=self.prev,
         )
         self.seq = seq + 1
-        headers = events.headers("contact.decided", f"{self._partition}-{seq}", decided_ms) if events else NO_HEADERS
+        headers = self._headers("contact.decided", f"{self._partition}-{seq}", decided_ms)
         self.out.append(Out(Kind.DECISION, requester, subject, value, headers))
-        if self.requesters is not None and requester not in self.requesters:
+        if not self._hears(requester):
             return
-        token = tokens.subject(requester, request.subject_id)
+        token = self._tokens.subject(requester, request.subject_id)
         if approval_id is not None and reference is not None:
             value = emit.approval(made, request, approval_id, reference, self._partition, token)
             kind, name = "contact.approved", reference
         else:
             value = emit.refusal(request.request_id, token, request.channel, refusal(made))
             kind, name = "contact.refused", f"{self._partition}-{seq}-refused"
-        headers = events.headers(kind, name, decided_ms) if events else NO_HEADERS
+        headers = self._headers(kind, name, decided_ms)
         self.out.append(Out(Kind.APPROVAL, requester, token.encode(), value, headers))
 
     def review(self, subject: bytes, states: SubjectStates, now_ms: int) -> None:
